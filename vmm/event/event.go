@@ -1,0 +1,63 @@
+// Package event wraps eventfd(2), the doorbell between the kernel, KVM and the workers of devices: a guest's kick arrives on one
+// (ioeventfd) and an interrupt leaves through one (irqfd).
+package event
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Event is an eventfd. Signal and Wait may be called from any goroutine; at most one goroutine may Wait at a time.
+type Event struct {
+	fd   int
+	file *os.File
+	buf  [8]byte
+}
+
+// New returns an event whose counter is zero.
+func New() (*Event, error) {
+	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("event: create eventfd: %w", err)
+	}
+	// A non-blocking descriptor joins the runtime's epoll set, so Wait parks a goroutine and not a thread.
+	return &Event{fd: fd, file: os.NewFile(uintptr(fd), "eventfd")}, nil
+}
+
+// FD returns the descriptor, for KVM. It stays owned by the Event.
+func (e *Event) FD() int { return e.fd }
+
+var one uint64 = 1
+
+// Signal adds one to the counter and wakes the waiter. It never blocks and never allocates.
+func (e *Event) Signal() {
+	// EAGAIN means that the counter is full: the waiter will wake anyway.
+	_, _ = unix.Write(e.fd, (*[8]byte)(unsafe.Pointer(&one))[:])
+}
+
+// Wait sleeps until the counter is not zero, and zeroes it. After Close it returns os.ErrClosed.
+func (e *Event) Wait() error {
+	for {
+		_, err := e.file.Read(e.buf[:])
+		if err == nil || errors.Is(err, os.ErrClosed) {
+			return err
+		}
+		if !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("event: wait: %w", err)
+		}
+	}
+}
+
+// Clear zeroes the counter without waiting, and says whether it had been signalled.
+func (e *Event) Clear() bool {
+	var b [8]byte
+	n, err := unix.Read(e.fd, b[:])
+	return err == nil && n == 8
+}
+
+// Close releases the descriptor and wakes the waiter.
+func (e *Event) Close() error { return e.file.Close() }
