@@ -1,0 +1,44 @@
+package config
+
+// Overlay says what becomes of what the guest writes.
+type Overlay string
+
+// The overlays.
+const (
+	OverlayNone       Overlay = "none"       // writes go to the disks
+	OverlayDisposable Overlay = "disposable" // writes go to temporary overlays that are thrown away at power-off
+	OverlayKeep       Overlay = "keep"       // writes go to overlays in Folder that are kept; the disks stay untouched
+)
+
+// Priority is how a machine competes with others in a session.
+type Priority string
+
+// The priorities.
+const (
+	PriorityLow    Priority = "low"
+	PriorityNormal Priority = "normal"
+	PriorityHigh   Priority = "high"
+)
+
+// Run holds wishes about running the machine that no guest can see: the vmm.* keys of a .vmx.
+type Run struct {
+	Hotkey   string   // session key that brings this machine to the front ("F4"), "" for the session's default
+	Priority Priority // PriorityNormal unless set
+	Overlay  Overlay  // OverlayNone unless set
+	Restart  bool     // start again when it dies
+	Kiosk    Kiosk    // what the browser machine shows
+}
+
+// Kiosk configures the browser machine (vmm.kiosk.*).
+type Kiosk struct {
+	URL      string   // start page
+	Allow    []string // host names that may be reached; empty = all
+	Keyboard string   // layout, "de"
+	Language string   // locale, "de-DE"
+	Proxy    string
+}
+
+// DiscardsWrites reports whether what the guest writes to d is thrown away at power-off.
+func (m *Machine) DiscardsWrites(d *Disk) bool {
+	return !d.ReadOnly && (d.Mode == ModeIndependentNonpersistent || m.Run.Overlay == OverlayDisposable)
+}
