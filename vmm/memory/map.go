@@ -1,0 +1,161 @@
+package memory
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Backing says what kind of host memory a guest's RAM is made of.
+type Backing int
+
+const (
+	// Auto takes Memfd where the host gives a memfd transparent huge pages, and Anonymous otherwise: with small pages each
+	// 4 KiB that a guest touches first costs a fault in the host, which is most of a short boot.
+	Auto Backing = iota
+	// Memfd is a file that another process can map (memfd_create(2)).
+	Memfd
+	// Anonymous is private memory.
+	Anonymous
+	// HugeTLB is a memfd of reserved 2 MiB pages (/proc/sys/vm/nr_hugepages).
+	HugeTLB
+)
+
+const hugePage = 2 << 20
+
+// Config describes a guest's RAM.
+type Config struct {
+	Size uint64 // bytes, a multiple of the page size
+	// LowLimit is where RAM below the PCI hole ends at the latest; the rest continues at HighBase.
+	LowLimit uint64
+	HighBase uint64
+	Backing  Backing
+}
+
+// New reserves a guest's RAM. The host's pages are taken as the guest touches them.
+func New(c Config) (*Guest, error) {
+	page := uint64(os.Getpagesize())
+	if c.Size == 0 || c.Size%page != 0 || c.LowLimit%hugePage != 0 || c.LowLimit == 0 || c.HighBase < c.LowLimit {
+		return nil, fmt.Errorf("memory: bad size %d or layout (low limit %#x, high base %#x)", c.Size, c.LowLimit, c.HighBase)
+	}
+	if err := checkHost(c.Size); err != nil {
+		return nil, err
+	}
+	g := &Guest{fd: -1, size: c.Size}
+	if c.Backing == Auto {
+		c.Backing = Anonymous
+		if shmemHugePages() {
+			c.Backing = Memfd
+		}
+	}
+	if c.Backing != Anonymous {
+		fd, err := newMemfd(c.Size, c.Backing == HugeTLB)
+		if err != nil {
+			return nil, err
+		}
+		g.fd = fd
+	}
+	low := min(c.Size, c.LowLimit)
+	for _, r := range []struct{ base, size, off uint64 }{{0, low, 0}, {c.HighBase, c.Size - low, low}} {
+		if r.size == 0 {
+			continue
+		}
+		host, err := g.mapRegion(r.off, r.size)
+		if err != nil {
+			_ = g.Close()
+			return nil, err
+		}
+		g.regions = append(g.regions, Region{Base: r.base, Host: host, FileOffset: int64(r.off)})
+	}
+	return g, nil
+}
+
+// Close unmaps RAM that New reserved. No vCPU, device or slice may use it any more.
+func (g *Guest) Close() error {
+	var errs []error
+	for _, r := range g.regions {
+		errs = append(errs, munmap(r.Host))
+	}
+	g.regions = nil
+	if g.fd >= 0 {
+		errs = append(errs, unix.Close(g.fd))
+		g.fd = -1
+	}
+	return errors.Join(errs...)
+}
+
+// FD returns the memfd behind the RAM, or -1 for anonymous memory.
+func (g *Guest) FD() int { return g.fd }
+
+func (g *Guest) mapRegion(off, size uint64) ([]byte, error) {
+	flags := unix.MAP_SHARED | unix.MAP_NORESERVE
+	if g.fd < 0 {
+		flags = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_NORESERVE
+	}
+	host, err := mmapAligned(g.fd, int64(off), size, flags)
+	if err != nil {
+		return nil, fmt.Errorf("memory: map %d MiB of guest RAM: %w", size>>20, err)
+	}
+	// Neither is essential: huge pages save faults, and a core dump without guest RAM keeps the guest's secrets.
+	_ = unix.Madvise(host, unix.MADV_HUGEPAGE)
+	_ = unix.Madvise(host, unix.MADV_DONTDUMP)
+	return host, nil
+}
+
+func newMemfd(size uint64, huge bool) (int, error) {
+	flags := unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
+	if huge {
+		if size%hugePage != 0 {
+			return -1, fmt.Errorf("memory: huge pages need a multiple of 2 MiB, not %d bytes", size)
+		}
+		flags |= unix.MFD_HUGETLB | unix.MFD_HUGE_2MB
+	}
+	fd, err := unix.MemfdCreate("vmm-guest-ram", flags)
+	if err != nil {
+		return -1, fmt.Errorf("memory: create memfd: %w", err)
+	}
+	if err := unix.Ftruncate(fd, int64(size)); err != nil {
+		_ = unix.Close(fd)
+		return -1, fmt.Errorf("memory: size memfd to %d MiB: %w", size>>20, err)
+	}
+	// A peer that is handed the file must not be able to shrink it under us, which would turn our accesses into SIGBUS.
+	_, _ = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL)
+	return fd, nil
+}
+
+// checkHost refuses RAM that the host cannot have, instead of letting the host's OOM killer find out in mid-run.
+func checkHost(size uint64) error {
+	var si unix.Sysinfo_t
+	if err := unix.Sysinfo(&si); err != nil {
+		return fmt.Errorf("memory: sysinfo: %w", err)
+	}
+	total := uint64(si.Totalram) * uint64(si.Unit)
+	if size > total {
+		return &TooLargeError{Want: size, Have: total}
+	}
+	return nil
+}
+
+// TooLargeError is a guest with more RAM than its host.
+type TooLargeError struct{ Want, Have uint64 }
+
+// Error implements error.
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("the guest wants %d MiB of memory and this host has %d MiB; give it less with --mem", e.Want>>20, e.Have>>20)
+}
+
+func shmemHugePages() bool {
+	b, err := os.ReadFile("/sys/kernel/mm/transparent_hugepage/shmem_enabled")
+	if err != nil {
+		return false
+	}
+	for _, on := range []string{"[always]", "[within_size]", "[advise]", "[force]"} {
+		if strings.Contains(string(b), on) {
+			return true
+		}
+	}
+	return false
+}
