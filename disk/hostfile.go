@@ -1,0 +1,238 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// HostFiles opens files of the operating system, with the byte-range locks that qemu uses.
+type HostFiles struct{}
+
+// Remove deletes path.
+func (HostFiles) Remove(path string) error { return os.Remove(path) }
+
+// Open opens path; see [FileOptions]. Without a Folder a block device is accepted as well as a regular file.
+func (HostFiles) Open(path string, o FileOptions) (File, error) {
+	flag := os.O_RDONLY
+	if o.Write {
+		flag = os.O_RDWR
+	}
+	if o.Create {
+		flag |= os.O_CREATE | os.O_EXCL
+	}
+	// A FIFO would block here until somebody opened its other end; with O_NONBLOCK it opens, and is refused below.
+	flag |= unix.O_NONBLOCK
+
+	f, err := openIn(path, flag, o)
+	if err != nil {
+		return nil, err
+	}
+	h, err := newHostFile(f, o)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return h, nil
+}
+
+func openIn(path string, flag int, o FileOptions) (*os.File, error) {
+	if o.Folder == "" {
+		return os.OpenFile(path, flag, 0o644)
+	}
+	if o.AllowOutside {
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(o.Folder, path)
+		}
+		return os.OpenFile(path, flag, 0o644)
+	}
+	if !filepath.IsLocal(path) || strings.Contains(path, "://") {
+		return nil, fmt.Errorf("%w: %q is not below %s (allow it explicitly if you trust this image)", ErrOutside, path, o.Folder)
+	}
+	root, err := os.OpenRoot(o.Folder)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	f, err := root.OpenFile(path, flag, 0o644)
+	if err != nil {
+		if strings.Contains(err.Error(), "path escapes") { // package os exports no error for it
+			return nil, fmt.Errorf("%w: %q: %w", ErrOutside, path, err)
+		}
+		return nil, fmt.Errorf("%s: %w", filepath.Join(o.Folder, path), err)
+	}
+	return f, nil
+}
+
+// hostFile is a regular file or block device.
+type hostFile struct {
+	f    *os.File
+	raw  syscall.RawConn
+	name string
+	dev  bool // a block device
+}
+
+func newHostFile(f *os.File, o FileOptions) (*hostFile, error) {
+	name := f.Name() // lacks the folder when it was opened inside one; messages should not
+	if o.Folder != "" && !filepath.IsAbs(name) {
+		name = filepath.Join(o.Folder, name)
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	dev := st.Mode()&fs.ModeType == fs.ModeDevice
+	if !st.Mode().IsRegular() && !(dev && (o.Folder == "" || o.AllowOutside)) {
+		return nil, fmt.Errorf("%s: not a regular file (%s)", name, st.Mode().Type())
+	}
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	h := &hostFile{f: f, raw: raw, name: name, dev: dev}
+	if o.Shared {
+		return h, nil
+	}
+	if err := lock(raw, o.Write); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return h, nil
+}
+
+func (h *hostFile) Name() string { return h.name }
+func (h *hostFile) Close() error { return h.f.Close() }
+
+func (h *hostFile) ReadAt(p []byte, off int64) (int, error)  { return h.f.ReadAt(p, off) }
+func (h *hostFile) WriteAt(p []byte, off int64) (int, error) { return h.f.WriteAt(p, off) }
+
+func (h *hostFile) Truncate(size int64) error {
+	if h.dev {
+		return fmt.Errorf("%s: a block device cannot be resized", h.name)
+	}
+	return h.f.Truncate(size)
+}
+
+func (h *hostFile) Size() (int64, error) {
+	if h.dev {
+		return h.f.Seek(0, io.SeekEnd) // stat knows no size for a device
+	}
+	st, err := h.f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return st.Size(), nil
+}
+
+// Sync is fdatasync: it covers the size, not the time stamps.
+func (h *hostFile) Sync() error {
+	return wrap(h.control(func(fd int) error { return unix.Fdatasync(fd) }), "sync", h)
+}
+
+func (h *hostFile) Zero(off, length int64, unmap bool) error {
+	if length == 0 {
+		return nil
+	}
+	size, err := h.Size()
+	if err != nil {
+		return err
+	}
+	if length = min(length, size-off); length <= 0 {
+		return nil
+	}
+	mode := uint32(unix.FALLOC_FL_ZERO_RANGE | unix.FALLOC_FL_KEEP_SIZE)
+	if unmap {
+		mode = unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE
+	}
+	err = h.fallocate(mode, off, length)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return h.writeZeroes(off, length)
+	}
+	return wrap(err, "zero", h)
+}
+
+func (h *hostFile) Discard(off, length int64) error {
+	if length == 0 {
+		return nil
+	}
+	err := h.fallocate(unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, length)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	return wrap(err, "discard", h)
+}
+
+func (h *hostFile) fallocate(mode uint32, off, length int64) error {
+	return h.control(func(fd int) error { return unix.Fallocate(fd, mode, off, length) })
+}
+
+// zeroes is what file systems without fallocate are given to write.
+var zeroes [64 << 10]byte
+
+func (h *hostFile) writeZeroes(off, length int64) error {
+	for length > 0 {
+		n := min(length, int64(len(zeroes)))
+		if _, err := h.f.WriteAt(zeroes[:n], off); err != nil {
+			return err
+		}
+		off, length = off+n, length-n
+	}
+	return nil
+}
+
+// NextData uses SEEK_DATA and SEEK_HOLE on the shared file position, which nothing else here reads.
+func (h *hostFile) NextData(off int64) (start, end int64, err error) {
+	size, err := h.Size()
+	if err != nil {
+		return 0, 0, err
+	}
+	if off >= size {
+		return size, size, nil
+	}
+	err = h.control(func(fd int) (err error) {
+		if start, err = unix.Seek(fd, off, unix.SEEK_DATA); err != nil {
+			return err
+		}
+		end, err = unix.Seek(fd, start, unix.SEEK_HOLE)
+		return err
+	})
+	switch {
+	case errors.Is(err, unix.ENXIO): // no data after off
+		return size, size, nil
+	case errors.Is(err, unix.EINVAL), errors.Is(err, errors.ErrUnsupported): // a device, or a file system that cannot tell
+		return off, size, nil
+	case err != nil:
+		return 0, 0, wrap(err, "find data", h)
+	}
+	return min(start, size), min(end, size), nil
+}
+
+// control runs fn on the descriptor, which stays open meanwhile, again if a signal interrupts it.
+func (h *hostFile) control(fn func(fd int) error) error {
+	var err error
+	cerr := h.raw.Control(func(fd uintptr) {
+		for {
+			if err = fn(int(fd)); err != unix.EINTR {
+				return
+			}
+		}
+	})
+	if cerr != nil {
+		return cerr
+	}
+	return err
+}
+
+// wrap says which operation failed on which file, if one did.
+func wrap(err error, op string, f File) error {
+	if err == nil {
+		return nil
+	}
+	return &fs.PathError{Op: op, Path: f.Name(), Err: err}
+}

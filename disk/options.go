@@ -1,0 +1,72 @@
+package disk
+
+import "log/slog"
+
+// OpenOptions says how to open an image. The zero value opens it for reading and writing, with what it names confined to its folder.
+type OpenOptions struct {
+	// ReadOnly opens every file for reading only; writes return [ErrReadOnly].
+	ReadOnly bool
+	// Format names the format ("raw", "vmdk", "vhd") instead of leaving it to the file's extension.
+	Format string
+	// AllowOutside permits extents and parents outside the image's own folder.
+	AllowOutside bool
+	// Shared skips the locks. Only for looking at an image that another program is using; what is read may be torn.
+	Shared bool
+	// Logger receives remarks such as "was not closed cleanly"; nil discards them.
+	Logger *slog.Logger
+	// Files opens the host's files; nil means the operating system's.
+	Files Files
+}
+
+// CreateOptions says what image to create. Size is required.
+type CreateOptions struct {
+	// Size is the capacity in bytes. Formats that count in sectors refuse a Size that is not a multiple of 512.
+	Size int64
+	// Format names the format instead of leaving it to the file's extension.
+	Format string
+	// Variant is the format's subtype, such as "monolithicFlat" or "fixed"; empty means the growing one.
+	Variant string
+	// BlockSize is the allocation unit in bytes; 0 means the format's usual one.
+	BlockSize int64
+	// Logger as in OpenOptions.
+	Logger *slog.Logger
+	// Files as in OpenOptions.
+	Files Files
+}
+
+// Log returns the logger to use, never nil.
+func (o OpenOptions) Log() *slog.Logger {
+	if o.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return o.Logger
+}
+
+// Open opens one of the image's own files by path as the options say. Formats call it for the file that they were pointed to.
+func (o OpenOptions) Open(path string) (File, error) {
+	return o.files().Open(path, FileOptions{Write: !o.ReadOnly, Shared: o.Shared})
+}
+
+// OpenBeside opens a file that an image in folder names, refusing names that lead outside unless AllowOutside is set.
+// A readOnly file is opened for reading whatever the options say.
+func (o OpenOptions) OpenBeside(folder, name string, readOnly bool) (File, error) {
+	fo := FileOptions{Write: !o.ReadOnly && !readOnly, Shared: o.Shared, Folder: folder, AllowOutside: o.AllowOutside}
+	return o.files().Open(name, fo)
+}
+
+func (o OpenOptions) files() Files { return filesOrHost(o.Files) }
+
+// Create creates path, which must not exist.
+func (o CreateOptions) Create(path string) (File, error) {
+	return filesOrHost(o.Files).Open(path, FileOptions{Write: true, Create: true})
+}
+
+// Remove deletes a file that Create made, after a failure half way.
+func (o CreateOptions) Remove(path string) error { return filesOrHost(o.Files).Remove(path) }
+
+func filesOrHost(f Files) Files {
+	if f == nil {
+		return HostFiles{}
+	}
+	return f
+}
