@@ -15,6 +15,7 @@ const (
 	GDT           = 0x1000              // global descriptor table of the boot processor
 	StartInfo     = 0x6000              // PVH hvm_start_info, module list and memory map: one page
 	ZeroPage      = 0x7000              // Linux boot_params: one page
+	Stack         = 0x9000              // grows down from here; a page is free below it
 	PageTables    = 0x9000              // PML4, PDPT and page directories
 	Cmdline       = 0x20000             // kernel command line
 	CmdlineSize   = 0x10000             // bytes reserved for it, the final zero included
