@@ -1,0 +1,70 @@
+package virtio
+
+import (
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sharevm/vmm/virtio/queue"
+)
+
+// Workers are the goroutines of an active device, and the boundary at which their panics and errors end: either breaks the
+// device (Activation.Fail) and leaves the machine running.
+//
+// A device starts them in Activate and Resume, and stops them in Deactivate and Pause. Start and Stop calls must not overlap.
+type Workers struct {
+	stopping atomic.Bool
+	wakes    []func()
+	running  sync.WaitGroup
+}
+
+// Serve starts a worker that calls handle whenever q may hold work, at once for the first time. handle pops until the queue
+// is empty, pushes and publishes; when it wants to return earlier for fairness, it is called again.
+func (w *Workers) Serve(a *Activation, q *queue.Queue, handle func(*queue.Queue) error) {
+	w.Go(a, fmt.Sprintf("queue %d", q.Index), q.Kick.Signal, func() error {
+		for !w.Stopping() {
+			q.DisableNotifications()
+			if err := handle(q); err != nil {
+				return err
+			}
+			if q.EnableNotifications() {
+				continue
+			}
+			if err := q.Kick.Wait(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Go starts a worker that runs until Stopping reports true. wake makes it look: it is called once, by Stop. name is for messages.
+func (w *Workers) Go(a *Activation, name string, wake func(), run func() error) {
+	w.wakes = append(w.wakes, wake)
+	w.running.Go(func() {
+		defer func() {
+			if p := recover(); p != nil {
+				a.Log.Error("device worker panicked", "worker", name, "panic", p, "stack", string(debug.Stack()))
+				a.Fail(fmt.Errorf("%s: panic: %v", name, p))
+			}
+		}()
+		if err := run(); err != nil {
+			a.Fail(fmt.Errorf("%s: %w", name, err))
+		}
+	})
+}
+
+// Stopping says whether Stop has been called; long-running workers ask between requests.
+func (w *Workers) Stopping() bool { return w.stopping.Load() }
+
+// Stop wakes all workers and returns when they have ended. It is idempotent; afterwards workers may be started again.
+func (w *Workers) Stop() {
+	w.stopping.Store(true)
+	for _, wake := range w.wakes {
+		wake()
+	}
+	w.running.Wait()
+	w.wakes = w.wakes[:0]
+	w.stopping.Store(false)
+}
