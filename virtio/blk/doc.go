@@ -1,0 +1,8 @@
+// Package blk is the virtio block device (virtio 1.2, section 5.2): it serves a guest's requests from a [disk.Image].
+//
+// Each queue has a lane: a worker that the queue's doorbell wakes, which takes requests off the queue, checks them, and
+// joins those that continue each other on the disk. A few executors, shared by all lanes, carry them out, so that a flush or
+// a slow read holds up nobody; a lone request to an image that has been answering quickly is carried out by the lane
+// itself, which saves waking an executor. Data moves between guest memory and the image without a copy where the image
+// is a [disk.VectorImage]. Nothing is allocated per request.
+package blk
