@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,12 +30,14 @@ func New() (*Event, error) {
 // FD returns the descriptor, for KVM. It stays owned by the Event.
 func (e *Event) FD() int { return e.fd }
 
-var one uint64 = 1
+// one is the number 1 as write(2) takes it, in the host's order, which is little endian on x86.
+var one = [8]byte{1}
 
 // Signal adds one to the counter and wakes the waiter. It never blocks and never allocates.
 func (e *Event) Signal() {
-	// EAGAIN means that the counter is full: the waiter will wake anyway.
-	_, _ = unix.Write(e.fd, (*[8]byte)(unsafe.Pointer(&one))[:])
+	// An error means that the counter is full, and the waiter will wake anyway, or that the event is closed.
+	// Through the file, because after Close the bare number could already be another file's.
+	_, _ = e.file.Write(one[:])
 }
 
 // Wait sleeps until the counter is not zero, and zeroes it. After Close it returns os.ErrClosed.

@@ -1,0 +1,160 @@
+package vmm
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/sharevm/vmm/vmm/bus"
+	"github.com/sharevm/vmm/vmm/cpuid"
+	"github.com/sharevm/vmm/vmm/kvm"
+	"github.com/sharevm/vmm/vmm/memory"
+	"github.com/sharevm/vmm/vmm/vcpu"
+)
+
+// Config describes the bare machine.
+type Config struct {
+	// System is the open KVM device; the VM does not close it.
+	System *kvm.System
+	Memory *memory.Guest // owned by the caller
+	CPU    cpuid.Policy
+	// RealModePages is the guest-physical address of four pages that no RAM or device uses, which KVM needs to run
+	// real mode on old Intel CPUs.
+	RealModePages uint64
+	// OnStop is told when a vCPU stops by itself; see vcpu.Config.
+	OnStop func(vcpu.Stop)
+	// OnFirstEntry is called once before the first instruction of the boot processor.
+	OnFirstEntry func()
+	Log          *slog.Logger
+}
+
+// VM is a virtual machine: RAM, two buses, interrupt controllers and vCPUs. Its vCPUs do not run before Start.
+type VM struct {
+	Memory *memory.Guest
+	Ports  *bus.Bus
+	MMIO   *bus.Bus
+
+	kvm   *kvm.VM
+	irq   *irqChip
+	vcpus []*vcpu.VCPU
+	log   *slog.Logger
+}
+
+// New makes a VM with the in-kernel PIC, IOAPIC, local APICs and PIT.
+func New(c Config) (_ *VM, err error) {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := c.CPU.Topology.Validate(); err != nil {
+		return nil, err
+	}
+	if most := c.System.Check(kvm.CapMaxVCPUs); most > 0 && c.CPU.Topology.CPUs > most {
+		return nil, fmt.Errorf("%d vCPUs: this host's KVM allows %d", c.CPU.Topology.CPUs, most)
+	}
+	k, err := c.System.CreateVM()
+	if err != nil {
+		return nil, err
+	}
+	vm := &VM{Memory: c.Memory, kvm: k, log: c.Log}
+	defer func() {
+		if err != nil {
+			_ = vm.Close()
+		}
+	}()
+	if err := k.SetIdentityMapAddr(c.RealModePages); err != nil {
+		return nil, err
+	}
+	if err := k.SetTSSAddr(c.RealModePages + 4096); err != nil {
+		return nil, err
+	}
+	if err := k.CreateIRQChip(); err != nil {
+		return nil, err
+	}
+	if err := k.CreatePIT(); err != nil {
+		return nil, err
+	}
+	if c.System.Check(kvm.CapX86UserSpaceMSR) > 0 {
+		if err := k.EnableUserMSR(); err != nil {
+			return nil, err
+		}
+	}
+	for i, r := range c.Memory.Regions() {
+		if err := k.SetMemoryRegion(slot(uint32(i), r)); err != nil {
+			return nil, err
+		}
+	}
+	vm.irq = newIRQChip(k, c.Log)
+	vm.Ports = bus.New("port", &doorbells{k, true})
+	vm.MMIO = bus.New("memory", &doorbells{k, false})
+	return vm, vm.addVCPUs(c)
+}
+
+func (vm *VM) addVCPUs(c Config) error {
+	supported, err := c.System.SupportedCPUID()
+	if err != nil {
+		return err
+	}
+	c.CPU.TSCDeadline = c.System.Check(kvm.CapTSCDeadlineTimer) > 0
+	msrs := &vcpu.SinkMSRs{Log: c.Log}
+	for i := range c.CPU.Topology.CPUs {
+		k, err := vm.kvm.CreateVCPU(c.CPU.Topology.APICID(i))
+		if err != nil {
+			return err
+		}
+		vc := vcpu.Config{ID: i, KVM: k, Memory: c.Memory, Ports: vm.Ports, MMIO: vm.MMIO, MSRs: msrs, OnStop: c.OnStop, Log: c.Log}
+		if i == 0 {
+			vc.OnFirstEntry = c.OnFirstEntry
+		}
+		vm.vcpus = append(vm.vcpus, vcpu.New(vc))
+		if err := k.SetCPUID(c.CPU.For(supported, i)); err != nil {
+			return fmt.Errorf("vCPU %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// VCPUs returns the virtual CPUs; the first is the boot processor.
+func (vm *VM) VCPUs() []*vcpu.VCPU { return vm.vcpus }
+
+// Start lets all vCPUs run. The others wait for the boot processor's start-up IPI inside KVM.
+func (vm *VM) Start() {
+	for _, v := range vm.vcpus {
+		v.Start()
+	}
+}
+
+// Pause takes every vCPU out of the guest and returns when all are out. Calls nest.
+func (vm *VM) Pause() {
+	for _, v := range vm.vcpus {
+		v.Pause()
+	}
+}
+
+// Resume undoes one Pause.
+func (vm *VM) Resume() {
+	for _, v := range vm.vcpus {
+		v.Resume()
+	}
+}
+
+// Stop ends all vCPUs and returns when none is in the guest or in a device any more.
+func (vm *VM) Stop() {
+	for _, v := range vm.vcpus {
+		v.Stop()
+	}
+}
+
+// Close stops the vCPUs and frees what the VM holds in the kernel. Guest RAM stays the caller's.
+func (vm *VM) Close() error {
+	vm.Stop()
+	var errs []error
+	for _, v := range vm.vcpus {
+		errs = append(errs, v.KVM().Close())
+	}
+	vm.vcpus = nil
+	if vm.irq != nil {
+		errs = append(errs, vm.irq.close())
+	}
+	errs = append(errs, vm.kvm.Close())
+	return errors.Join(errs...)
+}
