@@ -15,8 +15,7 @@ import (
 type Device interface {
 	// Type is the device's number (virtio 1.2, section 5).
 	Type() uint16
-	// Features are the device's own features (bits 0 to 23 and 50 to 127 cut off at 63). The transport adds those of rings
-	// and transport.
+	// Features are the device's own features (bits 0 to 23, 50 to 63). The transport adds those of rings and of itself.
 	Features() uint64
 	// QueueSizes holds the largest size of each queue, powers of two; its length is the number of queues.
 	QueueSizes() []uint16
