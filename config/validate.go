@@ -181,6 +181,7 @@ func (v *validator) ports(m *Machine) {
 		v.check(!indices[s.Index], "two serial ports serial%d", s.Index)
 		indices[s.Index] = true
 		v.path(fmt.Sprintf("serial%d", s.Index), s.Path)
+		v.check(s.Path == "" || !slices.Contains(m.files(), s.Path), "serial%d would write into %s, which the machine reads", s.Index, s.Path)
 		switch s.Kind {
 		case SerialNull:
 		case SerialConsole:
@@ -203,6 +204,15 @@ func (v *validator) ports(m *Machine) {
 		v.check(b.Slot.Valid(), "pciBridge%d has impossible PCI slot %d", b.Index, b.Slot)
 	}
 	v.check(m.Vsock.CID == 0 || m.Vsock.CID >= 3 && m.Vsock.CID != 1<<32-1, "vsock context id %d is reserved", m.Vsock.CID)
+}
+
+// files lists the files that the machine reads.
+func (m *Machine) files() []string {
+	paths := []string{m.Boot.Kernel, m.Boot.Initrd, m.Firmware.NVRAM, m.Firmware.Variables}
+	for i := range m.Disks {
+		paths = append(paths, m.Disks[i].Path)
+	}
+	return paths
 }
 
 func (v *validator) wishes(m *Machine) {
