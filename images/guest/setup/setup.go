@@ -1,0 +1,104 @@
+// Package setup holds what every first process of a guest has to do before its real work: mount the kernel's file systems,
+// load the modules of the initramfs, wait for a device, and switch the machine off.
+package setup
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Mount is one mount(2).
+type Mount struct {
+	Source, Target, Type string
+	Flags                uintptr
+	Data                 string
+}
+
+// Do makes the mount point and mounts.
+func (m Mount) Do() error {
+	if err := os.MkdirAll(m.Target, 0o755); err != nil {
+		return fmt.Errorf("making the mount point %s: %w", m.Target, err)
+	}
+	if err := unix.Mount(m.Source, m.Target, m.Type, m.Flags, m.Data); err != nil {
+		return fmt.Errorf("mounting %s (%s) on %s: %w", m.Source, m.Type, m.Target, err)
+	}
+	return nil
+}
+
+// KernelFS mounts proc, sysfs and devtmpfs below root.
+func KernelFS(root string) error {
+	for _, m := range []Mount{
+		{"proc", "proc", "proc", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC, ""},
+		{"sysfs", "sys", "sysfs", unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC, ""},
+		{"devtmpfs", "dev", "devtmpfs", unix.MS_NOSUID, "mode=0755"},
+	} {
+		m.Target = filepath.Join(root, m.Target)
+		if err := m.Do(); err != nil && !errors.Is(err, unix.EBUSY) {
+			return err
+		}
+	}
+	return nil
+}
+
+// LoadModules loads the modules that the file order in dir names, one file name a line, from top to bottom. A module that is already there
+// is no error.
+func LoadModules(dir string) error {
+	order, err := os.ReadFile(filepath.Join(dir, "order"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("loading kernel modules: %w", err)
+	}
+	for name := range strings.FieldsSeq(string(order)) {
+		if err := loadModule(filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func loadModule(file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return fmt.Errorf("loading kernel module: %w", err)
+	}
+	defer f.Close()
+	if err := unix.FinitModule(int(f.Fd()), "", 0); err != nil && !errors.Is(err, unix.EEXIST) {
+		return fmt.Errorf("loading kernel module %s: %w", filepath.Base(file), err)
+	}
+	return nil
+}
+
+// WaitFor blocks until a path exists in a folder that the kernel fills, such as /dev. It does not poll.
+func WaitFor(path string) error {
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("waiting for %s: %w", path, err)
+	}
+	defer unix.Close(fd)
+	if _, err := unix.InotifyAddWatch(fd, filepath.Dir(path), unix.IN_CREATE); err != nil {
+		return fmt.Errorf("waiting for %s: %w", path, err)
+	}
+	buf := make([]byte, 64*(unix.SizeofInotifyEvent+unix.NAME_MAX+1))
+	for {
+		if _, err := os.Lstat(path); err == nil {
+			return nil
+		}
+		if _, err := unix.Read(fd, buf); err != nil && err != unix.EINTR {
+			return fmt.Errorf("waiting for %s: %w", path, err)
+		}
+	}
+}
+
+// PowerOff writes everything to disk and switches the machine off. It returns only when that fails.
+func PowerOff() error {
+	unix.Sync()
+	return unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
+}

@@ -1,0 +1,99 @@
+package nested
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/sharevm/vmm/images/initramfs"
+	"github.com/sharevm/vmm/images/nested/agent"
+	"github.com/sharevm/vmm/images/nested/cr8"
+	"github.com/sharevm/vmm/internal/debian"
+	"golang.org/x/sys/unix"
+)
+
+// modules are what the guest's kernel loads before the command runs; modprobe in the guest finds the rest.
+var modules = []string{
+	"virtio_pci", "virtio_console", "virtio_net", "virtio_rng", // the machine
+	"9p", "9pnet_virtio", "overlay", // the file systems
+	"tun", "vhost_net", "vhost_vsock", // what hypervisors expect beside /dev/kvm
+}
+
+// kvmModule is the one that runs guests on the outer machine's processor.
+func kvmModule(a Accel) (string, error) {
+	if a == TCG {
+		return "kvm_amd", nil
+	}
+	return hostKVMModule()
+}
+
+// Prepare fetches and unpacks what Run needs, so that Run starts at once. Run does it by itself when it was not done. store is the
+// folder of the package cache and may be "".
+func Prepare(ctx context.Context, store string, flavour debian.Flavour, progress debian.Progress) (debian.Kernel, error) {
+	s, err := debian.Open(store, progress)
+	if err != nil {
+		return debian.Kernel{}, err
+	}
+	return s.Kernel(ctx, flavour)
+}
+
+// image packs the guest's initramfs into a file of memory: the running program as its first process, and the modules.
+func image(k debian.Kernel, c Config) (*os.File, error) {
+	kvm, err := kvmModule(c.Accel)
+	if err != nil {
+		return nil, err
+	}
+	mods, err := initramfs.Modules(k.ModulesDir, append(modules, kvm)...)
+	if err != nil {
+		return nil, err
+	}
+	if c.Accel == TCG {
+		for i := range mods {
+			if mods[i].Name == kvm {
+				if mods[i].Data, err = cr8.Patch(mods[i].Data); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding this program's own file: %w", err)
+	}
+	f, err := memoryFile("initramfs")
+	if err != nil {
+		return nil, err
+	}
+	if c.Userland != "" {
+		if err := appendFile(f, c.Userland); err != nil {
+			f.Close()
+			return nil, err
+		}
+	}
+	if err := initramfs.Build(f, initramfs.Config{Init: self, InitName: agent.InitPath, Modules: mods}); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// memoryFile makes a file that vanishes with the last process that has it open.
+func memoryFile(name string) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("making a file in memory: %w", err)
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// appendFile copies the file at path to the end of f. The kernel unpacks archives that follow each other one after the other.
+func appendFile(f *os.File, path string) error {
+	b, err := os.ReadFile(path)
+	if err == nil {
+		_, err = f.Write(b)
+	}
+	if err != nil {
+		return fmt.Errorf("adding the userland: %w", err)
+	}
+	return nil
+}
