@@ -3,6 +3,7 @@ package aml
 import (
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"strings"
 )
 
@@ -157,8 +158,7 @@ func EISAID(id string) Term {
 		}
 		vendor = vendor<<5 | uint32(c-'@')
 	}
-	big := vendor<<16 | product
-	return binary.BigEndian.AppendUint32(Term{opDWord}, big)
+	return Integer(uint64(bits.ReverseBytes32(vendor<<16 | product)))
 }
 
 // UUID encodes "aabbccdd-eeff-gghh-iijj-kkllmmnnoopp" as the 16-byte buffer of ToUUID (section 19.6.142).

@@ -50,6 +50,7 @@ func TestEncoding(t *testing.T) {
 		{"qword", Integer(1 << 32), "0e0000000001000000"},
 		{"string", String("ab"), "0d616200"},
 		{"EISA id", EISAID("PNP0A08"), "0c41d00a08"},
+		{"short EISA id", EISAID("PNP0000"), "0b41d0"},
 		{"UUID", UUID("33db4d5b-1ff7-401c-9657-7441c03dd766"), "11130a105b4ddb33f71f1c4096577441c03dd766"},
 		{"buffer", Buffer([]byte{1, 2}), "11050a020102"},
 		{"package", Package(Integer(0), Integer(5)), "12050200" + "0a05"},

@@ -21,6 +21,7 @@ const (
 	CmdlineSize   = 0x10000             // bytes reserved for it, the final zero included
 	EBDA          = 0x9FC00             // extended BIOS data area: reserved up to VideoRAM
 	VideoRAM      = 0xA0000             // VGA window: not RAM for the guest
+	VideoRAMEnd   = 0xC0000             // first byte after it
 	ACPI          = 0xE0000             // RSDP first, then the ACPI tables: reserved
 	ACPISize      = SMBIOS - ACPI       // bytes
 	SMBIOS        = 0xF0000             // SMBIOS 3 entry point first, then its structures: reserved
@@ -39,6 +40,7 @@ const (
 	MMIO32End   = IOAPIC     // first byte after it
 	IOAPIC      = 0xFEC00000
 	HPET        = 0xFED00000
+	HPETSize    = 0x400      // bytes
 	TPM         = 0xFED40000 // TPM 2.0 CRB, locality 0
 	LAPIC       = 0xFEE00000
 	IdentityMap = 0xFEFFC000 // one page for KVM_SET_IDENTITY_MAP_ADDR
@@ -78,6 +80,23 @@ const (
 	GSIPCIFirst, GSIPCICount = 16, 8
 	IOAPICPins               = 24
 )
+
+// Values that the FADT and the DSDT promise and that the power management device obeys.
+const (
+	SMIEnableACPI  = 2 // written to PortSMI: hand the fixed hardware to the guest
+	SMIDisableACPI = 3
+	ResetHard      = 0xE // written to PortReset: power cycle
+	SleepTypeS3    = 5   // SLP_TYP of PM1a control, as in the ICH9
+	SleepTypeS4    = 6
+	SleepTypeS5    = 7
+	IOAPICID       = 0
+)
+
+// PCIGSI is the input of the IOAPIC that interrupt pin pin (0 is INTA) of a device in slot slot of bus 0 is wired to: neighbours
+// use different ones.
+func PCIGSI(slot, pin uint8) uint32 {
+	return GSIPCIFirst + (uint32(slot)+uint32(pin))%GSIPCICount
+}
 
 // SerialPorts and SerialGSIs are the bases and interrupts of COM1 to COM4.
 var (

@@ -1,0 +1,75 @@
+package acpi
+
+import "encoding/binary"
+
+// Revisions of the tables.
+const (
+	revisionRSDP = 2
+	revisionXSDT = 1
+	revisionFADT = 6
+	revisionDSDT = 2 // integers have 64 bits
+	revisionMADT = 5
+	revisionMCFG = 1
+	revisionHPET = 1
+	revisionWAET = 1
+)
+
+// Fields of the root pointer.
+const (
+	rsdpSize        = 36
+	rsdpSumLen      = 20 // the first checksum's
+	rsdpSum         = 8
+	rsdpXSDT        = 24
+	rsdpExtendedSum = 32
+)
+
+// Build makes the tables of the board.
+func Build(c *Config) (*Set, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	s := &Set{}
+	root := s.add(rsdp())
+	facs := s.add(facs())
+	dsdt := s.add(newTable("DSDT", revisionDSDT, dsdt(c)))
+	fadt := s.add(newTable("FACP", revisionFADT, fadt(c)))
+	s.point(fadt, fadtFACS, 4, facs)
+	s.point(fadt, fadtDSDT, 4, dsdt)
+	s.point(fadt, fadtXDSDT, 8, dsdt)
+
+	listed := []int{
+		fadt,
+		s.add(newTable("APIC", revisionMADT, madt(c))),
+		s.add(newTable("MCFG", revisionMCFG, mcfg(c))),
+		s.add(newTable("WAET", revisionWAET, waet())),
+	}
+	if c.HPET {
+		listed = append(listed, s.add(newTable("HPET", revisionHPET, hpet())))
+	}
+	xsdt := s.add(newTable("XSDT", revisionXSDT, make([]byte, 8*len(listed))))
+	for i, t := range listed {
+		s.point(xsdt, headerSize+8*i, 8, t)
+	}
+	s.point(root, rsdpXSDT, 8, xsdt)
+	return s, nil
+}
+
+// rsdp has no RSDT: the guests that this board starts know the XSDT.
+func rsdp() Table {
+	b := make([]byte, rsdpSize)
+	copy(b, "RSD PTR ")
+	copy(b[9:], oemID)
+	b[15] = revisionRSDP
+	binary.LittleEndian.PutUint32(b[20:], rsdpSize)
+	return Table{Name: "RSDP", Data: b, Sums: []Sum{{rsdpSum, rsdpSumLen}, {rsdpExtendedSum, rsdpSize}}, Align: 16}
+}
+
+// facs is where firmware and guest share the global lock and the waking vector.
+func facs() Table {
+	const size, version = 64, 2
+	b := make([]byte, size)
+	copy(b, "FACS")
+	binary.LittleEndian.PutUint32(b[offLength:], size)
+	b[32] = version
+	return Table{Name: "FACS", Data: b, Align: 64}
+}

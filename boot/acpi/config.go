@@ -1,0 +1,37 @@
+package acpi
+
+import (
+	"fmt"
+
+	"github.com/sharevm/vmm/boot/layout"
+)
+
+// Bounds of a Config.
+const (
+	MaxCPUs  = 255 // what fits into the space for tables
+	maxBuses = 256
+)
+
+// Config says what the board has. Addresses, ports and interrupts are those of package layout.
+type Config struct {
+	Layout   layout.Layout
+	APICIDs  []uint32 // local APIC id of each processor, by its number; 1 to MaxCPUs of them
+	PCIBuses int      // buses that ECAM decodes, 1 to 256
+	INTx     bool     // PCI interrupt pins are wired, as layout.PCIGSI says
+	Serials  [4]bool  // COM1 to COM4
+	RTC      bool     // CMOS clock
+	I8042    bool     // keyboard controller with keyboard and mouse
+	VGA      bool     // legacy VGA registers and memory
+	HPET     bool
+	S3, S4   bool // sleep states beside soft-off
+}
+
+func (c *Config) check() error {
+	if n := len(c.APICIDs); n < 1 || n > MaxCPUs {
+		return fmt.Errorf("acpi: %d processors, must be 1 to %d", n, MaxCPUs)
+	}
+	if c.PCIBuses < 1 || c.PCIBuses > maxBuses {
+		return fmt.Errorf("acpi: %d PCI buses, must be 1 to %d", c.PCIBuses, maxBuses)
+	}
+	return nil
+}
