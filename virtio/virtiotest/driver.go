@@ -1,0 +1,285 @@
+package virtiotest
+
+import (
+	"encoding/binary"
+	"testing"
+	"time"
+
+	"github.com/sharevm/vmm/devices/pci"
+	"github.com/sharevm/vmm/virtio"
+	"github.com/sharevm/vmm/virtio/transport"
+	"github.com/sharevm/vmm/vmm/bus"
+	"github.com/sharevm/vmm/vmm/memory"
+)
+
+// The fake machine.
+const (
+	RAMSize    = 64 << 20    // bytes of RAM, from address 0
+	ECAMBase   = 0xb000_0000 // configuration space of one bus
+	mmioBase   = 0xc000_0000 // window for BARs
+	mmioSize   = 0x1000_0000
+	msiAddress = 0xfee0_0000
+
+	// ConfigVector is the message data of configuration change interrupts; queue i sends i+1.
+	ConfigVector = 0
+	// patience bounds every wait: reaching it is a failure of the device, never a result.
+	patience = 20 * time.Second
+)
+
+// Slot is where the device is plugged.
+var Slot = pci.Address{Device: 3}
+
+// Driver is a guest's driver of one device.
+type Driver struct {
+	T          testing.TB
+	Transport  *transport.Transport
+	Memory     *memory.Guest
+	Root       *pci.Root
+	MMIO       *bus.Bus
+	Interrupts *Interrupts
+	Queues     []*Queue // after Start or SetupQueue; nil where not set up
+	Features   uint64   // as negotiated
+
+	heap    heap
+	regions map[uint8]uint64 // address of each structure, by type of its capability
+}
+
+// Types of the structures, for Address (virtio 1.2, section 4.1.4).
+const (
+	Common = 1
+	Notify = 2
+	ISR    = 3
+	Device = 4
+)
+
+// New plugs dev into a fresh machine, finds it as a guest's system would, enables it and its MSI-X vectors, and closes
+// it when the test ends.
+func New(t testing.TB, dev virtio.Device) *Driver {
+	t.Helper()
+	ram, err := memory.FromRegions(memory.Region{Host: make([]byte, RAMSize)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &Driver{T: t, Memory: ram, Interrupts: NewInterrupts(), heap: heap{next: 0x10000, end: RAMSize}}
+	d.attach(dev)
+	t.Cleanup(d.detach)
+	if err := d.Root.Assign(pci.Windows{Mem32: pci.Window{Base: mmioBase, Size: mmioSize}}); err != nil {
+		t.Fatal(err)
+	}
+	d.probe()
+	return d
+}
+
+// attach builds buses, root and transport around dev.
+func (d *Driver) attach(dev virtio.Device) {
+	d.T.Helper()
+	var err error
+	d.MMIO = bus.New("memory", nil)
+	d.Root, err = pci.NewRoot(pci.Config{Memory: d.MMIO, IO: bus.New("port", nil), Buses: 1}, nil)
+	if err != nil {
+		d.T.Fatal(err)
+	}
+	ecam, size := d.Root.ECAM()
+	if err := d.MMIO.Map(ECAMBase, size, ecam); err != nil {
+		d.T.Fatal(err)
+	}
+	t, err := transport.New(dev, transport.Config{Name: "device under test", Memory: d.Memory, MSI: d.Interrupts})
+	if err != nil {
+		d.T.Fatal(err)
+	}
+	if err := d.Root.Plug(Slot, t.Function()); err != nil {
+		d.T.Fatal(err)
+	}
+	d.Transport = t
+}
+
+func (d *Driver) detach() {
+	d.T.Helper()
+	if err := d.Transport.Close(); err != nil {
+		d.T.Errorf("close: %v", err)
+	}
+}
+
+// probe walks the capabilities, enables decoding, and programs the MSI-X table.
+func (d *Driver) probe() {
+	d.T.Helper()
+	d.regions = map[uint8]uint64{}
+	bar := d.Config(0x10, 4) &^ 0xf
+	for at := d.Config(0x34, 1); at != 0; at = d.Config(int(at)+1, 1) {
+		switch d.Config(int(at), 1) {
+		case pci.CapVendor:
+			kind := uint8(d.Config(int(at)+3, 1))
+			if _, seen := d.regions[kind]; !seen {
+				d.regions[kind] = bar + d.Config(int(at)+8, 4)
+			}
+		case pci.CapMSIX:
+			d.SetConfig(4, 2, 6) // memory decoding, bus master
+			d.SetConfig(int(at)+2, 2, 1<<15)
+			table := bar + d.Config(int(at)+4, 4)&^7
+			for v := range d.Config(int(at)+2, 2)&0x7ff + 1 {
+				entry := table + 16*v
+				d.Write(entry, 8, msiAddress)
+				d.Write(entry+8, 4, v)
+				d.Write(entry+12, 4, 0)
+			}
+		}
+	}
+}
+
+// Config reads width bytes of the device's PCI configuration space.
+func (d *Driver) Config(off, width int) uint64 {
+	return d.Read(d.configAddress(off), width)
+}
+
+// SetConfig writes width bytes of the device's PCI configuration space.
+func (d *Driver) SetConfig(off, width int, v uint64) {
+	d.Write(d.configAddress(off), width, v)
+}
+
+func (d *Driver) configAddress(off int) uint64 {
+	return ECAMBase + uint64(Slot.Device)<<15 + uint64(off)
+}
+
+// Read loads width bytes from an address outside RAM.
+func (d *Driver) Read(addr uint64, width int) uint64 {
+	var b [8]byte
+	d.MMIO.Read(addr, b[:width])
+	return binary.LittleEndian.Uint64(b[:])
+}
+
+// Write stores width bytes at an address outside RAM.
+func (d *Driver) Write(addr uint64, width int, v uint64) {
+	var b [8]byte
+	binary.LittleEndian.PutUint64(b[:], v)
+	d.MMIO.Write(addr, b[:width])
+}
+
+// Address returns where a structure of the transport lies.
+func (d *Driver) Address(structure uint8) uint64 { return d.regions[structure] }
+
+// Common reads a register of the common configuration.
+func (d *Driver) Common(off, width int) uint64 { return d.Read(d.regions[Common]+uint64(off), width) }
+
+// SetCommon writes a register of the common configuration.
+func (d *Driver) SetCommon(off, width int, v uint64) {
+	d.Write(d.regions[Common]+uint64(off), width, v)
+}
+
+// Status reads the device status.
+func (d *Driver) Status() uint8 { return uint8(d.Common(0x14, 1)) }
+
+// SetStatus adds bits to the device status and says whether they are set then.
+func (d *Driver) SetStatus(bits uint8) bool {
+	d.SetCommon(0x14, 1, uint64(d.Status()|bits))
+	return d.Status()&bits == bits
+}
+
+// NeedsReset says whether the device has given up.
+func (d *Driver) NeedsReset() bool { return d.Status()&virtio.StatusNeedsReset != 0 }
+
+// Offered reads the device's features.
+func (d *Driver) Offered() (f uint64) {
+	for i := range uint64(2) {
+		d.SetCommon(0, 4, i)
+		f |= d.Common(4, 4) << (32 * i)
+	}
+	return f
+}
+
+// Reset resets the device and forgets the queues.
+func (d *Driver) Reset() {
+	d.SetCommon(0x14, 1, 0)
+	d.Queues = nil
+	d.Features = 0
+}
+
+// Negotiate resets the device and goes as far as FEATURES_OK, with those of the wanted features that are offered,
+// which it returns. VERSION_1 is always wanted.
+func (d *Driver) Negotiate(wanted uint64) uint64 {
+	d.T.Helper()
+	d.Reset()
+	d.SetStatus(virtio.StatusAcknowledge)
+	d.SetStatus(virtio.StatusDriver)
+	d.Features = d.Offered() & (wanted | virtio.FeatureVersion1)
+	for i := range uint64(2) {
+		d.SetCommon(8, 4, i)
+		d.SetCommon(0xc, 4, d.Features>>(32*i)&0xffffffff)
+	}
+	if !d.SetStatus(virtio.StatusFeaturesOK) {
+		d.T.Fatalf("the device refuses features %#x", d.Features)
+	}
+	d.SetCommon(0x10, 2, ConfigVector)
+	d.Queues = make([]*Queue, d.Common(0x12, 2))
+	return d.Features
+}
+
+// DriverOK tells the device to start.
+func (d *Driver) DriverOK() { d.SetStatus(virtio.StatusDriverOK) }
+
+// Start does all of it: negotiation, every queue at its largest size, DRIVER_OK.
+func (d *Driver) Start(wanted uint64) {
+	d.T.Helper()
+	d.Negotiate(wanted)
+	for i := range d.Queues {
+		d.SetupQueue(i, 0)
+	}
+	d.DriverOK()
+	if d.NeedsReset() {
+		d.T.Fatal("the device needs a reset right after DRIVER_OK")
+	}
+}
+
+// AwaitReset waits until the device has given up.
+func (d *Driver) AwaitReset() {
+	d.T.Helper()
+	timeout := time.After(patience)
+	for !d.NeedsReset() {
+		select {
+		case <-d.Interrupts.Channel(ConfigVector):
+		case <-timeout:
+			d.T.Fatal("the device has not asked for a reset")
+		}
+	}
+}
+
+// AwaitConfigChange waits for a configuration change interrupt.
+func (d *Driver) AwaitConfigChange() {
+	d.T.Helper()
+	select {
+	case <-d.Interrupts.Channel(ConfigVector):
+	case <-time.After(patience):
+		d.T.Fatal("no configuration change")
+	}
+}
+
+// DeviceConfig reads n bytes at off of the device-specific configuration.
+func (d *Driver) DeviceConfig(off, n int) []byte {
+	p := make([]byte, n)
+	for i := range p {
+		p[i] = byte(d.Read(d.regions[Device]+uint64(off+i), 1))
+	}
+	return p
+}
+
+// SetDeviceConfig writes the device-specific configuration at off, byte by byte.
+func (d *Driver) SetDeviceConfig(off int, p []byte) {
+	for i, v := range p {
+		d.Write(d.regions[Device]+uint64(off+i), 1, uint64(v))
+	}
+}
+
+// Alloc returns the address of n bytes of RAM, aligned to the next power of two of n, at least 16 and at most a page.
+func (d *Driver) Alloc(n int) uint64 { return d.heap.alloc(d.T, n) }
+
+// Free gives back what Alloc(n) returned.
+func (d *Driver) Free(addr uint64, n int) { d.heap.release(addr, n) }
+
+// RAM returns n bytes of RAM at addr.
+func (d *Driver) RAM(addr uint64, n int) []byte {
+	d.T.Helper()
+	s, err := d.Memory.Slice(addr, uint64(n))
+	if err != nil {
+		d.T.Fatal(err)
+	}
+	return s
+}
