@@ -28,7 +28,7 @@ func Open(path string, o disk.OpenOptions) (*Image, error) {
 		return nil, fmt.Errorf("%s: find its size: %w", path, err)
 	}
 	return &Image{
-		Front: space.NewFront(space.NewFlat(file, 0), size, o.ReadOnly, space.Hooks{End: file.Close}),
+		Front: space.NewFront(space.NewFlat(file, 0), size, o.ReadOnly, space.Hooks{End: space.Closing(file)}),
 		info:  disk.Info{Format: "raw", Path: path, Files: []string{path}, Size: size, SectorSize: 512, ReadOnly: o.ReadOnly},
 	}, nil
 }

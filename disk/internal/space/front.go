@@ -15,7 +15,7 @@ type Front struct {
 	size     int64
 	readOnly bool
 	begin    func() error
-	end      func() error
+	end      func(clean bool) error
 
 	closed atomic.Bool
 	begun  atomic.Bool
@@ -25,7 +25,14 @@ type Front struct {
 // Hooks are what a format has to do itself. Either may be nil.
 type Hooks struct {
 	Begin func() error // before the first change of a session; again if it failed
-	End   func() error // at Close, after the last flush: mark clean, close files
+	// End runs at Close, after the last flush: it closes the files. With clean the image was changed in this session and
+	// everything reached it, so that it may be marked clean.
+	End func(clean bool) error
+}
+
+// Closing is the End of a format that has nothing to mark.
+func Closing(file disk.File) func(bool) error {
+	return func(bool) error { return file.Close() }
 }
 
 // NewFront returns the front of a disk of size bytes in s.
@@ -35,9 +42,6 @@ func NewFront(s Space, size int64, readOnly bool, h Hooks) *Front {
 
 // Size is the capacity in bytes.
 func (f *Front) Size() int64 { return f.size }
-
-// Begun says whether this session has changed, or tried to change, the image.
-func (f *Front) Begun() bool { return f.begun.Load() }
 
 func (f *Front) check(off, length int64) error {
 	if f.closed.Load() {
@@ -142,7 +146,7 @@ func (f *Front) Close() error {
 	}
 	err := f.space.Flush()
 	if f.end != nil {
-		if e := f.end(); err == nil {
+		if e := f.end(err == nil && f.begun.Load()); err == nil {
 			err = e
 		}
 	}

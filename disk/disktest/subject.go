@@ -1,0 +1,76 @@
+package disktest
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/sharevm/vmm/disk"
+)
+
+// Subject is a format, or a variant of one, under test.
+type Subject struct {
+	// File is the name to give images, with the format's extension.
+	File string
+	// Create makes an empty image.
+	Create func(path string, o disk.CreateOptions) error
+	// Options are given to Create, with the size set.
+	Options disk.CreateOptions
+	Open    func(path string, o disk.OpenOptions) (disk.Image, error)
+	// Check, if not nil, must find nothing worse than a leak in an image that was closed, and no damage after a crash.
+	Check func(path string, o disk.OpenOptions) (*disk.Report, error)
+	// AnySize says that sizes need not be multiples of 512.
+	AnySize bool
+	// Large is the biggest size to try with a sparse image, in bytes; at least 5 GiB.
+	Large int64
+}
+
+// Opener adapts a package's own Open.
+func Opener[I disk.Image](open func(string, disk.OpenOptions) (I, error)) func(string, disk.OpenOptions) (disk.Image, error) {
+	return func(path string, o disk.OpenOptions) (disk.Image, error) {
+		i, err := open(path, o)
+		if err != nil {
+			return nil, err
+		}
+		return i, nil
+	}
+}
+
+// make creates an image of size bytes in a temporary folder and returns its path.
+func (s Subject) make(t testing.TB, size int64) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), s.File)
+	o := s.Options
+	o.Size = size
+	if err := s.Create(path, o); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// open opens path or fails the test.
+func (s Subject) open(t testing.TB, path string, o disk.OpenOptions) disk.Image {
+	t.Helper()
+	i, err := s.Open(path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
+// closeClean closes i and checks what it leaves behind.
+func (s Subject) closeClean(t testing.TB, i disk.Image, path string) {
+	t.Helper()
+	if err := i.Close(); err != nil {
+		t.Fatalf("close: %v", err)
+	}
+	if s.Check == nil {
+		return
+	}
+	r, err := s.Check(path, disk.OpenOptions{ReadOnly: true})
+	if err != nil {
+		t.Fatalf("check: %v", err)
+	}
+	if worst, any := r.Worst(); any && worst != disk.Leak {
+		t.Fatalf("check after a clean close: %+v", r.Problems)
+	}
+}

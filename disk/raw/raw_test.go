@@ -1,0 +1,14 @@
+package raw_test
+
+import (
+	"testing"
+
+	"github.com/sharevm/vmm/disk/disktest"
+	"github.com/sharevm/vmm/disk/raw"
+)
+
+var subject = disktest.Subject{
+	File: "disk.raw", Create: raw.Create, Open: disktest.Opener(raw.Open), AnySize: true, Large: 8 << 40,
+}
+
+func TestConformance(t *testing.T) { disktest.Run(t, subject) }

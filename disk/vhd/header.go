@@ -1,0 +1,85 @@
+package vhd
+
+import (
+	"encoding/binary"
+	"math/bits"
+
+	"github.com/sharevm/vmm/disk"
+)
+
+// Limits on what a header may ask for. Programs in the field write blocks of 512 KiB and 2 MiB.
+const (
+	minBlock   = 4 << 10
+	maxBlock   = 256 << 20
+	maxEntries = 8 << 20 // 32 MiB of table; 2040 GiB in blocks of 2 MiB need an eighth of that
+)
+
+// header is what the dynamic disk header says.
+type header struct {
+	at          int64 // of the header itself
+	tableOffset int64
+	entries     int64
+	blockSize   int64
+}
+
+// bitmapSize is the length of the sector bitmap in front of each block, padded to whole sectors.
+func (h header) bitmapSize() int64 {
+	return (h.blockSize/sectorSize/8 + sectorSize - 1) / sectorSize * sectorSize
+}
+
+// stride is the room that a block takes in the file.
+func (h header) stride() int64 { return h.bitmapSize() + h.blockSize }
+
+// readHeader reads and checks the dynamic disk header of a disk of size bytes, in a file of fileSize.
+func readHeader(file disk.File, f *footer, size, fileSize int64) (header, error) {
+	at := f.dataOffset()
+	if at < footerSize || at%sectorSize != 0 || at > uint64(fileSize) || fileSize-int64(at) < headerSize {
+		return header{}, disk.Corrupt(file.Name(), 16, "the dynamic header's offset %d is impossible", at)
+	}
+	var p [headerSize]byte
+	if err := disk.ReadFull(file, p[:], int64(at), "dynamic header"); err != nil {
+		return header{}, err
+	}
+	return parseHeader(file.Name(), &p, int64(at), size, fileSize)
+}
+
+func parseHeader(name string, p *[headerSize]byte, at, size, fileSize int64) (header, error) {
+	be := binary.BigEndian
+	fail := func(field int64, format string, args ...any) (header, error) {
+		return header{}, disk.Corrupt(name, at+field, format, args...)
+	}
+	if string(p[:8]) != headerCookie {
+		return fail(0, `no "cxsparse" dynamic header`)
+	}
+	if got, want := be.Uint32(p[36:]), checksum(p[:], 36); got != want {
+		return fail(36, "dynamic header checksum is %#08x, should be %#08x", got, want)
+	}
+	table, entries, block := be.Uint64(p[16:]), int64(be.Uint32(p[28:])), int64(be.Uint32(p[32:]))
+	if block < minBlock || block > maxBlock || bits.OnesCount64(uint64(block)) != 1 {
+		return fail(32, "block size %d is not a power of two from %d to %d", block, minBlock, maxBlock)
+	}
+	if entries > maxEntries {
+		return fail(28, "a table of %d blocks is larger than any disk needs (%d)", entries, maxEntries)
+	}
+	if entries*block < size {
+		return fail(28, "the table's %d blocks of %d bytes do not cover the disk's %d bytes", entries, block, size)
+	}
+	if table%sectorSize != 0 || table > uint64(fileSize) || entries*4 > fileSize-int64(table) {
+		return fail(16, "the block allocation table (%d bytes at %d) leaves the file (%d bytes)", entries*4, table, fileSize)
+	}
+	return header{at: at, tableOffset: int64(table), entries: entries, blockSize: block}, nil
+}
+
+// encode returns the header's sectors for a new disk.
+func (h header) encode() []byte {
+	p := make([]byte, headerSize)
+	be := binary.BigEndian
+	copy(p, headerCookie)
+	be.PutUint64(p[8:], noOffset)
+	be.PutUint64(p[16:], uint64(h.tableOffset))
+	be.PutUint32(p[24:], fileVersion)
+	be.PutUint32(p[28:], uint32(h.entries))
+	be.PutUint32(p[32:], uint32(h.blockSize))
+	be.PutUint32(p[36:], checksum(p, 36))
+	return p
+}

@@ -1,0 +1,194 @@
+package vmdk
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"path/filepath"
+	"strings"
+
+	"github.com/sharevm/vmm/disk"
+)
+
+// What VMware's programs make.
+const (
+	defaultGrain = 64 << 10
+	// splitSectors is the size of the pieces of a disk in several files: 2 GiB less 1 MiB.
+	splitSectors = 4192256
+	// descriptorSectors is the room for a descriptor inside an extent.
+	descriptorSectors = 20
+)
+
+// layout is a variant: how a disk is cut into files.
+type layout struct {
+	createType string
+	extent     string // the type in extent lines
+	embedded   bool   // the descriptor lies in the extent
+	split      bool
+	suffix     string // of extent files, with a number if split
+}
+
+var layouts = []layout{
+	{createType: "monolithicSparse", extent: "SPARSE", embedded: true},
+	{createType: "monolithicFlat", extent: "FLAT", suffix: "-flat"},
+	{createType: "twoGbMaxExtentSparse", extent: "SPARSE", split: true, suffix: "-s%03d"},
+	{createType: "twoGbMaxExtentFlat", extent: "FLAT", split: true, suffix: "-f%03d"},
+}
+
+// Create makes a disk of o.Size bytes; neither path nor the extents' files may exist. Variants are monolithicSparse (the default),
+// monolithicFlat, twoGbMaxExtentSparse and twoGbMaxExtentFlat.
+func Create(path string, o disk.CreateOptions) error {
+	l, err := findLayout(o.Variant)
+	if err != nil {
+		return fmt.Errorf("%s: create: %w", path, err)
+	}
+	grain := o.BlockSize
+	if grain == 0 {
+		grain = defaultGrain
+	}
+	name := filepath.Base(path)
+	switch {
+	case o.Size < 0 || o.Size%sectorSize != 0 || o.Size/sectorSize > maxSectors:
+		return fmt.Errorf("%s: create: a VMDK's size is a multiple of %d bytes; %d is not", path, sectorSize, o.Size)
+	case grain < minGrain*sectorSize || grain > maxGrain*sectorSize || bits.OnesCount64(uint64(grain)) != 1:
+		return fmt.Errorf("%s: create: grain size %d does not suit (usual: %d)", path, grain, defaultGrain)
+	case strings.ContainsAny(name, "\"\n\r\x00\\"), len(name) > 255:
+		return fmt.Errorf("%s: create: a descriptor cannot hold this name", path)
+	}
+	c := &creation{CreateOptions: o, path: path, layout: l, grain: grain / sectorSize}
+	if err := c.run(); err != nil {
+		for _, p := range c.made {
+			o.Remove(p)
+		}
+		return fmt.Errorf("%s: create: %w", path, err)
+	}
+	return nil
+}
+
+func findLayout(variant string) (layout, error) {
+	if variant == "" {
+		return layouts[0], nil
+	}
+	var known []string
+	for _, l := range layouts {
+		if strings.EqualFold(l.createType, variant) {
+			return l, nil
+		}
+		known = append(known, l.createType)
+	}
+	return layout{}, fmt.Errorf("unknown VMDK variant %q (known: %s)", variant, strings.Join(known, ", "))
+}
+
+// creation is a disk in the making.
+type creation struct {
+	disk.CreateOptions
+	layout
+	path  string
+	grain int64    // sectors
+	made  []string // files so far
+}
+
+func (c *creation) run() error {
+	extents := c.plan()
+	text := newDescriptor(c.createType, c.Size/sectorSize, extents)
+	if c.embedded {
+		return c.writeSparse(c.path, c.Size/sectorSize, text)
+	}
+	for _, e := range extents {
+		path := filepath.Join(filepath.Dir(c.path), e.Name)
+		var err error
+		if e.Type == "SPARSE" {
+			err = c.writeSparse(path, e.Sectors, nil)
+		} else {
+			err = c.write(path, func(f disk.File) error { return f.Truncate(e.Sectors * sectorSize) })
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return c.write(c.path, func(f disk.File) error {
+		_, err := f.WriteAt(text, 0)
+		return err
+	})
+}
+
+// plan lists the extents. A disk of no bytes has one as well.
+func (c *creation) plan() (out []Extent) {
+	base := filepath.Base(c.path)
+	stem := strings.TrimSuffix(base, filepath.Ext(base))
+	for left, n := c.Size/sectorSize, 1; left > 0 || n == 1; n++ {
+		e := Extent{Sectors: left, Type: c.extent, Name: base}
+		switch {
+		case c.split:
+			e.Sectors = min(left, splitSectors)
+			e.Name = stem + fmt.Sprintf(c.suffix, n) + ".vmdk"
+		case !c.embedded:
+			e.Name = stem + c.suffix + ".vmdk"
+		}
+		out = append(out, e)
+		left -= e.Sectors
+	}
+	return out
+}
+
+// write makes the file path and has fill write it, durably.
+func (c *creation) write(path string, fill func(disk.File) error) error {
+	f, err := c.Create(path)
+	if err != nil {
+		return err
+	}
+	c.made = append(c.made, path)
+	err = fill(f)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// writeSparse makes an empty sparse extent: header, descriptor if any, both directories each with its tables, all of
+// them in place so that no later write has to add one.
+func (c *creation) writeSparse(path string, sectors int64, descriptor []byte) error {
+	h := &header{version: 1, flags: flagNewlines | flagRedundant, capacity: sectors, grain: c.grain, tableEntries: maxTable}
+	if h.entries() > maxDirectory {
+		return fmt.Errorf("%d bytes need larger grains than %d bytes", sectors*sectorSize, c.grain*sectorSize)
+	}
+	at := int64(1)
+	if descriptor != nil {
+		h.descriptorOffset, h.descriptorSize = 1, descriptorSectors
+		at += descriptorSectors
+	}
+	dirSectors := (h.entries()*4 + sectorSize - 1) / sectorSize
+	tableSectors := h.tableBytes() / sectorSize
+	place := func() (sector int64, d directory) {
+		sector = at
+		at += dirSectors
+		d = make(directory, h.entries())
+		for i := range d {
+			d[i] = uint32(at)
+			at += tableSectors
+		}
+		return sector, d
+	}
+	var gd, rgd directory
+	h.redundantGD, rgd = place()
+	h.gd, gd = place()
+	h.overhead = (at + h.grain - 1) / h.grain * h.grain
+
+	return c.write(path, func(f disk.File) error {
+		if err := f.Truncate(h.overhead * sectorSize); err != nil {
+			return err
+		}
+		for _, p := range []struct {
+			sector int64
+			data   []byte
+		}{{0, h.encode()}, {h.descriptorOffset, descriptor}, {h.redundantGD, encode(rgd)}, {h.gd, encode(gd)}} {
+			if len(p.data) == 0 {
+				continue
+			}
+			if _, err := f.WriteAt(p.data, p.sector*sectorSize); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

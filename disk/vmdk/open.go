@@ -1,0 +1,325 @@
+package vmdk
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/disk/internal/mapped"
+	"github.com/sharevm/vmm/disk/internal/space"
+)
+
+// Image is an open disk.
+type Image struct {
+	*space.Front
+	info  disk.Info
+	files []disk.File
+
+	descriptor   *Descriptor
+	descriptorIn disk.File // the file that holds the descriptor's text
+	descriptorAt int64     // where it starts there
+	extents      space.Concat
+	sparse       []sparseSpace        // those of the extents that may be written
+	flat         map[string]disk.File // the files of flat extents by their names; several may share one
+}
+
+var _ disk.VectorImage = (*Image)(nil)
+
+// Info implements [disk.Image].
+func (i *Image) Info() disk.Info { return i.info }
+
+// Open opens path, which is a descriptor or a sparse extent with a descriptor in it.
+func Open(path string, o disk.OpenOptions) (*Image, error) {
+	i := &Image{flat: map[string]disk.File{}}
+	if err := i.open(path, o); err != nil {
+		i.closeFiles()
+		return nil, err
+	}
+	for _, w := range i.info.Warnings {
+		o.Log().Warn(w, "disk", path)
+	}
+	return i, nil
+}
+
+func (i *Image) open(path string, o disk.OpenOptions) error {
+	file, err := o.Open(path)
+	if err != nil {
+		return err
+	}
+	i.adopt(file)
+	h, size, err := i.readDescriptor(file)
+	if err != nil {
+		return err
+	}
+	d := i.descriptor
+	if d.ParentCID != noParent {
+		return disk.Unsupported(path, -1, "snapshots need their parent (%q), which is not implemented", clip(d.ParentHint))
+	}
+	i.info = disk.Info{
+		Format: "vmdk", Variant: d.CreateType, Path: path, SectorSize: sectorSize, ReadOnly: o.ReadOnly, ID: fmt.Sprintf("%08x", d.CID),
+	}
+	if h != nil {
+		err = i.addSelf(file, h, size, o)
+	} else {
+		err = i.addExtents(path, o)
+	}
+	if err != nil {
+		return err
+	}
+	for _, f := range i.files {
+		i.info.Files = append(i.info.Files, f.Name())
+	}
+	i.info.Size = i.extents.Size()
+	i.Front = space.NewFront(i.extents.Space(), i.info.Size, o.ReadOnly, space.Hooks{Begin: i.begin, End: i.end})
+	return nil
+}
+
+// readDescriptor finds the descriptor: in a sparse extent, whose header it returns, or else as the file's whole text.
+func (i *Image) readDescriptor(file disk.File) (h *header, size int64, err error) {
+	if size, err = file.Size(); err != nil {
+		return nil, 0, err
+	}
+	var first [sectorSize]byte
+	if _, err := file.ReadAt(first[:], 0); err != nil && err != io.EOF {
+		return nil, 0, err
+	}
+	length := size
+	switch string(first[:4]) {
+	case sparseMagic:
+		if h, err = parseHeader(file.Name(), &first, size); err != nil {
+			return nil, 0, err
+		}
+		if h.descriptorOffset == 0 || h.descriptorSize == 0 {
+			return nil, 0, disk.Unsupported(file.Name(), 28, "this is one extent of a disk in several files; open the disk's descriptor, a small .vmdk beside it")
+		}
+		i.descriptorAt, length = h.descriptorOffset*sectorSize, h.descriptorSize*sectorSize
+	case "COWD":
+		return nil, 0, disk.Unsupported(file.Name(), 0, "vmfsSparse (COWD) extents are not implemented")
+	case "\xbe\xba\xfe\xca":
+		return nil, 0, disk.Unsupported(file.Name(), 0, "SEsparse extents are not implemented")
+	default:
+		if !looksLikeDescriptor(first[:]) {
+			return nil, 0, disk.Corrupt(file.Name(), 0, "neither a sparse extent nor a descriptor; a flat extent is opened by its descriptor")
+		}
+	}
+	if length > maxDescriptor {
+		return nil, 0, disk.Corrupt(file.Name(), i.descriptorAt, "a descriptor of %d bytes is longer than any disk needs", length)
+	}
+	text := make([]byte, length)
+	if err := disk.ReadFull(file, text, i.descriptorAt, "descriptor"); err != nil {
+		return nil, 0, err
+	}
+	if i.descriptor, err = ParseDescriptor(text); err != nil {
+		return nil, 0, disk.Corrupt(file.Name(), i.descriptorAt, "%v", err)
+	}
+	i.descriptorIn = file
+	return h, size, nil
+}
+
+// looksLikeDescriptor says whether a file starts as descriptors do, with a comment or a version line.
+func looksLikeDescriptor(first []byte) bool {
+	text := bytes.ToLower(bytes.TrimSpace(bytes.TrimPrefix(first, []byte("\xef\xbb\xbf"))))
+	return bytes.HasPrefix(text, []byte("#")) && bytes.Contains(text, []byte("descriptorfile")) || bytes.HasPrefix(text, []byte("version"))
+}
+
+// addSelf makes the disk of the one extent that the descriptor lies in. Its line's file name is ignored: people rename files.
+func (i *Image) addSelf(file disk.File, h *header, size int64, o disk.OpenOptions) error {
+	if n := len(i.descriptor.Extents); n != 1 {
+		return disk.Corrupt(file.Name(), i.descriptorAt, "a descriptor inside an extent lists %d extents instead of that one", n)
+	}
+	e := i.descriptor.Extents[0]
+	if e.Type != "SPARSE" {
+		return disk.Corrupt(file.Name(), i.descriptorAt, "a descriptor inside a sparse extent calls it %s", clip(e.Type))
+	}
+	if e.Sectors != h.capacity {
+		i.info.Warnings = append(i.info.Warnings,
+			fmt.Sprintf("the descriptor says %d sectors, the extent's header %d; the header is believed", e.Sectors, h.capacity))
+	}
+	i.info.BlockSize = h.grain * sectorSize
+	return i.addSparse(file, h, size, h.capacity, e.Access, o)
+}
+
+// addExtents opens the files that a descriptor of its own names.
+func (i *Image) addExtents(path string, o disk.OpenOptions) error {
+	for n, e := range i.descriptor.Extents {
+		if err := i.addExtent(path, e, o); err != nil {
+			return fmt.Errorf("%s: extent %d: %w", path, n+1, err)
+		}
+	}
+	return nil
+}
+
+func (i *Image) addExtent(path string, e Extent, o disk.OpenOptions) error {
+	if e.Access == NoAccess {
+		i.extents.Add(zeroes{err: disk.ErrNoAccess, access: disk.ErrNoAccess}, e.Sectors*sectorSize)
+		return nil
+	}
+	if e.Type == "ZERO" {
+		i.extents.Add(zeroes{err: fmt.Errorf("%w: a ZERO extent stores nothing", disk.ErrReadOnly)}, e.Sectors*sectorSize)
+		return nil
+	}
+	if e.Type != "SPARSE" && e.Type != "FLAT" && e.Type != "VMFS" {
+		return disk.Unsupported(path, -1, "extents of type %s are not implemented", clip(e.Type))
+	}
+	file, err := i.extentFile(path, e, o)
+	if err != nil {
+		return err
+	}
+	size, err := file.Size()
+	if err != nil {
+		return err
+	}
+	if e.Type != "SPARSE" {
+		return i.addFlat(file, e, size)
+	}
+	h, err := readHeader(file, size)
+	if err != nil {
+		return err
+	}
+	if h.capacity < e.Sectors {
+		return disk.Corrupt(file.Name(), 12, "the extent has %d sectors, its descriptor says %d", h.capacity, e.Sectors)
+	}
+	i.info.BlockSize = max(i.info.BlockSize, h.grain*sectorSize)
+	return i.addSparse(file, h, size, e.Sectors, e.Access, o)
+}
+
+// extentFile opens the file of an extent, or returns the one that an earlier flat extent opened under the same name.
+func (i *Image) extentFile(path string, e Extent, o disk.OpenOptions) (disk.File, error) {
+	if f := i.flat[e.Name]; f != nil && e.Type != "SPARSE" {
+		return f, nil
+	}
+	readOnly := true
+	for _, other := range i.descriptor.Extents {
+		readOnly = readOnly && (other.Name != e.Name || other.Access == ReadOnly)
+	}
+	file, err := o.OpenBeside(filepath.Dir(path), e.Name, readOnly)
+	if err != nil {
+		return nil, err
+	}
+	i.adopt(file)
+	if e.Type != "SPARSE" {
+		i.flat[e.Name] = file
+	}
+	return file, nil
+}
+
+func (i *Image) addFlat(file disk.File, e Extent, size int64) error {
+	if end := (e.Offset + e.Sectors) * sectorSize; end > size {
+		return disk.Corrupt(file.Name(), size, "the file ends before the extent's last byte at %d", end)
+	}
+	flat := space.NewFlat(file, e.Offset*sectorSize)
+	if e.Access == ReadOnly {
+		i.extents.Add(frozen{flat}, e.Sectors*sectorSize)
+	} else {
+		i.extents.Add(flat, e.Sectors*sectorSize)
+	}
+	return nil
+}
+
+func (i *Image) addSparse(file disk.File, h *header, size, sectors int64, a Access, o disk.OpenOptions) error {
+	t, err := openSparse(file, h, size, o.Log())
+	if err != nil {
+		return err
+	}
+	if err := t.survey(); err != nil {
+		return err
+	}
+	if h.unclean {
+		i.info.Unclean = true
+		i.info.Warnings = append(i.info.Warnings, file.Name()+" was not closed cleanly by its last writer")
+	}
+	s := sparseSpace{mapped.New(file, t), t}
+	if a == ReadOnly {
+		i.extents.Add(frozen{s}, sectors*sectorSize)
+		return nil
+	}
+	i.extents.Add(s, sectors*sectorSize)
+	i.sparse = append(i.sparse, s)
+	return nil
+}
+
+// adopt has Close close file.
+func (i *Image) adopt(file disk.File) { i.files = append(i.files, file) }
+
+// begin runs before a session's first change: extents are marked as being written, and the disk gets a new content
+// identifier, durably, so that no change is ever seen without them.
+func (i *Image) begin() error {
+	for _, s := range i.sparse {
+		if err := s.begin(); err != nil {
+			return fmt.Errorf("%s: mark as in use: %w", s.table.file.Name(), err)
+		}
+	}
+	err := i.newCID()
+	if err == nil {
+		err = i.descriptorIn.Sync()
+	}
+	for _, s := range i.sparse {
+		if err == nil {
+			err = s.Flush()
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%s: change the content identifier: %w", i.info.Path, err)
+	}
+	return nil
+}
+
+// newCID overwrites the digits of the CID, as many as there are, and of the long content identifier that ends with them.
+func (i *Image) newCID() error {
+	d := i.descriptor
+	digits := min(d.cid.size, 8)
+	cid := randomCID(digits, d.CID)
+	if err := i.rewrite(d.cid, fmt.Sprintf("%0*x", d.cid.size, cid)); err != nil {
+		return err
+	}
+	if d.content.size == 0 {
+		return nil
+	}
+	var long [16]byte
+	rand.Read(long[:12])
+	binary.BigEndian.PutUint32(long[12:], cid)
+	return i.rewrite(d.content, hex.EncodeToString(long[:]))
+}
+
+func (i *Image) rewrite(f field, text string) error {
+	_, err := i.descriptorIn.WriteAt([]byte(text), i.descriptorAt+int64(f.at))
+	return err
+}
+
+// randomCID returns an identifier of so many hexadecimal digits that differs from old. The two highest values have other meanings.
+func randomCID(digits int, old uint32) uint32 {
+	var b [4]byte
+	for {
+		rand.Read(b[:])
+		cid := binary.LittleEndian.Uint32(b[:]) >> (32 - 4*digits)
+		if cid != old && cid < noParent-1 {
+			return cid
+		}
+	}
+}
+
+// end closes the files, after the mark of begin was taken away if all went well.
+func (i *Image) end(clean bool) error {
+	var err error
+	for _, s := range i.sparse {
+		if clean && err == nil {
+			if err = s.end(); err != nil {
+				err = fmt.Errorf("%s: mark as closed: %w", s.table.file.Name(), err)
+			}
+		}
+	}
+	return errors.Join(err, i.closeFiles())
+}
+
+func (i *Image) closeFiles() (err error) {
+	for _, f := range i.files {
+		err = errors.Join(err, f.Close())
+	}
+	return err
+}

@@ -1,0 +1,41 @@
+package vmdk
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"strings"
+)
+
+// newDescriptor writes the descriptor of a new disk as VMware does.
+func newDescriptor(createType string, sectors int64, extents []Extent) []byte {
+	var id [28]byte
+	rand.Read(id[:])
+	cid := randomCID(8, noParent)
+
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Disk DescriptorFile\nversion=1\nencoding=\"UTF-8\"\nCID=%08x\nparentCID=ffffffff\ncreateType=%q\n", cid, createType)
+	b.WriteString("\n# Extent description\n")
+	for _, e := range extents {
+		fmt.Fprintf(&b, "RW %d %s \"%s\"", e.Sectors, e.Type, e.Name)
+		if e.Type == "FLAT" {
+			b.WriteString(" 0")
+		}
+		b.WriteByte('\n')
+	}
+	b.WriteString("\n# The Disk Data Base\n#DDB\n\n")
+	// The geometry that a SCSI BIOS shows for disks over 1 GiB; it does not limit the capacity.
+	const heads, perTrack = 255, 63
+	for _, kv := range [][2]string{
+		{"adapterType", "lsilogic"},
+		{"geometry.cylinders", fmt.Sprint(min(max(sectors/(heads*perTrack), 1), 65535))},
+		{"geometry.heads", fmt.Sprint(heads)},
+		{"geometry.sectors", fmt.Sprint(perTrack)},
+		{"longContentID", hex.EncodeToString(id[:12]) + fmt.Sprintf("%08x", cid)},
+		{"uuid", fmt.Sprintf("60 00 C2 9%x % x-% x", id[12]&15, id[13:17], id[17:25])},
+		{"virtualHWVersion", "14"},
+	} {
+		fmt.Fprintf(&b, "ddb.%s = \"%s\"\n", kv[0], kv[1])
+	}
+	return []byte(b.String())
+}

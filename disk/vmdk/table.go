@@ -1,0 +1,392 @@
+package vmdk
+
+import (
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/bits"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/disk/internal/mapped"
+)
+
+const (
+	// zeroGrain is the grain table entry of a grain that is all zeroes, if the header's flag says so.
+	zeroGrain = 1
+	// growStep is by how much a growing file is extended, so that few syncs have to store a new length. It is cut off again at Close.
+	growStep = 16 << 20
+	// maxTables bounds the grain tables kept in memory: 64 MiB, which serve 1 TiB in ordinary grains.
+	maxTables = 32 << 10
+	// entriesPerSector is how many grain table entries are written at a time.
+	entriesPerSector = sectorSize / 4
+)
+
+// grainTable holds the sectors of consecutive grains, or 0 or zeroGrain. Entries are read and written atomically, written under sparse.mu.
+type grainTable []uint32
+
+// sparse is the table of a hosted sparse extent. Directories are in memory, grain tables are read when they are first needed.
+type sparse struct {
+	*header
+	file  disk.File
+	log   *slog.Logger
+	size  int64 // bytes of the disk
+	shift uint  // of a grain in bytes
+	meta  regions
+	limit int64 // the file's length at Open; grains that it held then end here or before
+
+	tables []atomic.Pointer[grainTable]
+
+	mu     sync.Mutex
+	loaded int
+	gd     directory
+	rgd    directory
+	next   int64          // file offset of the next new grain
+	length int64          // of the file
+	dirty  map[int64]bool // sectors of tables to be written, by table*sectorsPerTable+sector
+	born   map[int64]bool // tables that the directories in the file lack
+	taken  struct{ dirty, born map[int64]bool }
+}
+
+// openSparse reads the directories of the extent in file.
+func openSparse(file disk.File, h *header, fileSize int64, log *slog.Logger) (*sparse, error) {
+	s := &sparse{
+		header: h, file: file, log: log, limit: fileSize, length: fileSize,
+		size:   h.capacity * sectorSize,
+		shift:  uint(bits.TrailingZeros64(uint64(h.grain * sectorSize))),
+		tables: make([]atomic.Pointer[grainTable], h.entries()),
+		dirty:  map[int64]bool{}, born: map[int64]bool{},
+	}
+	s.next = s.alignUp(fileSize)
+	var err error
+	if s.gd, err = readDirectory(file, h, h.gd, fileSize, "grain directory"); err != nil {
+		if !h.redundant() {
+			return nil, err
+		}
+		log.Warn("the grain directory is damaged; using its copy", "file", file.Name(), "error", err)
+	}
+	if h.redundant() {
+		var rerr error
+		s.rgd, rerr = readDirectory(file, h, h.redundantGD, fileSize, "redundant grain directory")
+		switch {
+		case rerr != nil && err != nil:
+			return nil, err
+		case rerr != nil:
+			log.Warn("the redundant grain directory is damaged; it is left alone", "file", file.Name(), "error", rerr)
+			h.redundantGD = 0
+		case err != nil:
+			s.gd, s.rgd = s.rgd, nil
+			h.gd, h.redundantGD = h.redundantGD, 0
+		}
+	}
+	if s.meta, err = metadata(file.Name(), h, s.gd, s.rgd); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *sparse) grainBytes() int64 { return 1 << s.shift }
+
+func (s *sparse) alignUp(n int64) int64 { return (n + s.grainBytes() - 1) &^ (s.grainBytes() - 1) }
+
+func (s *sparse) sectorsPerTable() int64 { return (s.tableBytes() + sectorSize - 1) / sectorSize }
+
+// table returns grain table i, reading it if need be, or nil if the extent has none there.
+func (s *sparse) table(i int64) (grainTable, error) {
+	if t := s.tables[i].Load(); t != nil {
+		return *t, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.load(i)
+}
+
+// load is table with mu held.
+func (s *sparse) load(i int64) (grainTable, error) {
+	if t := s.tables[i].Load(); t != nil {
+		return *t, nil
+	}
+	if s.gd[i] == 0 {
+		return nil, nil
+	}
+	t, err := s.readTable(s.gd[i], i)
+	if err != nil && s.rgd != nil && s.rgd[i] != 0 {
+		if copied, rerr := s.readTable(s.rgd[i], i); rerr == nil {
+			s.log.Warn("a grain table is damaged; using its copy", "file", s.file.Name(), "error", err)
+			t, err = copied, nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.keep(i, t)
+	return t, nil
+}
+
+// keep remembers a table, dropping others when there are too many. Called with mu held.
+func (s *sparse) keep(i int64, t grainTable) {
+	if s.loaded >= maxTables {
+		s.evict()
+	}
+	s.loaded++
+	s.tables[i].Store(&t)
+}
+
+// evict forgets all tables that the file holds as they are. Readers that still use one see what was true when they started.
+func (s *sparse) evict() {
+	unsaved := map[int64]bool{}
+	for _, dirty := range []map[int64]bool{s.dirty, s.taken.dirty} {
+		for sector := range dirty {
+			unsaved[sector/s.sectorsPerTable()] = true
+		}
+	}
+	for i := range s.tables {
+		if !unsaved[int64(i)] && s.tables[i].Load() != nil {
+			s.tables[i].Store(nil)
+			s.loaded--
+		}
+	}
+}
+
+// readTable reads the table at a sector, which serves as table i, and checks its entries.
+func (s *sparse) readTable(sector uint32, i int64) (grainTable, error) {
+	raw := make([]byte, s.tableBytes())
+	if err := disk.ReadFull(s.file, raw, int64(sector)*sectorSize, "grain table"); err != nil {
+		return nil, err
+	}
+	t := make(grainTable, s.tableEntries)
+	for k := range t {
+		t[k] = binary.LittleEndian.Uint32(raw[k*4:])
+		if reason := s.misplaced(t[k], i*s.tableEntries+int64(k)); reason != "" {
+			return nil, disk.Corrupt(s.file.Name(), int64(sector)*sectorSize+int64(k)*4, "%s", reason)
+		}
+	}
+	return t, nil
+}
+
+// misplaced says what is wrong with the table entry e of a grain, or returns "".
+func (s *sparse) misplaced(e uint32, grain int64) string {
+	if e == 0 || e == zeroGrain && s.flags&flagZeroGrain != 0 || grain<<s.shift >= s.size {
+		return ""
+	}
+	start := int64(e) * sectorSize
+	end := start + min(s.grainBytes(), s.size-grain<<s.shift)
+	switch {
+	case end > s.length:
+		return fmt.Sprintf("grain %d lies at bytes %d to %d, beyond the end of the file (%d)", grain, start, end, s.length)
+	case s.meta.overlap(start, end):
+		return fmt.Sprintf("grain %d at byte %d overlaps the file's tables", grain, start)
+	}
+	return ""
+}
+
+// Find implements [mapped.Table].
+func (s *sparse) Find(off, length int64) (host, n int64, err error) {
+	grain, in := off>>s.shift, off&(s.grainBytes()-1)
+	host, whole, err := s.grainAt(grain)
+	if err != nil {
+		return 0, 0, err
+	}
+	n = whole - in
+	if host >= 0 {
+		host += in
+	}
+	for n < length {
+		next := (off + n) >> s.shift
+		h, whole, err := s.grainAt(next)
+		if err != nil {
+			break // reported when the transfer comes to it
+		}
+		if host >= 0 && h != host+n || host < 0 && h != host {
+			break
+		}
+		n += whole
+	}
+	return host, min(n, length), nil
+}
+
+// grainAt returns a grain's place in the file and for how many bytes from the grain's start the answer is known to hold,
+// which is more than a grain where there is no table.
+func (s *sparse) grainAt(grain int64) (host, whole int64, err error) {
+	i := grain / s.tableEntries
+	var t grainTable
+	if p := s.tables[i].Load(); p != nil {
+		t = *p
+	} else if t, err = s.table(i); err != nil {
+		return 0, 0, err
+	}
+	if t == nil {
+		return mapped.Hole, ((i+1)*s.tableEntries - grain) << s.shift, nil
+	}
+	switch e := atomic.LoadUint32(&t[grain%s.tableEntries]); {
+	case e == 0:
+		return mapped.Hole, s.grainBytes(), nil
+	case e == zeroGrain: // the flag was checked when the table was read
+		return mapped.Zero, s.grainBytes(), nil
+	default:
+		return int64(e) * sectorSize, s.grainBytes(), nil
+	}
+}
+
+// Allocate implements [mapped.Table]. Consecutive grains are placed one after the other, so that one transfer fills them.
+func (s *sparse) Allocate(off, length int64) (host, n int64, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	grain, in := off>>s.shift, off&(s.grainBytes()-1)
+	host, err = s.place(grain)
+	if err != nil {
+		return 0, 0, err
+	}
+	for n = s.grainBytes() - in; n < length && s.absent(grain+1) && s.next == host+in+n; n += s.grainBytes() {
+		grain++
+		if _, err := s.place(grain); err != nil {
+			break // no room: the next call reports it
+		}
+	}
+	return host + in, min(n, length), nil
+}
+
+// absent says whether a grain has no place, in a table that is there. Called with mu held.
+func (s *sparse) absent(grain int64) bool {
+	t, err := s.load(grain / s.tableEntries)
+	return err == nil && t != nil && t[grain%s.tableEntries] <= zeroGrain
+}
+
+// place returns where a grain is, after finding it a place at the end of the file if it has none. Called with mu held.
+func (s *sparse) place(grain int64) (int64, error) {
+	i, k := grain/s.tableEntries, grain%s.tableEntries
+	t, err := s.load(i)
+	if err != nil {
+		return 0, err
+	}
+	if t == nil {
+		if t, err = s.bear(i); err != nil {
+			return 0, err
+		}
+	}
+	if e := t[k]; e > zeroGrain {
+		return int64(e) * sectorSize, nil
+	}
+	at, err := s.extend(s.grainBytes())
+	if err != nil {
+		return 0, err
+	}
+	s.dirty[i*s.sectorsPerTable()+k/entriesPerSector] = true
+	atomic.StoreUint32(&t[k], uint32(at/sectorSize))
+	return at, nil
+}
+
+// bear makes grain table i, which the extent lacks, and finds each copy a place. Called with mu held.
+func (s *sparse) bear(i int64) (grainTable, error) {
+	for _, d := range []directory{s.gd, s.rgd} {
+		if d == nil {
+			continue
+		}
+		at, err := s.extend(s.tableBytes())
+		if err != nil {
+			return nil, err
+		}
+		d[i] = uint32(at / sectorSize)
+	}
+	s.born[i] = true
+	for sector := range s.sectorsPerTable() {
+		s.dirty[i*s.sectorsPerTable()+sector] = true
+	}
+	t := make(grainTable, s.tableEntries)
+	s.keep(i, t)
+	return t, nil
+}
+
+// extend takes n bytes at the end of the file, which read as zeroes. Called with mu held.
+func (s *sparse) extend(n int64) (int64, error) {
+	at, end := s.next, s.alignUp(s.next+n)
+	if end/sectorSize > 1<<32 {
+		return 0, fmt.Errorf("%s: %w", s.file.Name(), disk.ErrFull)
+	}
+	if end > s.length {
+		length := max(end, s.length+growStep)
+		if err := s.file.Truncate(length); err != nil {
+			return 0, err
+		}
+		s.length = length
+	}
+	s.next = end
+	return at, nil
+}
+
+// trim cuts off what extend took in advance.
+func (s *sparse) trim() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.length == s.limit || s.next >= s.length {
+		return nil
+	}
+	s.length = s.next
+	return s.file.Truncate(s.length)
+}
+
+// Collect implements [mapped.Table]: the sectors of both copies of the tables, then the directory entries of tables that are new.
+func (s *sparse) Collect() []mapped.Stage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken.dirty, s.taken.born = s.dirty, s.born
+	s.dirty, s.born = map[int64]bool{}, map[int64]bool{}
+	stages := []mapped.Stage{nil}
+	if len(s.taken.dirty) > 0 {
+		stages = append(stages, s.tablePatches())
+	}
+	if len(s.taken.born) > 0 {
+		stages = append(stages, s.directoryPatches())
+	}
+	return stages
+}
+
+// tablePatches returns the taken sectors of the grain tables, in each copy.
+func (s *sparse) tablePatches() (out mapped.Stage) {
+	for _, n := range slices.Sorted(maps.Keys(s.taken.dirty)) {
+		i, sector := n/s.sectorsPerTable(), n%s.sectorsPerTable()
+		t := *s.tables[i].Load()
+		p := encode(t[sector*entriesPerSector : min(s.tableEntries, (sector+1)*entriesPerSector)])
+		for _, d := range []directory{s.gd, s.rgd} {
+			if d != nil && d[i] != 0 {
+				out = append(out, mapped.Patch{Off: (int64(d[i]) + sector) * sectorSize, Data: p})
+			}
+		}
+	}
+	return out
+}
+
+// directoryPatches returns the sectors of the directories that have the taken tables' entries.
+func (s *sparse) directoryPatches() (out mapped.Stage) {
+	sectors := map[int64]bool{}
+	for i := range s.taken.born {
+		sectors[i/entriesPerSector] = true
+	}
+	for _, n := range slices.Sorted(maps.Keys(sectors)) {
+		first, last := n*entriesPerSector, min(s.entries(), (n+1)*entriesPerSector)
+		out = append(out, mapped.Patch{Off: (s.header.gd + n) * sectorSize, Data: encode(s.gd[first:last])})
+		if s.rgd != nil {
+			out = append(out, mapped.Patch{Off: (s.redundantGD + n) * sectorSize, Data: encode(s.rgd[first:last])})
+		}
+	}
+	return out
+}
+
+func encode(entries []uint32) []byte {
+	p := make([]byte, 0, sectorSize)
+	for _, e := range entries {
+		p = binary.LittleEndian.AppendUint32(p, e)
+	}
+	return p
+}
+
+// Restore implements [mapped.Table].
+func (s *sparse) Restore([]mapped.Stage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.Copy(s.dirty, s.taken.dirty)
+	maps.Copy(s.born, s.taken.born)
+}
