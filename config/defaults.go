@@ -72,12 +72,16 @@ func DefaultNIC(guestOS string) NICModel {
 	return NICVlance
 }
 
-// DefaultSCSI is the SCSI adapter that VMware gives a guest whose file names none: BusLogic for 32-bit systems
-// before Windows Server 2003, LSI Logic for everything else.
+// DefaultSCSI is the SCSI adapter for a guest whose file names none. VMware documents only that it depends on the system;
+// this is the one that the system has a driver for: BusLogic before Windows Server 2003, LSI SAS for Windows since
+// Vista, which has nothing for the 53c1030 in its later versions, and LSI Logic for everything else.
 func DefaultSCSI(guestOS string) ControllerModel {
-	switch g := strings.ToLower(guestOS); {
+	g := strings.ToLower(guestOS)
+	switch {
 	case g == "winnt", strings.HasPrefix(g, "win2000"), strings.HasPrefix(g, "winxp") && !Is64Bit(g), g == "win95", g == "win98":
 		return ControllerBusLogic
+	case strings.HasPrefix(g, "windows"), strings.HasPrefix(g, "winvista"), strings.HasPrefix(g, "longhorn"):
+		return ControllerLSISAS
 	}
 	return ControllerLSILogic
 }

@@ -111,7 +111,11 @@ func (l *loader) scsiModel(name, want string) config.ControllerModel {
 	}
 	switch model := config.ControllerModel(want); model {
 	case "":
-		return config.DefaultSCSI(l.m.GuestOS)
+		guess := config.DefaultSCSI(l.m.GuestOS)
+		if l.m.Board != config.BoardFast {
+			l.warn(name+".virtualDev", "", "the file names no model: %s is assumed for this guest system", guess)
+		}
+		return guess
 	case config.ControllerBusLogic, config.ControllerLSILogic, config.ControllerLSISAS, config.ControllerPVSCSI, config.ControllerVirtioBlk:
 		return model
 	}
