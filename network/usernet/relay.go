@@ -1,0 +1,290 @@
+package usernet
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/waiter"
+)
+
+// relay carries a TCP connection between the guest (netstack) and a socket of the host. Each direction moves bytes from
+// the buffers of one side right into those of the other, so that nothing is held for a slow side but what the windows
+// allow. A direction that has ended is closed on the other side, and the other direction lives on.
+type relay struct {
+	guest tcpip.Endpoint
+	wq    *waiter.Queue
+	host  *net.TCPConn
+	raw   syscall.RawConn
+	abort sync.Once
+}
+
+// maxChunk is the most that one step of a relay moves: it keeps the connections fair to each other.
+const maxChunk = 256 << 10
+
+// relay carries a connection until both directions have ended, and closes both sides.
+func (n *Network) relay(guest tcpip.Endpoint, wq *waiter.Queue, host *net.TCPConn) {
+	configureGuest(guest)
+	r := &relay{guest: guest, wq: wq, host: host}
+	raw, err := host.SyscallConn()
+	if err != nil || !n.track(r) {
+		r.Close()
+		return
+	}
+	defer n.untrack(r)
+	r.raw = raw
+	n.tcp.add(r)
+	defer n.tcp.remove(r)
+	n.stats.tcpTotal.Add(1)
+
+	// A reset by the guest has to wake a direction that waits for the host.
+	lost := waiter.NewFunctionEntry(waiter.EventErr|waiter.EventHUp, func(waiter.EventMask) {
+		if tcp.EndpointState(guest.State()) == tcp.StateError {
+			r.closeHost()
+		}
+	})
+	wq.EventRegister(&lost)
+	defer wq.EventUnregister(&lost)
+
+	var out sync.WaitGroup
+	out.Go(func() {
+		if r.outward() != nil {
+			r.Close()
+		}
+	})
+	if r.inward() != nil {
+		r.Close()
+	}
+	out.Wait()
+	guest.Close()
+	host.Close()
+}
+
+// Close ends the connection at once: both sides see a reset.
+func (r *relay) Close() error {
+	r.guest.Abort()
+	r.closeHost()
+	return nil
+}
+
+func (r *relay) closeHost() {
+	r.abort.Do(func() {
+		r.host.SetLinger(0)
+		r.host.Close()
+	})
+}
+
+// outward moves the guest's bytes to the host until the guest says that it is done.
+func (r *relay) outward() error {
+	entry, readable := waiter.NewChannelEntry(waiter.ReadableEvents | waiter.EventErr | waiter.EventHUp)
+	r.wq.EventRegister(&entry)
+	defer r.wq.EventUnregister(&entry)
+	var w socketWriter
+	defer w.free()
+	var terr tcpip.Error
+	step := func(fd uintptr) bool {
+		w.fd, w.full = int(fd), false
+		if w.flush() != nil {
+			return !w.full
+		}
+		_, terr = r.guest.Read(&w, tcpip.ReadOptions{})
+		if w.err == nil {
+			w.flush()
+		}
+		return !w.full
+	}
+	for {
+		terr = nil
+		if err := r.raw.Write(step); err != nil {
+			return err
+		}
+		switch {
+		case w.err != nil:
+			return w.err
+		case terr == nil:
+		case isError[*tcpip.ErrWouldBlock](terr):
+			w.free()
+			<-readable
+		case isError[*tcpip.ErrClosedForReceive](terr):
+			return r.host.CloseWrite()
+		case isError[*tcpip.ErrBadBuffer](terr): // the writer was full at its first byte, and has room now
+		default:
+			return stackError{terr}
+		}
+	}
+}
+
+// inward moves the host's bytes to the guest until the host says that it is done.
+func (r *relay) inward() error {
+	entry, writable := waiter.NewChannelEntry(waiter.WritableEvents | waiter.EventErr | waiter.EventHUp)
+	r.wq.EventRegister(&entry)
+	defer r.wq.EventUnregister(&entry)
+	var src socketReader
+	var terr tcpip.Error
+	step := func(fd uintptr) bool {
+		src.fd = int(fd)
+		if src.err = src.measure(); src.err == unix.EAGAIN {
+			return false
+		}
+		if src.err == nil {
+			_, terr = r.guest.Write(&src, tcpip.WriteOptions{})
+		}
+		return true
+	}
+	for {
+		terr = nil
+		if err := r.raw.Read(step); err != nil {
+			return err
+		}
+		switch {
+		case src.err == io.EOF:
+			if terr := r.guest.Shutdown(tcpip.ShutdownWrite); terr != nil {
+				return stackError{terr}
+			}
+			return nil
+		case src.err != nil:
+			return src.err
+		case terr == nil:
+		case isError[*tcpip.ErrWouldBlock](terr):
+			<-writable
+		default:
+			return stackError{terr}
+		}
+	}
+}
+
+func isError[E tcpip.Error](err tcpip.Error) bool {
+	_, ok := err.(E)
+	return ok
+}
+
+// socketReader is a socket's unread bytes as what netstack sends.
+type socketReader struct {
+	fd   int
+	size int // bytes that are there
+	err  error
+	peek [1]byte
+}
+
+var _ tcpip.Payloader = (*socketReader)(nil)
+
+// measure finds out how many bytes are there; netstack wants to know before it reads them. It errs with io.EOF at the end,
+// and with EAGAIN when there are none yet.
+func (s *socketReader) measure() error {
+	size, err := unix.IoctlGetInt(s.fd, unix.TIOCINQ)
+	if err != nil {
+		return err
+	}
+	if size == 0 {
+		n, _, err := unix.Recvfrom(s.fd, s.peek[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return io.EOF
+		}
+		size = n
+	}
+	s.size = min(size, maxChunk)
+	return nil
+}
+
+func (s *socketReader) Len() int { return s.size }
+
+func (s *socketReader) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	n, err := unix.Read(s.fd, p)
+	switch {
+	case err == unix.EINTR:
+		return 0, nil
+	case err != nil:
+		return 0, err
+	case n == 0:
+		return 0, io.ErrUnexpectedEOF // there were more: io.EOF would make netstack ask for ever
+	}
+	return n, nil
+}
+
+// socketWriter writes what netstack received to a socket that does not block. Large pieces go straight to the socket;
+// small ones, as a guest without segmentation offload sends them, are gathered.
+type socketWriter struct {
+	fd     int
+	full   bool // the socket took less than it was given
+	err    error
+	gather *[gatherSize]byte
+	held   []byte // part of gather
+}
+
+const (
+	gatherSize = 64 << 10
+	largePiece = 16 << 10
+)
+
+var gatherPool = sync.Pool{New: func() any { return new([gatherSize]byte) }}
+
+// errFull ends netstack's reading when the socket takes no more.
+var errFull = errors.New("socket full")
+
+func (w *socketWriter) Write(p []byte) (int, error) {
+	if len(w.held) == 0 && len(p) >= largePiece {
+		return w.send(p)
+	}
+	if w.gather == nil {
+		w.gather = gatherPool.Get().(*[gatherSize]byte)
+		w.held = w.gather[:0]
+	}
+	if len(w.held)+len(p) > gatherSize {
+		if err := w.flush(); err != nil {
+			return 0, err
+		}
+		if len(p) >= largePiece {
+			return w.send(p)
+		}
+	}
+	w.held = append(w.held, p...)
+	return len(p), nil
+}
+
+// flush sends what has been gathered. What the socket does not take stays.
+func (w *socketWriter) flush() error {
+	if len(w.held) == 0 {
+		return nil
+	}
+	n, err := w.send(w.held)
+	w.held = w.held[:copy(w.held, w.held[n:])]
+	return err
+}
+
+func (w *socketWriter) send(p []byte) (int, error) {
+	done := 0
+	for done < len(p) {
+		n, err := unix.SendmsgN(w.fd, p[done:], nil, nil, unix.MSG_NOSIGNAL)
+		switch {
+		case err == unix.EINTR:
+		case err == unix.EAGAIN:
+			w.full = true
+			return done, errFull
+		case err != nil:
+			w.err = err
+			return done, err
+		default:
+			done += n
+		}
+	}
+	return done, nil
+}
+
+// free gives an empty gathering buffer back, so that idle connections hold none.
+func (w *socketWriter) free() {
+	if w.gather != nil {
+		gatherPool.Put(w.gather)
+		w.gather, w.held = nil, nil
+	}
+}
