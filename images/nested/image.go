@@ -14,7 +14,7 @@ import (
 
 // modules are what the guest's kernel loads before the command runs; modprobe in the guest finds the rest.
 var modules = []string{
-	"virtio_pci", "virtio_console", "virtio_net", "virtio_rng", // the machine
+	"virtio_mmio", "virtio_console", "virtio_net", "virtio_rng", // the machine
 	"9p", "9pnet_virtio", "overlay", // the file systems
 	"tun", "vhost_net", "vhost_vsock", // what hypervisors expect beside /dev/kvm
 }
