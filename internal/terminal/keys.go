@@ -1,0 +1,69 @@
+package terminal
+
+// Escape is the key that begins a command to the monitor: Ctrl-], as with telnet and virsh.
+const Escape = 0x1d
+
+const ctrlC = 0x03
+
+// Command is what the user told the monitor, rather than the guest, with a key.
+type Command int
+
+// The commands and their keys after Escape.
+const (
+	Interrupt Command = iota // Ctrl-C without Escape, unless it is the guest's
+	Button                   // p
+	PowerOff                 // q
+	Reset                    // r
+	Times                    // t
+	Help                     // ? and any other key
+)
+
+// HelpText explains the keys.
+const HelpText = `Ctrl-] then  p  press the power button      q  power off at once
+             r  reset                       t  show the boot timeline
+             c  send Ctrl-C to the guest    Ctrl-]  send Ctrl-] to the guest
+Ctrl-C presses the power button, a second one powers off.
+`
+
+// Keys separates what a user types into the guest's input and commands. The zero value takes Ctrl-C as a command.
+type Keys struct {
+	// GuestInterrupt leaves Ctrl-C to the guest.
+	GuestInterrupt bool
+	escaped        bool
+}
+
+// Filter returns what of p is for the guest, in the same memory, and calls do for each command.
+func (k *Keys) Filter(p []byte, do func(Command)) []byte {
+	out := p[:0]
+	for _, b := range p {
+		if !k.escaped {
+			switch {
+			case b == Escape:
+				k.escaped = true
+			case b == ctrlC && !k.GuestInterrupt:
+				do(Interrupt)
+			default:
+				out = append(out, b)
+			}
+			continue
+		}
+		k.escaped = false
+		switch b {
+		case Escape:
+			out = append(out, Escape)
+		case 'c', ctrlC:
+			out = append(out, ctrlC)
+		case 'p':
+			do(Button)
+		case 'q', 'x':
+			do(PowerOff)
+		case 'r':
+			do(Reset)
+		case 't':
+			do(Times)
+		default:
+			do(Help)
+		}
+	}
+	return out
+}
