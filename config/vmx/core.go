@@ -149,7 +149,11 @@ func (l *loader) bootOrder() {
 	}
 }
 
+// splitList parts a list at commas, semicolons and blanks. An empty list is nil.
 func splitList(s string) []string {
+	if s == "" {
+		return nil
+	}
 	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ';' || r == ' ' })
 }
 

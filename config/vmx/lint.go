@@ -16,8 +16,8 @@ type Report struct {
 	Findings []Finding `json:"findings"` // one at least for every key, in order of lines
 }
 
-// Lint says for every key of the .vmx file at path what becomes of it. The error is for files that cannot be read or
-// are not .vmx files; whatever is wrong with a machine is a finding.
+// Lint says for every key of the .vmx file at path what becomes of it. The error is for files that cannot be read,
+// are not .vmx files, or are encrypted; whatever else is wrong with a machine is a finding.
 func Lint(path string, opt Options) (*Report, error) {
 	l, err := examine(path, opt)
 	if err != nil {

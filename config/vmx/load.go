@@ -32,6 +32,10 @@ const vmmPrefix = "vmm."
 func Load(path string, opt Options) (*config.Machine, *File, []Finding, error) {
 	l, err := examine(path, opt)
 	if err != nil {
+		var refused *RefusedError
+		if errors.As(err, &refused) { // encrypted: there is nothing to translate
+			return nil, nil, refused.Reasons, err
+		}
 		return nil, nil, nil, err
 	}
 	findings := slices.DeleteFunc(l.report(), func(f Finding) bool { return f.Class < Warned })
