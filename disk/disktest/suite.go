@@ -13,15 +13,15 @@ import (
 
 // Run checks that s behaves as [disk.Image] promises.
 func Run(t *testing.T, s Subject) {
-	t.Run("Empty", func(t *testing.T) { testEmpty(t, s) })
-	t.Run("Model", func(t *testing.T) { testModel(t, s) })
-	t.Run("Bounds", func(t *testing.T) { testBounds(t, s) })
-	t.Run("Concurrent", func(t *testing.T) { testConcurrent(t, s) })
-	t.Run("ReadOnly", func(t *testing.T) { testReadOnly(t, s) })
-	t.Run("Locked", func(t *testing.T) { testLocked(t, s) })
-	t.Run("Closed", func(t *testing.T) { testClosed(t, s) })
-	t.Run("Large", func(t *testing.T) { testLarge(t, s) })
-	t.Run("Extents", func(t *testing.T) { testExtents(t, s) })
+	for name, test := range map[string]func(*testing.T, Subject){
+		"Empty": testEmpty, "Model": testModel, "Bounds": testBounds, "Concurrent": testConcurrent, "ReadOnly": testReadOnly,
+		"Locked": testLocked, "Closed": testClosed, "Large": testLarge, "Extents": testExtents,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, s)
+		})
+	}
 }
 
 const mib = 1 << 20

@@ -12,3 +12,7 @@ var subject = disktest.Subject{
 }
 
 func TestConformance(t *testing.T) { disktest.Run(t, subject) }
+
+func TestCrash(t *testing.T) { disktest.Crash(t, subject) }
+
+func TestQemu(t *testing.T) { disktest.Cross(t, subject, disktest.Peer{Format: "raw", Exact: true}) }

@@ -1,6 +1,8 @@
 package vhd_test
 
 import (
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/sharevm/vmm/disk"
@@ -22,5 +24,39 @@ func subjects() map[string]disktest.Subject {
 func TestConformance(t *testing.T) {
 	for name, s := range subjects() {
 		t.Run(name, func(t *testing.T) { disktest.Run(t, s) })
+	}
+}
+
+func TestCrash(t *testing.T) {
+	for name, s := range subjects() {
+		t.Run(name, func(t *testing.T) { disktest.Crash(t, s) })
+	}
+}
+
+func TestQemu(t *testing.T) {
+	s := subjects()
+	for name, p := range map[string]disktest.Peer{
+		"dynamic":      {Format: "vpc", Options: []string{"-o", "subformat=dynamic,force_size=on"}, Exact: true},
+		"small blocks": {Format: "vpc", Options: []string{"-o", "subformat=dynamic,force_size=on"}, Exact: true},
+		"fixed":        {Format: "vpc", Options: []string{"-o", "subformat=fixed,force_size=on"}, Exact: true},
+	} {
+		t.Run(name, func(t *testing.T) { disktest.Cross(t, s[name], p) })
+	}
+}
+
+// TestLibvhdi has another implementation, which honours sector bitmaps, read the header and size that we write.
+func TestLibvhdi(t *testing.T) {
+	tool := disktest.FindTool(t, "vhdiinfo", "libvhdi-utils")
+	for _, variant := range []string{"dynamic", "fixed"} {
+		path := filepath.Join(t.TempDir(), "disk.vhd")
+		if err := vhd.Create(path, disk.CreateOptions{Size: 5<<20 + 512, Variant: variant}); err != nil {
+			t.Fatal(err)
+		}
+		out := tool.Run(path)
+		for _, want := range []string{"(5243392 bytes)", strings.ToUpper(variant[:1]) + variant[1:]} {
+			if !strings.Contains(out, want) {
+				t.Errorf("vhdiinfo does not say %q:\n%s", want, out)
+			}
+		}
 	}
 }

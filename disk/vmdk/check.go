@@ -67,10 +67,10 @@ func checkExtent(r *disk.Report, file disk.File, h *header, size int64, o disk.O
 	if h.unclean {
 		r.Add(disk.Problem{Severity: disk.Repairable, File: file.Name(), Offset: uncleanAt, What: "the last writer did not close the extent"})
 	}
-	allocated := int64(0)
-	last := s.meta[len(s.meta)-1].end
+	c := newExtentCheck(s)
+	allocated, last := int64(0), s.meta[len(s.meta)-1].end
 	for i := range s.entries() {
-		t, err := s.checkTable(r, i)
+		t, err := c.table(r, i)
 		if err != nil {
 			return err
 		}
@@ -89,7 +89,7 @@ func checkExtent(r *disk.Report, file disk.File, h *header, size int64, o disk.O
 		r.Add(disk.Problem{Severity: disk.Leak, File: file.Name(), Offset: -1, What: fmt.Sprintf("%d bytes of the file belong to no grain", leaked)})
 	}
 	return claims.Overlaps(r, file.Name(), h.grain, last/sectorSize, func(yield func(uint32)) error {
-		return s.eachGrain(yield)
+		return c.eachGrain(yield)
 	})
 }
 
@@ -100,46 +100,85 @@ func (s *sparse) metaBytes() (n int64) {
 	return n
 }
 
-// checkTable reads both copies of table i and returns the one to believe, nil if there is none.
-func (s *sparse) checkTable(r *disk.Report, i int64) (grainTable, error) {
-	first, broken1, err := s.checkCopy(s.gd, i)
+// extentCheck reads an extent's tables in passing.
+type extentCheck struct {
+	*sparse
+	scans  [2]*scanner // of each directory's tables, which are apart
+	tables [2]grainTable
+}
+
+func newExtentCheck(s *sparse) *extentCheck {
+	c := &extentCheck{sparse: s}
+	for n := range c.scans {
+		c.scans[n], c.tables[n] = newScanner(s.file, s.length), make(grainTable, s.tableEntries)
+	}
+	return c
+}
+
+// table reads both copies of table i and returns the one to believe, nil if there is none, until the next call. What is wrong
+// goes into r unless that is nil.
+func (c *extentCheck) table(r *disk.Report, i int64) (grainTable, error) {
+	first, broken1, err := c.copied(0, c.gd, i)
 	if err != nil {
 		return nil, err
 	}
-	second, broken2, err := s.checkCopy(s.rgd, i)
+	second, broken2, err := c.copied(1, c.rgd, i)
 	if err != nil {
 		return nil, err
 	}
-	for _, broken := range []*disk.FormatError{broken1, broken2} {
-		if broken == nil {
-			continue
-		}
-		severity := disk.Damage
-		if first != nil || second != nil {
-			severity = disk.Repairable
-		}
-		r.Add(disk.Problem{Severity: severity, File: s.file.Name(), Offset: broken.Offset, What: broken.Reason})
+	if r != nil {
+		c.judge(r, i, first, second, broken1, broken2)
 	}
-	if first == nil {
+	if broken1 != nil || c.gd[i] == 0 {
 		return second, nil
-	}
-	for k := range second {
-		if first[k] != second[k] {
-			r.Add(disk.Problem{
-				Severity: disk.Repairable, File: s.file.Name(), Offset: int64(s.rgd[i])*sectorSize + int64(k)*4,
-				What: fmt.Sprintf("the redundant entry of grain %d is %d, the first %d", i*s.tableEntries+int64(k), second[k], first[k]),
-			})
-		}
 	}
 	return first, nil
 }
 
-// checkCopy reads table i of one directory, which may be nil, and tells a broken rule from a failure to read.
-func (s *sparse) checkCopy(d directory, i int64) (grainTable, *disk.FormatError, error) {
+// judge adds what is wrong with the copies of table i, which are broken or not.
+func (c *extentCheck) judge(r *disk.Report, i int64, first, second grainTable, broken1, broken2 *disk.FormatError) {
+	sound1, sound2 := broken1 == nil && c.gd[i] != 0, broken2 == nil && c.rgd != nil && c.rgd[i] != 0
+	severity := disk.Damage
+	if sound1 || sound2 {
+		severity = disk.Repairable
+	}
+	for _, broken := range []*disk.FormatError{broken1, broken2} {
+		if broken != nil {
+			r.Add(disk.Problem{Severity: severity, File: c.file.Name(), Offset: broken.Offset, What: broken.Reason})
+		}
+	}
+	if sound1 && sound2 {
+		c.compare(r, first, second, i)
+	}
+}
+
+// compare adds the entries in which the copies of table i differ. Nil is a table of zeroes.
+func (c *extentCheck) compare(r *disk.Report, first, second grainTable, i int64) {
+	if first == nil && second == nil {
+		return
+	}
+	entry := func(t grainTable, k int64) uint32 {
+		if t == nil {
+			return 0
+		}
+		return t[k]
+	}
+	for k := range c.tableEntries {
+		if a, b := entry(first, k), entry(second, k); a != b {
+			r.Add(disk.Problem{
+				Severity: disk.Repairable, File: c.file.Name(), Offset: int64(c.rgd[i])*sectorSize + k*4,
+				What: fmt.Sprintf("the redundant entry of grain %d is %d, the first %d", i*c.tableEntries+k, b, a),
+			})
+		}
+	}
+}
+
+// copied reads table i of directory n, which may be nil, and tells a broken rule from a failure to read.
+func (c *extentCheck) copied(n int, d directory, i int64) (grainTable, *disk.FormatError, error) {
 	if d == nil || d[i] == 0 {
 		return nil, nil, nil
 	}
-	t, err := s.readTable(d[i], i)
+	t, err := c.parseTable(c.scans[n], c.tables[n], d[i], i)
 	var broken *disk.FormatError
 	if errors.As(err, &broken) {
 		return nil, broken, nil
@@ -148,9 +187,9 @@ func (s *sparse) checkCopy(d directory, i int64) (grainTable, *disk.FormatError,
 }
 
 // eachGrain calls yield with the place of each stored grain. Tables that cannot be believed are left out.
-func (s *sparse) eachGrain(yield func(uint32)) error {
-	for i := range s.entries() {
-		t, err := s.checkTable(&disk.Report{}, i)
+func (c *extentCheck) eachGrain(yield func(uint32)) error {
+	for i := range c.entries() {
+		t, err := c.table(nil, i)
 		if err != nil {
 			return err
 		}

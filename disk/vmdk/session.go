@@ -5,17 +5,17 @@ const surveyed = 16 << 20
 
 // survey checks the first tables, so that a truncated file is refused before a machine runs on it, without keeping them.
 func (s *sparse) survey() error {
+	scan, t := newScanner(s.file, s.length), make(grainTable, s.tableEntries)
 	for i := range min(s.entries(), surveyed/s.tableBytes()) {
 		if s.gd[i] == 0 {
 			continue
 		}
-		if _, err := s.table(i); err != nil {
+		if _, err := s.parseTable(scan, t, s.gd[i], i); err == nil {
+			continue
+		}
+		if _, err := s.table(i); err != nil { // a sound copy will do
 			return err
 		}
-		s.mu.Lock()
-		s.tables[i].Store(nil)
-		s.loaded--
-		s.mu.Unlock()
 	}
 	return nil
 }

@@ -158,13 +158,26 @@ func (s *sparse) readTable(sector uint32, i int64) (grainTable, error) {
 		return nil, err
 	}
 	t := make(grainTable, s.tableEntries)
+	return t, s.decode(t, raw, sector, i)
+}
+
+// parseTable is readTable by a scanner and into t, which it returns, or nil if the table is empty.
+func (s *sparse) parseTable(scan *scanner, t grainTable, sector uint32, i int64) (grainTable, error) {
+	raw, err := scan.read(int64(sector)*sectorSize, s.tableBytes(), "grain table")
+	if raw == nil || err != nil {
+		return nil, err
+	}
+	return t, s.decode(t, raw, sector, i)
+}
+
+func (s *sparse) decode(t grainTable, raw []byte, sector uint32, i int64) error {
 	for k := range t {
 		t[k] = binary.LittleEndian.Uint32(raw[k*4:])
 		if reason := s.misplaced(t[k], i*s.tableEntries+int64(k)); reason != "" {
-			return nil, disk.Corrupt(s.file.Name(), int64(sector)*sectorSize+int64(k)*4, "%s", reason)
+			return disk.Corrupt(s.file.Name(), int64(sector)*sectorSize+int64(k)*4, "%s", reason)
 		}
 	}
-	return t, nil
+	return nil
 }
 
 // misplaced says what is wrong with the table entry e of a grain, or returns "".

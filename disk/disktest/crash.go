@@ -1,0 +1,214 @@
+package disktest
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/sharevm/vmm/disk"
+)
+
+// Crash has random work done on an image whose files are recorded, cuts the power at each sync and at random moments in between, with
+// unsynced changes lost and reordered, and expects of each image that is left: it opens, holds all that was flushed, checks
+// without damage, and can be written on.
+func Crash(t *testing.T, s Subject) {
+	for seed := range uint64(3) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			crash(t, s, seed)
+		})
+	}
+}
+
+const crashPath = "disk"
+
+func crash(t *testing.T, s Subject, seed uint64) {
+	const size = 6 * mib
+	rng := rand.New(rand.NewPCG(seed, 99))
+	rec := NewRecorder()
+	o := s.Options
+	o.Size, o.Files = size, rec
+	path := crashPath + "/" + s.File
+	if err := s.Create(path, o); err != nil {
+		t.Fatal(err)
+	}
+	rec.Settle()
+	before := rec.Copy()
+
+	h := &history{sectors: make([][]version, size/sectorSize), flushes: []flush{{}}}
+	for range 2 { // a crash in the second session must not lose the first
+		i := s.open(t, path, disk.OpenOptions{Files: rec})
+		for range 40 {
+			if err := h.step(i, rec, rng); err != nil {
+				t.Fatal(err)
+			}
+		}
+		start := rec.Events()
+		if err := i.Close(); err != nil {
+			t.Fatal(err)
+		}
+		h.flushes = append(h.flushes, flush{start, rec.Events()})
+	}
+
+	replay := rec.replay(before)
+	states := 0
+	for n := range rec.Events() + 1 {
+		at := n == rec.Events() || rec.log[n].sync
+		for loss := LoseAll; loss <= LoseSome; loss++ {
+			if !at && (loss != LoseRandom || rng.IntN(12) != 0) {
+				continue
+			}
+			states++
+			left := replay(n, loss, rng)
+			if err := h.survived(s, path, left, n, rng); err != nil {
+				t.Fatalf("power lost after event %d of %d, loss %d: %v", n, rec.Events(), loss, err)
+			}
+		}
+	}
+	t.Logf("%d events, %d crashes", rec.Events(), states)
+}
+
+// version is a write to a sector: its contents are id, repeated.
+type version struct {
+	event int // the number of events when it was issued
+	id    uint64
+	maybe bool // a discard: it may have left the sector as it was
+}
+
+// flush covers what was written before event start, from event end on.
+type flush struct{ start, end int }
+
+// history is what was asked of a disk.
+type history struct {
+	sectors [][]version
+	flushes []flush
+	nextID  uint64
+}
+
+// step does one random thing.
+func (h *history) step(i disk.Image, rec *Recorder, rng *rand.Rand) error {
+	first := rng.Int64N(int64(len(h.sectors)))
+	n := 1 + rng.Int64N(min(int64(len(h.sectors))-first, []int64{4, 64, 700}[rng.IntN(3)]))
+	v := version{event: rec.Events()}
+	note := func() {
+		for k := first; k < first+n; k++ {
+			h.sectors[k] = append(h.sectors[k], v)
+		}
+	}
+	switch rng.IntN(10) {
+	case 0:
+		note()
+		return i.WriteZeroes(first*sectorSize, n*sectorSize, rng.IntN(2) == 0)
+	case 1:
+		v.maybe = true
+		note()
+		return i.Discard(first*sectorSize, n*sectorSize)
+	case 2, 3:
+		if err := i.Flush(); err != nil {
+			return err
+		}
+		h.flushes = append(h.flushes, flush{v.event, rec.Events()})
+		return nil
+	}
+	h.nextID++
+	v.id = h.nextID
+	note()
+	_, err := i.WriteAt(contents(v.id, n), first*sectorSize)
+	return err
+}
+
+// contents is n sectors that hold id.
+func contents(id uint64, n int64) []byte {
+	p := make([]byte, 0, n*sectorSize)
+	for range n * sectorSize / 8 {
+		p = binary.LittleEndian.AppendUint64(p, id)
+	}
+	return p
+}
+
+// survived opens what a crash after n events left, and looks for the flushed data.
+func (h *history) survived(s Subject, path string, left *Recorder, n int, rng *rand.Rand) error {
+	if s.Check != nil {
+		r, err := s.Check(path, disk.OpenOptions{ReadOnly: true, Files: left})
+		if err != nil {
+			return fmt.Errorf("check: %w", err)
+		}
+		if worst, _ := r.Worst(); worst == disk.Damage {
+			return fmt.Errorf("check: %+v", r.Problems)
+		}
+	}
+	i, err := s.Open(path, disk.OpenOptions{Files: left})
+	if err != nil {
+		return fmt.Errorf("open: %w", err)
+	}
+	got := make([]byte, len(h.sectors)*sectorSize)
+	if _, err := i.ReadAt(got, 0); err != nil {
+		return fmt.Errorf("read: %w", err)
+	}
+	covered := 0
+	for _, f := range h.flushes {
+		if f.end <= n {
+			covered = f.start
+		}
+	}
+	for k, versions := range h.sectors {
+		if err := allowed(got[k*sectorSize:][:sectorSize], versions, covered, n); err != nil {
+			return fmt.Errorf("sector %d: %w", k, err)
+		}
+	}
+	return goOn(s, i, path, left, got, rng)
+}
+
+// allowed says whether a sector may read as p when flushes covered the versions before one event and the crash came at another.
+func allowed(p []byte, versions []version, covered, crash int) error {
+	may := []uint64{0}
+	for _, v := range versions {
+		switch {
+		case v.event >= crash:
+			continue
+		case v.event < covered && !v.maybe:
+			may = may[:0]
+		}
+		may = append(may, v.id)
+	}
+	id := binary.LittleEndian.Uint64(p)
+	for k := 8; k < len(p); k += 8 {
+		if binary.LittleEndian.Uint64(p[k:]) != id {
+			return fmt.Errorf("holds parts of different writes")
+		}
+	}
+	for _, m := range may {
+		if m == id {
+			return nil
+		}
+	}
+	return fmt.Errorf("holds write %d, may hold %v", id, may)
+}
+
+// goOn writes to an image that survived and expects everything else in place.
+func goOn(s Subject, i disk.Image, path string, left *Recorder, want []byte, rng *rand.Rand) error {
+	const n = 40
+	first := rng.IntN(len(want)/sectorSize - n)
+	mark := contents(1<<40, n)
+	copy(want[first*sectorSize:], mark)
+	if _, err := i.WriteAt(mark, int64(first)*sectorSize); err != nil {
+		return fmt.Errorf("write after the crash: %w", err)
+	}
+	if err := i.Close(); err != nil {
+		return fmt.Errorf("close after the crash: %w", err)
+	}
+	i, err := s.Open(path, disk.OpenOptions{ReadOnly: true, Files: left})
+	if err != nil {
+		return fmt.Errorf("open again: %w", err)
+	}
+	defer i.Close()
+	got := make([]byte, len(want))
+	if _, err := i.ReadAt(got, 0); err != nil {
+		return fmt.Errorf("read again: %w", err)
+	}
+	if k := mismatch(got, want); k >= 0 {
+		return fmt.Errorf("after going on, byte %d has changed", k)
+	}
+	return nil
+}

@@ -1,0 +1,320 @@
+package disktest
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"path/filepath"
+	"sync"
+
+	"github.com/sharevm/vmm/disk"
+)
+
+const sectorSize = 512
+
+// sector is one sector's contents, never changed once made; nil is zeroes.
+type sector = *[sectorSize]byte
+
+// Recorder is a [disk.Files] in memory that remembers each change and each sync, and can tell what a host may find on its disk after a
+// power failure at any of them.
+type Recorder struct {
+	mu    sync.Mutex
+	files map[string]*memory
+	log   []event
+}
+
+// event is one change or sync of a file.
+type event struct {
+	file    *memory
+	sync    bool
+	sectors map[int64]sector // their contents afterwards
+	size    int64            // afterwards
+}
+
+// memory is a file. Two openings share one.
+type memory struct {
+	rec     *Recorder
+	name    string
+	sectors map[int64]sector
+	size    int64
+}
+
+// NewRecorder returns an empty Recorder.
+func NewRecorder() *Recorder { return &Recorder{files: map[string]*memory{}} }
+
+// Open implements [disk.Files].
+func (r *Recorder) Open(path string, o disk.FileOptions) (disk.File, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if o.Folder != "" {
+		path = filepath.Join(o.Folder, path)
+	}
+	m := r.files[path]
+	switch {
+	case m == nil && !o.Create:
+		return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
+	case m != nil && o.Create:
+		return nil, &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
+	case m == nil:
+		m = &memory{rec: r, name: path, sectors: map[int64]sector{}}
+		r.files[path] = m
+	}
+	return &handle{m, o.Write}, nil
+}
+
+// Remove implements [disk.Files].
+func (r *Recorder) Remove(path string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.files, path)
+	return nil
+}
+
+// Settle forgets the events so far: what the files hold now is on the disk.
+func (r *Recorder) Settle() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.log = nil
+}
+
+// Events is the number of events since Settle.
+func (r *Recorder) Events() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.log)
+}
+
+// Copy returns files with the same contents and no events.
+func (r *Recorder) Copy() *Recorder {
+	c := NewRecorder()
+	for name, m := range r.files {
+		c.files[name] = &memory{rec: c, name: name, sectors: maps.Clone(m.sectors), size: m.size}
+	}
+	return c
+}
+
+// pending is what a file may hold after a crash.
+type pending struct {
+	durable  map[int64]sector
+	versions map[int64][]sector // since the last sync, oldest first
+	size     int64
+	sizes    []int64
+}
+
+func (p *pending) apply(e event) {
+	if e.sync {
+		for n, v := range p.versions {
+			p.durable[n] = v[len(v)-1]
+		}
+		p.size = e.size
+		clear(p.versions)
+		p.sizes = nil
+		return
+	}
+	for n, s := range e.sectors {
+		p.versions[n] = append(p.versions[n], s)
+	}
+	if e.size != p.size || len(p.sizes) > 0 {
+		p.sizes = append(p.sizes, e.size)
+	}
+}
+
+// Loss is what happens to changes that were not synced.
+type Loss int
+
+// The losses tried.
+const (
+	LoseAll    Loss = iota // nothing had reached the disk
+	LoseNone               // everything had
+	LoseRandom             // each sector, and the file's length, as it was after some change or before them all
+	LoseSome               // as LoseRandom, but most sectors got there
+)
+
+// replay rebuilds the files before the events, and hands crash a function that returns what the files may be after the first n
+// of them; n must not fall from call to call.
+func (r *Recorder) replay(before *Recorder) func(n int, loss Loss, rng *rand.Rand) *Recorder {
+	state := map[*memory]*pending{}
+	for name, m := range r.files {
+		p := &pending{durable: map[int64]sector{}, versions: map[int64][]sector{}}
+		if b := before.files[name]; b != nil {
+			p.durable, p.size = maps.Clone(b.sectors), b.size
+		}
+		state[m] = p
+	}
+	done := 0
+	return func(n int, loss Loss, rng *rand.Rand) *Recorder {
+		for ; done < n; done++ {
+			state[r.log[done].file].apply(r.log[done])
+		}
+		out := NewRecorder()
+		for m, p := range state {
+			c := &memory{rec: out, name: m.name, sectors: maps.Clone(p.durable), size: p.size}
+			c.size = pick(p.size, p.sizes, loss, rng)
+			for k, versions := range p.versions {
+				c.sectors[k] = pick(p.durable[k], versions, loss, rng)
+			}
+			for k := range c.sectors {
+				if k*sectorSize >= c.size {
+					delete(c.sectors, k)
+				}
+			}
+			out.files[m.name] = c
+		}
+		return out
+	}
+}
+
+// pick chooses among a durable value and the later ones.
+func pick[T any](durable T, later []T, loss Loss, rng *rand.Rand) T {
+	n := len(later)
+	switch {
+	case n == 0 || loss == LoseAll:
+		return durable
+	case loss == LoseNone || loss == LoseSome && rng.IntN(8) != 0:
+		return later[n-1]
+	}
+	if k := rng.IntN(n + 1); k > 0 {
+		return later[k-1]
+	}
+	return durable
+}
+
+// handle is an open file.
+type handle struct {
+	*memory
+	write bool
+}
+
+var _ disk.File = (*handle)(nil)
+
+func (h *handle) Name() string { return h.name }
+func (h *handle) Close() error { return nil }
+
+func (h *handle) Size() (int64, error) {
+	h.rec.mu.Lock()
+	defer h.rec.mu.Unlock()
+	return h.size, nil
+}
+
+func (h *handle) ReadAt(p []byte, off int64) (int, error) {
+	h.rec.mu.Lock()
+	defer h.rec.mu.Unlock()
+	n := 0
+	for n < len(p) && off+int64(n) < h.size {
+		at := off + int64(n)
+		m := min(len(p)-n, int(sectorSize-at%sectorSize), int(h.size-at))
+		if s := h.sectors[at/sectorSize]; s != nil {
+			copy(p[n:n+m], s[at%sectorSize:])
+		} else {
+			clear(p[n : n+m])
+		}
+		n += m
+	}
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// change overwrites [off, off+n) with p, or with zeroes if p is nil, and records the event. Called with the lock held.
+func (h *handle) change(p []byte, off, n, size int64) {
+	e := event{file: h.memory, sectors: map[int64]sector{}, size: size}
+	for done := int64(0); done < n; {
+		at := off + done
+		m := min(n-done, sectorSize-at%sectorSize)
+		s := new([sectorSize]byte)
+		if old := h.sectors[at/sectorSize]; old != nil {
+			*s = *old
+		}
+		if p != nil {
+			copy(s[at%sectorSize:], p[done:done+m])
+		} else {
+			clear(s[at%sectorSize:][:m])
+		}
+		e.sectors[at/sectorSize], h.sectors[at/sectorSize] = s, s
+		done += m
+	}
+	h.size = size
+	h.rec.log = append(h.rec.log, e)
+}
+
+func (h *handle) WriteAt(p []byte, off int64) (int, error) {
+	if !h.write {
+		return 0, fmt.Errorf("%s: written though opened read-only", h.name)
+	}
+	h.rec.mu.Lock()
+	defer h.rec.mu.Unlock()
+	h.change(p, off, int64(len(p)), max(h.size, off+int64(len(p))))
+	return len(p), nil
+}
+
+func (h *handle) ReadvAt(bufs [][]byte, off int64) (total int, err error) {
+	for _, b := range bufs {
+		n, err := h.ReadAt(b, off+int64(total))
+		if total += n; err != nil {
+			return total, err
+		}
+	}
+	return total, nil
+}
+
+func (h *handle) WritevAt(bufs [][]byte, off int64) (total int, err error) {
+	for _, b := range bufs {
+		n, err := h.WriteAt(b, off+int64(total))
+		if total += n; err != nil {
+			return total, err
+		}
+	}
+	return total, nil
+}
+
+func (h *handle) Sync() error {
+	h.rec.mu.Lock()
+	defer h.rec.mu.Unlock()
+	h.rec.log = append(h.rec.log, event{file: h.memory, sync: true, size: h.size})
+	return nil
+}
+
+func (h *handle) Truncate(size int64) error {
+	h.rec.mu.Lock()
+	defer h.rec.mu.Unlock()
+	if size >= h.size {
+		h.change(nil, 0, 0, size)
+		return nil
+	}
+	e := event{file: h.memory, sectors: map[int64]sector{}, size: size}
+	for k, s := range h.sectors {
+		at := k * sectorSize
+		if at+sectorSize <= size || s == nil {
+			continue
+		}
+		rest := new([sectorSize]byte)
+		if at < size {
+			copy(rest[:size-at], s[:])
+		}
+		e.sectors[k], h.sectors[k] = rest, rest
+	}
+	h.size = size
+	h.rec.log = append(h.rec.log, e)
+	return nil
+}
+
+func (h *handle) Zero(off, length int64, _ bool) error {
+	h.rec.mu.Lock()
+	defer h.rec.mu.Unlock()
+	if n := min(length, h.size-off); n > 0 {
+		h.change(nil, off, n, h.size)
+	}
+	return nil
+}
+
+func (h *handle) Discard(off, length int64) error { return h.Zero(off, length, true) }
+
+// NextData says that everything up to the end is data.
+func (h *handle) NextData(off int64) (start, end int64, err error) {
+	h.rec.mu.Lock()
+	defer h.rec.mu.Unlock()
+	return min(off, h.size), h.size, nil
+}
