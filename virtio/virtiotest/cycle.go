@@ -28,6 +28,22 @@ func (d *Driver) Migrate(fresh func() virtio.Device) {
 	}
 }
 
+// Save returns the state of the device, which goes on running.
+func (d *Driver) Save() []byte {
+	d.Transport.Pause()
+	defer d.Transport.Resume()
+	var w state.Writer
+	d.Transport.Save(&w)
+	return w.Data()
+}
+
+// Restore puts a state into the device as it stands, and lets it run.
+func (d *Driver) Restore(saved []byte) error {
+	err := d.Transport.Restore(state.NewReader(saved))
+	d.Transport.Resume()
+	return err
+}
+
 // SnapshotCycle runs use, which drives a device, before and after snapshots: of a device that nobody has touched, of one that is
 // running, and of that one again. use must leave the driver started, and gets it started from the second time on.
 func SnapshotCycle(t *testing.T, fresh func() virtio.Device, use func(t *testing.T, d *Driver)) {

@@ -16,8 +16,7 @@ import (
 const (
 	RAMSize    = 64 << 20    // bytes of RAM, from address 0
 	ECAMBase   = 0xb000_0000 // configuration space of one bus
-	mmioBase   = 0xc000_0000 // window for BARs
-	mmioSize   = 0x1000_0000
+	BARBase    = 0xc000_0000 // where Probe puts the device's BAR
 	msiAddress = 0xfee0_0000
 
 	// ConfigVector is the message data of configuration change interrupts; queue i sends i+1.
@@ -56,17 +55,10 @@ const (
 // it when the test ends.
 func New(t testing.TB, dev virtio.Device) *Driver {
 	t.Helper()
-	ram, err := memory.FromRegions(memory.Region{Host: make([]byte, RAMSize)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := &Driver{T: t, Memory: ram, Interrupts: NewInterrupts(), heap: heap{next: 0x10000, end: RAMSize}}
+	d := &Driver{T: t, Memory: newRAM(t), Interrupts: NewInterrupts(), heap: heap{next: 0x10000, end: RAMSize}}
 	d.attach(dev)
 	t.Cleanup(d.detach)
-	if err := d.Root.Assign(pci.Windows{Mem32: pci.Window{Base: mmioBase, Size: mmioSize}}); err != nil {
-		t.Fatal(err)
-	}
-	d.probe()
+	d.Probe()
 	return d
 }
 
@@ -100,22 +92,22 @@ func (d *Driver) detach() {
 	}
 }
 
-// probe walks the capabilities, enables decoding, and programs the MSI-X table.
-func (d *Driver) probe() {
+// Probe does what a guest's firmware and system do before a driver: it places the BAR, enables the device, walks its
+// capabilities, and points each MSI-X vector at its channel. It may be repeated.
+func (d *Driver) Probe() {
 	d.T.Helper()
+	d.MoveBAR(BARBase)
 	d.regions = map[uint8]uint64{}
-	bar := d.Config(0x10, 4) &^ 0xf
 	for at := d.Config(0x34, 1); at != 0; at = d.Config(int(at)+1, 1) {
 		switch d.Config(int(at), 1) {
 		case pci.CapVendor:
 			kind := uint8(d.Config(int(at)+3, 1))
 			if _, seen := d.regions[kind]; !seen {
-				d.regions[kind] = bar + d.Config(int(at)+8, 4)
+				d.regions[kind] = BARBase + d.Config(int(at)+8, 4)
 			}
 		case pci.CapMSIX:
-			d.SetConfig(4, 2, 6) // memory decoding, bus master
 			d.SetConfig(int(at)+2, 2, 1<<15)
-			table := bar + d.Config(int(at)+4, 4)&^7
+			table := BARBase + d.Config(int(at)+4, 4)&^7
 			for v := range d.Config(int(at)+2, 2)&0x7ff + 1 {
 				entry := table + 16*v
 				d.Write(entry, 8, msiAddress)
@@ -123,6 +115,18 @@ func (d *Driver) probe() {
 				d.Write(entry+12, 4, 0)
 			}
 		}
+	}
+}
+
+// MoveBAR places the device's BAR as a system does, and enables decoding and bus mastering.
+func (d *Driver) MoveBAR(to uint64) {
+	old := d.Config(0x10, 4) &^ 0xf
+	d.SetConfig(4, 2, 0)
+	d.SetConfig(0x10, 4, 0xffffffff)
+	d.SetConfig(0x10, 4, to)
+	d.SetConfig(4, 2, 6)
+	for kind := range d.regions {
+		d.regions[kind] += to - old
 	}
 }
 

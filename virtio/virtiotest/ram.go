@@ -3,7 +3,30 @@ package virtiotest
 import (
 	"math/bits"
 	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sharevm/vmm/vmm/memory"
 )
+
+// newRAM returns RAM whose pages cost nothing before they are touched, so that a fuzz target may have fresh RAM each time.
+func newRAM(t testing.TB) *memory.Guest {
+	t.Helper()
+	host, err := unix.Mmap(-1, 0, RAMSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Munmap(host); err != nil {
+			t.Error(err)
+		}
+	})
+	ram, err := memory.FromRegions(memory.Region{Host: host})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ram
+}
 
 // heap hands out pieces of fake RAM in powers of two.
 type heap struct {
