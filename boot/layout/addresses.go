@@ -55,7 +55,7 @@ const (
 	PortI8042Data            = 0x60
 	PortSystemB              = 0x61 // speaker and PIT channel 2 gate, in KVM with the PIT
 	PortI8042Command         = 0x64
-	PortRTC, PortRTCSize     = 0x70, 2 // index and data; the ICH9's upper bank at 0x72, 0x73 is not decoded
+	PortRTC, PortRTCSize     = 0x70, 4 // index and data of the clock and lower CMOS memory, then of the upper
 	PortSystemA              = 0x92    // fast A20 and reset
 	PortPIC2, PortPIC2Size   = 0xA0, 2
 	PortSMI, PortSMISize     = 0xB2, 2     // APM control (ACPI enable, disable) and status

@@ -1,0 +1,127 @@
+package rtc
+
+import "time"
+
+const maxRate = 32768 // Hz, of the crystal
+
+// frequency is the rate of the periodic interrupt in Hz, 0 for none.
+func (r *RTC) frequency() int64 {
+	switch rate := r.ram[regA] & aRate; {
+	case rate == 0 || r.dividerReset():
+		return 0
+	case rate <= 2:
+		return 512 >> rate // 256 and 128
+	default:
+		return maxRate >> (rate - 1)
+	}
+}
+
+// ticks counts the periods of frequency hz up to t.
+func ticks(t time.Time, hz int64) int64 {
+	return t.Unix()*hz + int64(t.Nanosecond())*hz/int64(time.Second)
+}
+
+// settle sets the flags of register C for what happened since they were last looked at.
+func (r *RTC) settle() {
+	from, to := r.seen, r.guest()
+	r.seen = to
+	if !to.After(from) {
+		return
+	}
+	if hz := r.frequency(); hz != 0 && ticks(to, hz) > ticks(from, hz) {
+		r.ram[regC] |= bPeriodic
+	}
+	if r.stopped() || to.Unix() == from.Unix() {
+		return
+	}
+	r.ram[regC] |= bUpdate
+	if at, ok := r.nextAlarm(from); ok && !at.After(to) {
+		r.ram[regC] |= bAlarm
+	}
+}
+
+// nextAlarm is the first second after t that the alarm registers match, within a day.
+func (r *RTC) nextAlarm(t time.Time) (time.Time, bool) {
+	matches := func(alarm int, now uint8) bool {
+		a := r.ram[alarm]
+		return a&anytime == anytime || a == now
+	}
+	end := t.Add(24 * time.Hour)
+	t = t.Truncate(time.Second).Add(time.Second)
+	for !t.After(end) {
+		switch {
+		case !matches(regHourAlarm, r.encodeHour(t.Hour())):
+			t = t.Truncate(time.Hour).Add(time.Hour)
+		case !matches(regMinuteAlarm, r.encode(t.Minute())):
+			t = t.Truncate(time.Minute).Add(time.Minute)
+		case !matches(regSecondAlarm, r.encode(t.Second())):
+			t = t.Add(time.Second)
+		default:
+			return t, true
+		}
+	}
+	return time.Time{}, false
+}
+
+// requesting says whether a flag is set whose interrupt is enabled.
+func (r *RTC) requesting() bool { return r.ram[regC]&r.ram[regB]&cInterrupt != 0 }
+
+// update sets the interrupt line, and the timer to the next event that would raise it.
+func (r *RTC) update() {
+	if r.paused {
+		return
+	}
+	if high := r.requesting(); high != r.high {
+		r.high = high
+		r.line.SetLevel(high)
+	}
+	wait, ok := r.untilInterrupt()
+	switch {
+	case ok && r.timer == nil:
+		r.timer = r.clock.NewTimer(r.expired)
+		fallthrough
+	case ok:
+		r.timer.Reset(wait)
+	case r.timer != nil:
+		r.timer.Stop()
+	}
+}
+
+// untilInterrupt is how long it is until an enabled interrupt comes, if one will and none is there already.
+func (r *RTC) untilInterrupt() (wait time.Duration, ok bool) {
+	enabled := r.ram[regB] & cInterrupt
+	if enabled == 0 || r.high {
+		return 0, false
+	}
+	t := r.guest()
+	sooner := func(d time.Duration) {
+		if !ok || d < wait {
+			wait, ok = d, true
+		}
+	}
+	if hz := r.frequency(); enabled&bPeriodic != 0 && hz != 0 {
+		passed := int64(t.Nanosecond()) * hz / int64(time.Second) // in this second
+		next := ((passed+1)*int64(time.Second) + hz - 1) / hz
+		sooner(time.Duration(next) - time.Duration(t.Nanosecond()))
+	}
+	if r.stopped() {
+		return wait, ok
+	}
+	if enabled&bUpdate != 0 {
+		sooner(time.Second - time.Duration(t.Nanosecond()))
+	}
+	if enabled&bAlarm != 0 {
+		if at, found := r.nextAlarm(t); found {
+			sooner(at.Sub(t))
+		}
+	}
+	return wait, ok
+}
+
+// expired is called by the timer.
+func (r *RTC) expired() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.settle()
+	r.update()
+}
