@@ -24,7 +24,7 @@ func Crash(t *testing.T, s Subject) {
 const crashPath = "disk"
 
 func crash(t *testing.T, s Subject, seed uint64) {
-	const size = 6 * mib
+	const size = 3 * mib
 	rng := rand.New(rand.NewPCG(seed, 99))
 	rec := NewRecorder()
 	o := s.Options
@@ -56,7 +56,7 @@ func crash(t *testing.T, s Subject, seed uint64) {
 	for n := range rec.Events() + 1 {
 		at := n == rec.Events() || rec.log[n].sync
 		for loss := LoseAll; loss <= LoseSome; loss++ {
-			if !at && (loss != LoseRandom || rng.IntN(12) != 0) {
+			if !at && (loss != LoseRandom || rng.IntN(16) != 0) {
 				continue
 			}
 			states++

@@ -57,7 +57,7 @@ func scatter(t *testing.T, i disk.Image, want []byte, seed uint64) {
 // saved writes want to a raw file.
 func saved(t *testing.T, want []byte) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "want.raw")
+	path := filepath.Join(Dir(t), "want.raw")
 	if err := os.WriteFile(path, want, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func crossTheirs(t *testing.T, s Subject, p Peer, size int64) {
 		off, n := m.span()
 		m.fill(want[off : off+n])
 	}
-	path := filepath.Join(t.TempDir(), s.File)
+	path := filepath.Join(Dir(t), s.File)
 	img.Run(append(append([]string{"convert", "-q", "-f", "raw", "-O", p.Format}, p.Options...), saved(t, want), path)...)
 	if size >= 2*mib {
 		io.Run("-f", p.Format, "-c", "write -P 0x77 1048576 4096", path)

@@ -80,9 +80,6 @@ func parseHeader(name string, p *[sectorSize]byte, fileSize int64) (*header, err
 	if h.flags&(flagCompressed|flagMarkers) != 0 || le.Uint16(p[77:]) != 0 || le.Uint64(p[56:]) == ^uint64(0) {
 		return nil, disk.Unsupported(name, 8, "compressed (streamOptimized) extents are not implemented; convert it first")
 	}
-	if h.flags&flagNewlines != 0 && string(p[73:77]) != "\n \r\n" {
-		return nil, disk.Corrupt(name, 73, "the newline characters have changed: the file was transferred as text")
-	}
 
 	// The file's own length bounds everything that lies in it.
 	inFile := uint64(fileSize / sectorSize)
@@ -110,7 +107,13 @@ func parseHeader(name string, p *[sectorSize]byte, fileSize int64) (*header, err
 	if h.flags&flagRedundant == 0 {
 		h.redundantGD = 0
 	}
-	return h, h.validate(name, fileSize)
+	if err := h.validate(name, fileSize); err != nil {
+		return nil, err
+	}
+	if h.flags&flagNewlines != 0 && string(p[73:77]) != "\n \r\n" {
+		return nil, disk.Corrupt(name, 73, "the newline characters have changed: the file was transferred as text")
+	}
+	return h, nil
 }
 
 func (h *header) validate(name string, fileSize int64) error {
