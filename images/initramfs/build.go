@@ -117,16 +117,21 @@ func addFile(a *cpioWriter, f File) error {
 	if f.Link != "" {
 		return a.Symlink(f.Name, f.Link)
 	}
-	data := f.Data
+	data, perm, err := f.Content()
+	if err != nil {
+		return fmt.Errorf("initramfs: %w", err)
+	}
+	return a.File(f.Name, perm, data)
+}
+
+// Content returns what a regular file holds, and its permission bits.
+func (f File) Content() (data []byte, perm uint32, err error) {
+	data, perm = f.Data, f.Mode
+	if perm == 0 {
+		perm = 0o644
+	}
 	if f.Path != "" {
-		var err error
-		if data, err = os.ReadFile(f.Path); err != nil {
-			return fmt.Errorf("initramfs: %w", err)
-		}
+		data, err = os.ReadFile(f.Path)
 	}
-	mode := f.Mode
-	if mode == 0 {
-		mode = 0o644
-	}
-	return a.File(f.Name, mode, data)
+	return data, perm, err
 }

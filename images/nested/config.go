@@ -27,8 +27,7 @@ type Config struct {
 
 	Kernel   debian.Flavour // "" stands for debian.Generic
 	Accel    Accel          // "" stands for TCG
-	Isolated bool           // the guest sees the shared folders and a small userland, not the host's root
-	Userland string         // a cpio archive that becomes the root of an isolated guest
+	Isolated bool           // the guest sees the shared folders and u-root's commands (package userland), not the host's root
 	Shares   []string       // more folders of the host to share read-write at the same path
 	Publish  []Forward      // ports of the host's loopback that lead into the guest
 	Store    string         // folder of the package cache; "" stands for debian.DefaultDir

@@ -8,6 +8,7 @@ import (
 	"github.com/sharevm/vmm/images/initramfs"
 	"github.com/sharevm/vmm/images/nested/agent"
 	"github.com/sharevm/vmm/images/nested/cr8"
+	"github.com/sharevm/vmm/images/userland"
 	"github.com/sharevm/vmm/internal/debian"
 	"golang.org/x/sys/unix"
 )
@@ -37,8 +38,9 @@ func Prepare(ctx context.Context, store string, flavour debian.Flavour, progress
 	return s.Kernel(ctx, flavour)
 }
 
-// image packs the guest's initramfs into a file of memory: the running program as its first process, and the modules.
-func image(k debian.Kernel, c Config) (*os.File, error) {
+// image packs the guest's initramfs into a file of memory: the running program as its first process, the modules, and for an
+// isolated guest its userland.
+func image(ctx context.Context, k debian.Kernel, c Config) (*os.File, error) {
 	kvm, err := kvmModule(c.Accel)
 	if err != nil {
 		return nil, err
@@ -56,6 +58,14 @@ func image(k debian.Kernel, c Config) (*os.File, error) {
 			}
 		}
 	}
+	var files []initramfs.File
+	if c.Isolated {
+		bb, err := userland.Build(ctx, "", c.Progress)
+		if err != nil {
+			return nil, err
+		}
+		files = bb.Files()
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("finding this program's own file: %w", err)
@@ -64,13 +74,7 @@ func image(k debian.Kernel, c Config) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.Userland != "" {
-		if err := appendFile(f, c.Userland); err != nil {
-			f.Close()
-			return nil, err
-		}
-	}
-	if err := initramfs.Build(f, initramfs.Config{Init: self, InitName: agent.InitPath, Modules: mods}); err != nil {
+	if err := initramfs.Build(f, initramfs.Config{Init: self, InitName: agent.InitPath, Modules: mods, Files: files}); err != nil {
 		f.Close()
 		return nil, err
 	}
@@ -84,16 +88,4 @@ func memoryFile(name string) (*os.File, error) {
 		return nil, fmt.Errorf("making a file in memory: %w", err)
 	}
 	return os.NewFile(uintptr(fd), name), nil
-}
-
-// appendFile copies the file at path to the end of f. The kernel unpacks archives that follow each other one after the other.
-func appendFile(f *os.File, path string) error {
-	b, err := os.ReadFile(path)
-	if err == nil {
-		_, err = f.Write(b)
-	}
-	if err != nil {
-		return fmt.Errorf("adding the userland: %w", err)
-	}
-	return nil
 }

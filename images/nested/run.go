@@ -41,7 +41,7 @@ func Run(ctx context.Context, c Config) (int, error) {
 	if err != nil {
 		return StatusInfrastructure, err
 	}
-	initrd, err := image(kernel, c)
+	initrd, err := image(ctx, kernel, c)
 	if err != nil {
 		return StatusInfrastructure, err
 	}

@@ -1,5 +1,5 @@
 // Package setup holds what every first process of a guest has to do before its real work: mount the kernel's file systems,
-// load the modules of the initramfs, wait for a device, and switch the machine off.
+// load the modules of the initramfs, wait for a device, change to the real root, and switch the machine off.
 package setup
 
 import (
@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -76,14 +77,18 @@ func loadModule(file string) error {
 	return nil
 }
 
-// WaitFor blocks until a path exists in a folder that the kernel fills, such as /dev. It does not poll.
-func WaitFor(path string) error {
-	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
+// WaitFor blocks until a path exists in a folder that the kernel fills, such as /dev, for at most limit. It does not poll.
+func WaitFor(path string, limit time.Duration) error {
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
 		return fmt.Errorf("waiting for %s: %w", path, err)
 	}
-	defer unix.Close(fd)
+	events := os.NewFile(uintptr(fd), "inotify")
+	defer events.Close()
 	if _, err := unix.InotifyAddWatch(fd, filepath.Dir(path), unix.IN_CREATE); err != nil {
+		return fmt.Errorf("waiting for %s: %w", path, err)
+	}
+	if err := events.SetReadDeadline(time.Now().Add(limit)); err != nil {
 		return fmt.Errorf("waiting for %s: %w", path, err)
 	}
 	buf := make([]byte, 64*(unix.SizeofInotifyEvent+unix.NAME_MAX+1))
@@ -91,10 +96,25 @@ func WaitFor(path string) error {
 		if _, err := os.Lstat(path); err == nil {
 			return nil
 		}
-		if _, err := unix.Read(fd, buf); err != nil && err != unix.EINTR {
+		if _, err := events.Read(buf); err != nil {
 			return fmt.Errorf("waiting for %s: %w", path, err)
 		}
 	}
+}
+
+// SwitchRoot makes root, a mount point, the root of the whole machine. Moving it over the initramfs, rather than only changing into it,
+// lets later processes use pivot_root and mount namespaces.
+func SwitchRoot(root string) error {
+	if err := os.Chdir(root); err != nil {
+		return fmt.Errorf("entering the new root: %w", err)
+	}
+	if err := unix.Mount(".", "/", "", unix.MS_MOVE, ""); err != nil {
+		return fmt.Errorf("moving the new root: %w", err)
+	}
+	if err := unix.Chroot("."); err != nil {
+		return fmt.Errorf("entering the new root: %w", err)
+	}
+	return os.Chdir("/")
 }
 
 // PowerOff writes everything to disk and switches the machine off. It returns only when that fails.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sharevm/vmm/images/guest/setup"
 	"github.com/sharevm/vmm/images/nested/wire"
@@ -16,6 +17,9 @@ const InitPath = "/vmm-nested-agent"
 
 // port is the virtio-serial port that leads to the host: port 1 of the machine's first virtio device.
 const port = "/dev/vport0p1"
+
+// portWait is far more than the port takes to appear.
+const portWait = 30 * time.Second
 
 // RunIfInit turns the process into the agent, and never returns, when it is the first process of a nested host's guest. Everywhere
 // else it returns at once.
@@ -38,7 +42,7 @@ func run() error {
 	if err := setup.LoadModules("/modules"); err != nil {
 		return err
 	}
-	if err := setup.WaitFor(port); err != nil {
+	if err := setup.WaitFor(port, portWait); err != nil {
 		return err
 	}
 	// Left blocking: a write then waits until the host's end is open, which the driver learns a little after the port appears.

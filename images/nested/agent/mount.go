@@ -72,7 +72,7 @@ func fileSystems(start wire.Start) error {
 	if root == "/" {
 		return nil
 	}
-	return switchRoot(root)
+	return setup.SwitchRoot(root)
 }
 
 // overlay mounts the host's root with a layer of memory on top of it.
@@ -111,19 +111,4 @@ func resolver(root string) error {
 		return fmt.Errorf("replacing %s: %w", path, err)
 	}
 	return os.WriteFile(path, []byte("nameserver "+nameserver+"\n"), 0o644)
-}
-
-// switchRoot makes root the root of the whole guest. Moving it over the initramfs, rather than only changing into it, lets the command
-// use pivot_root and mount namespaces.
-func switchRoot(root string) error {
-	if err := os.Chdir(root); err != nil {
-		return err
-	}
-	if err := unix.Mount(".", "/", "", unix.MS_MOVE, ""); err != nil {
-		return fmt.Errorf("moving the new root: %w", err)
-	}
-	if err := unix.Chroot("."); err != nil {
-		return fmt.Errorf("entering the new root: %w", err)
-	}
-	return os.Chdir("/")
 }
