@@ -116,6 +116,8 @@ func (t *Transport) restartQueue(q *queueState) {
 	}
 	q.stopped = false
 	if err := t.buildQueue(int(t.queueSelect)); err != nil {
+		q.reset()
+		q.stopped = true
 		t.fail(err)
 		return
 	}
