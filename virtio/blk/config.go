@@ -19,12 +19,9 @@ const (
 // Limits that the device states in its configuration space and holds the guest to.
 const (
 	sectorSize = 512
-	// maxSegments is how many data segments one request may have; with header and status they fill a queue of 128.
-	maxSegments = 126
-	// maxSegmentSize bounds one segment in bytes.
-	maxSegmentSize = 1 << 20
-	// maxTransfer bounds one request, and with it the time that a pause or reset waits for it.
-	maxTransfer = maxSegments * maxSegmentSize
+	// maxSegmentSize bounds one segment of data in bytes. With the number of segments it bounds a request, and so the time that
+	// a pause or reset waits for it.
+	maxSegmentSize = 256 << 10
 	// maxRanges is how many ranges one discard or write-zeroes request may name.
 	maxRanges = 16
 	// maxDiscardSectors and maxZeroSectors bound one such range. Zeroes may have to be written out one by one.
@@ -40,7 +37,6 @@ const (
 	configBlockSize        = 20
 	configPhysicalExp      = 24
 	configMinIO            = 26
-	configOptIO            = 28
 	configWriteback        = 32
 	configQueues           = 34
 	configDiscardSectors   = 36
@@ -57,7 +53,7 @@ func (d *Device) configSpace() (c [configSize]byte) {
 	le := binary.LittleEndian
 	le.PutUint64(c[configCapacity:], uint64(d.sectors.Load()))
 	le.PutUint32(c[configSizeMax:], maxSegmentSize)
-	le.PutUint32(c[configSegMax:], maxSegments)
+	le.PutUint32(c[configSegMax:], uint32(d.maxSegments()))
 	le.PutUint32(c[configBlockSize:], uint32(d.blockSize))
 	physical := max(d.blockSize, d.physicalSize)
 	for size := d.blockSize; size < physical; size *= 2 {
@@ -93,4 +89,23 @@ func (d *Device) Features() uint64 {
 		f |= featureConfigWCE
 	}
 	return f
+}
+
+// maxSegments is how many segments of data one request may have: with header and status they fill a queue, or an indirect table as long.
+func (d *Device) maxSegments() int { return d.queueSize - 2 }
+
+// ConfigSize is the length of the configuration space in bytes.
+func (d *Device) ConfigSize() uint32 { return configSize }
+
+// ReadConfig fills p from off.
+func (d *Device) ReadConfig(off uint32, p []byte) {
+	c := d.configSpace()
+	copy(p, c[off:])
+}
+
+// WriteConfig takes the driver's choice of cache mode, where it has one. Nothing else can be written.
+func (d *Device) WriteConfig(off uint32, p []byte) {
+	if off <= configWriteback && configWriteback < off+uint32(len(p)) && d.Features()&featureConfigWCE != 0 {
+		d.writeback.Store(p[configWriteback-off] != 0)
+	}
 }

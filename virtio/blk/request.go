@@ -80,10 +80,10 @@ func (d *Device) parse(r *request) bool {
 	switch r.kind {
 	case typeIn:
 		r.data = r.chain.Writable
-		r.transfer(sector, r.chain.WriteLen, d.sectors.Load())
+		r.transfer(sector, r.chain.WriteLen, d)
 	case typeOut:
 		r.data = r.chain.Readable
-		r.transfer(sector, r.chain.ReadLen, d.sectors.Load())
+		r.transfer(sector, r.chain.ReadLen, d)
 	case typeDiscard, typeWriteZeroes:
 		r.parseRanges(d.sectors.Load())
 	case typeFlush, typeGetID:
@@ -109,10 +109,11 @@ func (r *request) continues(last *request) bool {
 	return last.isTransfer() && r.isTransfer() && r.kind == last.kind && r.offset == last.offset+int64(last.length)
 }
 
-// transfer checks the extent of a read or write against a disk of so many sectors.
-func (r *request) transfer(sector, length, sectors uint64) {
+// transfer checks the extent of a read or write.
+func (r *request) transfer(sector, length uint64, d *Device) {
+	sectors := d.sectors.Load()
 	switch {
-	case length%sectorSize != 0 || length > maxTransfer,
+	case length%sectorSize != 0 || length > uint64(d.maxSegments()*maxSegmentSize),
 		sector > sectors || length/sectorSize > sectors-sector:
 		r.result = statusIOError
 	default:
