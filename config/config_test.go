@@ -205,6 +205,7 @@ func TestValidate(t *testing.T) {
 		"names no interface":                   func(m *Machine) { m.NICs[0].Connection = ConnTap },
 		"not the name of a network interface":  func(m *Machine) { m.NICs[0].Connection, m.NICs[0].Interface = ConnTap, "../tap0" },
 		"only a user-mode network can":         func(m *Machine) { m.NICs[0].Connection = ConnHostOnly; m.NICs[0].Publish = make([]Forward, 1) },
+		"publishes 1025 ports":                 func(m *Machine) { m.NICs[0].Publish = make([]Forward, MaxPublish+1) },
 		"multicast address":                    func(m *Machine) { m.NICs[0].MAC[0] = 1 },
 		"have the same address":                func(m *Machine) { m.NICs = append(m.NICs, m.NICs[0]); m.NICs[1].Index = 1 },
 		"serial4 does not exist":               func(m *Machine) { m.Serials[0].Index = 4 },

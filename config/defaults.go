@@ -9,6 +9,7 @@ const (
 	MaxHeads   = 10
 	MaxNICs    = 10
 	MaxSerials = 4
+	MaxPublish = 1024 // port forwards of one adapter
 	MaxCmdline = 2047 // bytes: COMMAND_LINE_SIZE of x86 less the final zero
 )
 

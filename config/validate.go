@@ -157,6 +157,7 @@ func (v *validator) network(m *Machine) {
 		v.check(n.Interface != "" || !oneOf(n.Connection, ConnTap, ConnBridged), "ethernet%d is %s but names no interface of the host", n.Index, n.Connection)
 		v.check(n.Interface == "" || validInterface(n.Interface), "ethernet%d: %q is not the name of a network interface", n.Index, n.Interface)
 		v.check(len(n.Publish) == 0 || n.Connection == ConnUser, "ethernet%d publishes ports, which only a user-mode network can", n.Index)
+		v.check(len(n.Publish) <= MaxPublish, "ethernet%d publishes %d ports, at most %d", n.Index, len(n.Publish), MaxPublish)
 		v.check(n.Slot.Valid(), "ethernet%d has impossible PCI slot %d", n.Index, n.Slot)
 		v.check(n.MAC[0]&1 == 0, "ethernet%d has multicast address %s", n.Index, n.MAC)
 		if n.MAC != (MAC{}) {

@@ -3,7 +3,6 @@ package vmx
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
@@ -124,29 +123,40 @@ func (l *loader) firmware() {
 	l.clock()
 }
 
+// maxBootOrder is more places to boot from than a machine has kinds of.
+const maxBootOrder = 32
+
 func (l *loader) bootOrder() {
-	order, _ := l.str("bios.bootOrder")
-	disk, _ := l.str("bios.hddOrder")
-	for _, word := range splitList(order) {
-		word = strings.ToLower(word)
+	disks := l.bootList("bios.hddOrder")
+	order := l.bootList("bios.bootOrder")
+	if len(order) == 0 && len(disks) > 0 {
+		order = []string{"hdd"}
+	}
+	to := &l.m.Firmware.BootOrder
+	for _, word := range order {
+		address, err := config.ParseAddress(word)
 		switch {
-		case word == "hdd" && disk != "":
-			l.m.Firmware.BootOrder = append(l.m.Firmware.BootOrder, splitList(strings.ToLower(disk))...)
-		case slices.Contains([]string{"hdd", "cdrom", "floppy"}, word), match("ethernetn", word):
-			l.m.Firmware.BootOrder = append(l.m.Firmware.BootOrder, word)
-		case word == "allow" || strings.HasPrefix(word, "deny") || strings.HasPrefix(word, "allow:"):
-			l.warn("bios.bootOrder", "", "only a plain order is understood: %q is left out", clip(word))
+		case word == "hdd" && len(disks) > 0:
+			*to = append(*to, disks...)
+			disks = nil
+		case word == "hdd", word == "cdrom", word == "floppy", match("ethernetn", word):
+			*to = append(*to, word)
+		case err == nil:
+			*to = append(*to, address.String())
 		default:
-			if a, err := config.ParseAddress(word); err == nil {
-				l.m.Firmware.BootOrder = append(l.m.Firmware.BootOrder, a.String())
-				continue
-			}
-			l.warn("bios.bootOrder", "", "%q is not a boot device (hdd, cdrom, floppy, ethernet0)", clip(word))
+			l.warn("bios.bootOrder", "", "%q is not a boot device (hdd, cdrom, floppy, ethernet0): it is left out", clip(word))
 		}
 	}
-	if order == "" && disk != "" {
-		l.m.Firmware.BootOrder = splitList(strings.ToLower(disk))
+}
+
+func (l *loader) bootList(key string) []string {
+	s, _ := l.str(key)
+	words := splitList(strings.ToLower(s))
+	if len(words) > maxBootOrder {
+		l.warn(key, "", "only the first %d of %d entries count", maxBootOrder, len(words))
+		words = words[:maxBootOrder]
 	}
+	return words
 }
 
 // splitList parts a list at commas, semicolons and blanks. An empty list is nil.

@@ -10,6 +10,7 @@ import (
 const (
 	MaxFileSize = 4 << 20 // bytes
 	MaxLines    = 32768
+	maxKey      = 1024 // bytes
 )
 
 // Sentinels that errors of this package wrap.
@@ -129,9 +130,10 @@ func (l *line) cutBare() {
 	l.to = l.from + len(l.value)
 }
 
-// validKey reports whether s can stand before an equals sign: printable ASCII without blanks, quotes and hashes.
+// validKey reports whether s can stand before an equals sign: printable ASCII without blanks, quotes and hashes, of a
+// length that keeps work on its parts cheap.
 func validKey(s string) bool {
-	return s != "" && !strings.HasPrefix(s, "//") && !strings.ContainsFunc(s, func(r rune) bool {
+	return s != "" && len(s) <= maxKey && !strings.HasPrefix(s, "//") && !strings.ContainsFunc(s, func(r rune) bool {
 		return r <= ' ' || r > '~' || r == '"' || r == '#' || r == '='
 	})
 }
