@@ -1,0 +1,115 @@
+package i8042
+
+// fill answers a read of a one-byte port: a wider access does not reach the device's neighbours through it.
+func fill(p []byte, v uint8) {
+	for i := range p {
+		p[i] = v
+	}
+}
+
+type commandPort struct{ d *Device }
+
+// Read implements bus.Device.
+func (c commandPort) Read(_ uint64, p []byte) {
+	c.d.mu.Lock()
+	defer c.d.mu.Unlock()
+	fill(p, c.d.status)
+}
+
+// Write implements bus.Device.
+func (c commandPort) Write(_ uint64, p []byte) { c.d.reset(c.d.command(p[0])) }
+
+// command carries out a command and says whether it resets the machine.
+func (d *Device) command(v uint8) (reset bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.status |= statusCommand
+	d.pending = 0
+	switch {
+	case v >= cmdReadRAM && v < cmdReadRAM+ramSize:
+		d.reply(d.ram[v-cmdReadRAM], 0)
+	case v >= cmdWriteRAM && v < cmdWriteRAM+ramSize, v == cmdWriteOutput, v == cmdLoopKeyboard, v == cmdLoopMouse, v == cmdWriteMouse:
+		d.pending = v
+	case v == cmdDisableMouse:
+		d.ram[0] |= mouseDisabled
+	case v == cmdEnableMouse:
+		d.ram[0] &^= mouseDisabled
+	case v == cmdDisableKeys:
+		d.ram[0] |= keyboardDisabled
+	case v == cmdEnableKeys:
+		d.ram[0] &^= keyboardDisabled
+	case v == cmdSelfTest:
+		d.ram[0] |= commandSystem
+		d.status |= statusSystem
+		d.reply(selfTestPassed, 0)
+	case v == cmdTestMouse:
+		d.reply(interfaceClockLow, 0)
+	case v == cmdTestKeyboard:
+		d.reply(interfaceFine, 0)
+	case v == cmdReadInput:
+		d.reply(inputUnlocked, 0)
+	case v == cmdReadOutput:
+		d.reply(d.output, 0)
+	case v >= cmdPulse:
+		return v&outputNoReset == 0
+	}
+	return false
+}
+
+type dataPort struct{ d *Device }
+
+// Read implements bus.Device.
+func (c dataPort) Read(_ uint64, p []byte) {
+	c.d.mu.Lock()
+	defer c.d.mu.Unlock()
+	fill(p, c.d.data)
+	c.d.status &^= statusFull | statusAux | statusTimeout
+	c.d.update()
+}
+
+// Write implements bus.Device.
+func (c dataPort) Write(_ uint64, p []byte) { c.d.reset(c.d.parameter(p[0])) }
+
+// parameter takes a byte written to the data port and says whether it resets the machine.
+func (d *Device) parameter(v uint8) (reset bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.status &^= statusCommand
+	command := d.pending
+	d.pending = 0
+	switch {
+	case command >= cmdWriteRAM && command < cmdWriteRAM+ramSize:
+		d.ram[command-cmdWriteRAM] = v
+		if command == cmdWriteRAM {
+			d.status = d.status&^statusSystem | v&commandSystem
+		}
+		d.update()
+	case command == cmdWriteOutput:
+		d.output = v
+		return v&outputNoReset == 0
+	case command == cmdLoopKeyboard:
+		d.reply(v, 0)
+	case command == cmdLoopMouse:
+		d.reply(v, 0) // without statusAux: there is no mouse port
+	default:
+		d.reply(resend, statusTimeout) // for the mouse, or else for the keyboard
+	}
+	return false
+}
+
+type systemPort struct{ d *Device }
+
+// Read implements bus.Device.
+func (s systemPort) Read(_ uint64, p []byte) {
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	fill(p, s.d.output&systemA20)
+}
+
+// Write implements bus.Device.
+func (s systemPort) Write(_ uint64, p []byte) {
+	s.d.mu.Lock()
+	s.d.output = s.d.output&^systemA20 | p[0]&systemA20
+	s.d.mu.Unlock()
+	s.d.reset(p[0]&systemReset != 0)
+}
