@@ -82,19 +82,6 @@ func TestCloseWakesTheWaiter(t *testing.T) {
 	}
 }
 
-func TestNothingAllocates(t *testing.T) {
-	e := newEvent(t)
-	if n := testing.AllocsPerRun(100, func() {
-		e.Signal()
-		if err := e.Wait(); err != nil {
-			t.Error(err)
-		}
-		e.Clear()
-	}); n != 0 {
-		t.Fatalf("%v allocations", n)
-	}
-}
-
 func BenchmarkSignalWait(b *testing.B) {
 	e := newEvent(b)
 	b.ReportAllocs()
