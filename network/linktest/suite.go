@@ -77,7 +77,7 @@ func Run(t *testing.T, open func(t *testing.T) Env) {
 	t.Run("too small", func(t *testing.T) { testTooSmall(t, open(t)) })
 }
 
-const bulk = 8 << 20
+const bulk = 4 << 20
 
 // stream is a reproducible stream of bytes.
 func stream(seed uint64) io.Reader {

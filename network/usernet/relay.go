@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -21,7 +22,6 @@ type relay struct {
 	wq    *waiter.Queue
 	host  *net.TCPConn
 	raw   syscall.RawConn
-	abort sync.Once
 }
 
 // maxChunk is the most that one step of a relay moves: it keeps the connections fair to each other.
@@ -42,10 +42,11 @@ func (n *Network) relay(guest tcpip.Endpoint, wq *waiter.Queue, host *net.TCPCon
 	defer n.tcp.remove(r)
 	n.stats.tcpTotal.Add(1)
 
-	// A reset by the guest has to wake a direction that waits for the host.
+	// A reset by the guest has to wake a direction that waits for the host. The socket is not closed right here: that
+	// would wait for a direction that may be waiting for the lock under which netstack tells of the reset.
 	lost := waiter.NewFunctionEntry(waiter.EventErr|waiter.EventHUp, func(waiter.EventMask) {
 		if tcp.EndpointState(guest.State()) == tcp.StateError {
-			r.closeHost()
+			host.SetDeadline(time.Unix(1, 0))
 		}
 	})
 	wq.EventRegister(&lost)
@@ -68,15 +69,8 @@ func (n *Network) relay(guest tcpip.Endpoint, wq *waiter.Queue, host *net.TCPCon
 // Close ends the connection at once: both sides see a reset.
 func (r *relay) Close() error {
 	r.guest.Abort()
-	r.closeHost()
-	return nil
-}
-
-func (r *relay) closeHost() {
-	r.abort.Do(func() {
-		r.host.SetLinger(0)
-		r.host.Close()
-	})
+	r.host.SetLinger(0) // an error says that it is closed already
+	return r.host.Close()
 }
 
 // outward moves the guest's bytes to the host until the guest says that it is done.
