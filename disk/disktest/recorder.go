@@ -44,6 +44,28 @@ type memory struct {
 // NewRecorder returns an empty Recorder.
 func NewRecorder() *Recorder { return &Recorder{files: map[string]*memory{}} }
 
+// Put makes the file path with the given content, on the disk.
+func (r *Recorder) Put(path string, content []byte) {
+	m := &memory{rec: r, name: path, sectors: map[int64]sector{}, size: int64(len(content))}
+	for at := 0; at < len(content); at += sectorSize {
+		s := new([sectorSize]byte)
+		copy(s[:], content[at:])
+		m.sectors[int64(at/sectorSize)] = s
+	}
+	r.files[path] = m
+}
+
+// Get returns the content of the file path, or nil.
+func (r *Recorder) Get(path string) []byte {
+	m := r.files[path]
+	if m == nil {
+		return nil
+	}
+	p := make([]byte, m.size)
+	(&handle{memory: m}).ReadAt(p, 0)
+	return p
+}
+
 // Open implements [disk.Files].
 func (r *Recorder) Open(path string, o disk.FileOptions) (disk.File, error) {
 	r.mu.Lock()

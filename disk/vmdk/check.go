@@ -67,6 +67,12 @@ func checkExtent(r *disk.Report, file disk.File, h *header, size int64, o disk.O
 	if h.unclean {
 		r.Add(disk.Problem{Severity: disk.Repairable, File: file.Name(), Offset: uncleanAt, What: "the last writer did not close the extent"})
 	}
+	var broken *disk.FormatError
+	if errors.As(s.damaged, &broken) {
+		r.Add(disk.Problem{Severity: disk.Repairable, File: file.Name(), Offset: broken.Offset, What: broken.Reason})
+	} else if s.damaged != nil {
+		return s.damaged
+	}
 	c := newExtentCheck(s)
 	allocated, last := int64(0), s.meta[len(s.meta)-1].end
 	for i := range s.entries() {

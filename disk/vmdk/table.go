@@ -35,8 +35,13 @@ type sparse struct {
 	log   *slog.Logger
 	size  int64 // bytes of the disk
 	shift uint  // of a grain in bytes
-	meta  regions
-	limit int64 // the file's length at Open; grains that it held then end here or before
+	// tableShift is the shift of a table in grains.
+	tableShift uint
+	meta       regions
+	limit      int64 // the file's length at Open; grains that it held then end here or before
+
+	// damaged says what is wrong with the one of two directories that is not used, if so.
+	damaged error
 
 	tables []atomic.Pointer[grainTable]
 
@@ -55,37 +60,45 @@ type sparse struct {
 func openSparse(file disk.File, h *header, fileSize int64, log *slog.Logger) (*sparse, error) {
 	s := &sparse{
 		header: h, file: file, log: log, limit: fileSize, length: fileSize,
-		size:   h.capacity * sectorSize,
-		shift:  uint(bits.TrailingZeros64(uint64(h.grain * sectorSize))),
-		tables: make([]atomic.Pointer[grainTable], h.entries()),
-		dirty:  map[int64]bool{}, born: map[int64]bool{},
+		size:       h.capacity * sectorSize,
+		shift:      uint(bits.TrailingZeros64(uint64(h.grain * sectorSize))),
+		tableShift: uint(bits.TrailingZeros64(uint64(h.tableEntries))),
+		tables:     make([]atomic.Pointer[grainTable], h.entries()),
+		dirty:      map[int64]bool{}, born: map[int64]bool{},
 	}
 	s.next = s.alignUp(fileSize)
+	if err := s.readDirectories(); err != nil {
+		return nil, err
+	}
 	var err error
-	if s.gd, err = readDirectory(file, h, h.gd, fileSize, "grain directory"); err != nil {
-		if !h.redundant() {
-			return nil, err
-		}
-		log.Warn("the grain directory is damaged; using its copy", "file", file.Name(), "error", err)
-	}
-	if h.redundant() {
-		var rerr error
-		s.rgd, rerr = readDirectory(file, h, h.redundantGD, fileSize, "redundant grain directory")
-		switch {
-		case rerr != nil && err != nil:
-			return nil, err
-		case rerr != nil:
-			log.Warn("the redundant grain directory is damaged; it is left alone", "file", file.Name(), "error", rerr)
-			h.redundantGD = 0
-		case err != nil:
-			s.gd, s.rgd = s.rgd, nil
-			h.gd, h.redundantGD = h.redundantGD, 0
-		}
-	}
 	if s.meta, err = metadata(file.Name(), h, s.gd, s.rgd); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// readDirectories reads both directories. One of two may be damaged: it is then neither used nor written.
+func (s *sparse) readDirectories() (err error) {
+	s.gd, err = readDirectory(s.file, s.header, s.header.gd, s.length, "grain directory")
+	if !s.redundant() {
+		return err
+	}
+	copied, copyErr := readDirectory(s.file, s.header, s.redundantGD, s.length, "redundant grain directory")
+	switch {
+	case err != nil && copyErr != nil:
+		return err
+	case err == nil && copyErr == nil:
+		s.rgd = copied
+		return nil
+	case err != nil:
+		s.damaged = err
+		s.gd, s.header.gd = copied, s.redundantGD
+	case copyErr != nil:
+		s.damaged = copyErr
+	}
+	s.redundantGD = 0
+	s.log.Warn("one of two grain directories is damaged; using the other", "file", s.file.Name(), "error", s.damaged)
+	return nil
 }
 
 func (s *sparse) grainBytes() int64 { return 1 << s.shift }
@@ -224,7 +237,7 @@ func (s *sparse) Find(off, length int64) (host, n int64, err error) {
 // grainAt returns a grain's place in the file and for how many bytes from the grain's start the answer is known to hold,
 // which is more than a grain where there is no table.
 func (s *sparse) grainAt(grain int64) (host, whole int64, err error) {
-	i := grain / s.tableEntries
+	i := grain >> s.tableShift
 	var t grainTable
 	if p := s.tables[i].Load(); p != nil {
 		t = *p
@@ -232,9 +245,9 @@ func (s *sparse) grainAt(grain int64) (host, whole int64, err error) {
 		return 0, 0, err
 	}
 	if t == nil {
-		return mapped.Hole, ((i+1)*s.tableEntries - grain) << s.shift, nil
+		return mapped.Hole, ((i+1)<<s.tableShift - grain) << s.shift, nil
 	}
-	switch e := atomic.LoadUint32(&t[grain%s.tableEntries]); {
+	switch e := atomic.LoadUint32(&t[grain&(s.tableEntries-1)]); {
 	case e == 0:
 		return mapped.Hole, s.grainBytes(), nil
 	case e == zeroGrain: // the flag was checked when the table was read

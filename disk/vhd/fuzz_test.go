@@ -1,0 +1,44 @@
+package vhd_test
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/disk/disktest"
+	"github.com/sharevm/vmm/disk/vhd"
+)
+
+const path = "d/disk.vhd"
+
+// written returns the file of a 64 KiB disk in blocks of 16 KiB, of which the second and third are stored.
+func written(tb testing.TB, variant string) []byte {
+	tb.Helper()
+	files := disktest.NewRecorder()
+	if err := vhd.Create(path, disk.CreateOptions{Size: 64 << 10, BlockSize: 16 << 10, Variant: variant, Files: files}); err != nil {
+		tb.Fatal(err)
+	}
+	i, err := vhd.Open(path, disk.OpenOptions{Files: files})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if _, err := i.WriteAt(bytes.Repeat([]byte{0x5a}, 32<<10), 16<<10); err != nil {
+		tb.Fatal(err)
+	}
+	if err := i.Close(); err != nil {
+		tb.Fatal(err)
+	}
+	return files.Get(path)
+}
+
+func FuzzImage(f *testing.F) {
+	f.Add(written(f, "dynamic"))
+	f.Add(written(f, "fixed"))
+	s := subjects()["dynamic"]
+	f.Fuzz(func(t *testing.T, content []byte) {
+		// A mutation hardly ever has the right checksums; with them mended it gets further.
+		disktest.Exercise(t, s, content)
+		vhd.Mend(content)
+		disktest.Exercise(t, s, content)
+	})
+}
