@@ -11,6 +11,8 @@ import (
 	"time"
 )
 
+// FuzzParse wants -fuzzminimizetime=10x: by default Go spends up to a minute on shrinking the first interesting input, and a
+// short run passes after a dozen executions. Look at the count.
 func FuzzParse(f *testing.F) {
 	for _, name := range corpus {
 		f.Add(readCorpus(f, name), "memsize", "512")
