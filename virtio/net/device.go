@@ -57,7 +57,7 @@ type Device struct {
 	command  queue.Chain
 	running  int    // pairs in use, the driver's choice
 	accepts  uint64 // the features of guestOffloadFeatures in force, the driver's choice
-	restored bool   // running and accepts come from a snapshot
+	restored bool   // running and accepts come from the snapshot of an active device
 
 	mu       sync.Mutex // guards what follows
 	mac      [6]byte

@@ -10,6 +10,7 @@ const (
 // Save appends what the driver has changed.
 func (d *Device) Save(w *state.Writer) {
 	w.Version(stateName, stateVersion)
+	w.Bool(d.active.Load() != nil || d.restored)
 	w.U64(d.accepts)
 	w.U16(uint16(d.running))
 	d.mu.Lock()
@@ -21,6 +22,7 @@ func (d *Device) Save(w *state.Writer) {
 // Restore takes back what Save wrote. Whether the cable is plugged in is the new machine's own affair.
 func (d *Device) Restore(r *state.Reader) error {
 	r.Version(stateName, stateVersion)
+	active := r.Bool()
 	accepts := r.U64()
 	running := int(r.U16())
 	mac := r.Bytes(len(d.mac))
@@ -37,7 +39,7 @@ func (d *Device) Restore(r *state.Reader) error {
 	if r.Err() != nil {
 		return r.Err()
 	}
-	d.accepts, d.running, d.restored = accepts, running, true
+	d.accepts, d.running, d.restored = accepts, running, active
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	copy(d.mac[:], mac)
