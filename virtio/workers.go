@@ -9,6 +9,15 @@ import (
 	"github.com/sharevm/vmm/virtio/queue"
 )
 
+// PanicError is a panic of a device's worker.
+type PanicError struct {
+	Value any
+	Stack []byte // as debug.Stack returned it
+}
+
+// Error implements error.
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
+
 // Workers are the goroutines of an active device, and the boundary at which their panics and errors end: either breaks the
 // device (Activation.Fail) and leaves the machine running.
 //
@@ -45,8 +54,7 @@ func (w *Workers) Go(a *Activation, name string, wake func(), run func() error) 
 	w.running.Go(func() {
 		defer func() {
 			if p := recover(); p != nil {
-				a.Log.Error("device worker panicked", "worker", name, "panic", p, "stack", string(debug.Stack()))
-				a.Fail(fmt.Errorf("%s: panic: %v", name, p))
+				a.Fail(fmt.Errorf("%s: %w", name, &PanicError{Value: p, Stack: debug.Stack()}))
 			}
 		}()
 		if err := run(); err != nil {

@@ -17,7 +17,8 @@ const (
 	latchBits   = 0x80fffffc // the others are hard-wired to zero
 )
 
-// Ports returns the device of the ports from PortBase: the address latch, the data window behind it, and 0xCF9.
+// Ports returns the device of the ports from PortBase: the address latch, the data window behind it, and 0xCF9. A guest that finds
+// them prefers them to ECAM, at two exits for each access instead of one, so a board that needs no firmware may leave them out.
 func (r *Root) Ports() bus.Device { return ports{r} }
 
 type ports struct{ root *Root }

@@ -1,6 +1,8 @@
 package transport
 
 import (
+	"errors"
+
 	"github.com/sharevm/vmm/virtio"
 	"github.com/sharevm/vmm/virtio/queue"
 )
@@ -90,7 +92,11 @@ func (t *Transport) fail(err error) {
 		return
 	}
 	if t.complaints.Add(1) <= maxComplaints {
-		t.log.Warn("device needs a reset by its driver", "error", err)
+		log := t.log
+		if p := (*virtio.PanicError)(nil); errors.As(err, &p) {
+			log = log.With("stack", string(p.Stack))
+		}
+		log.Warn("device needs a reset by its driver", "error", err)
 	}
 	t.interrupt(t.configVector.Load(), isrConfig)
 }

@@ -3,11 +3,13 @@ package transport_test
 import (
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 
 	"github.com/sharevm/vmm/devices/pci"
 	"github.com/sharevm/vmm/virtio"
+	"github.com/sharevm/vmm/virtio/transport"
 	"github.com/sharevm/vmm/virtio/virtiotest"
 )
 
@@ -441,3 +443,26 @@ func TestRestoreRefusesOtherDevices(t *testing.T) {
 type otherDevice struct{ echo }
 
 func (*otherDevice) Type() uint16 { return 0x3e }
+
+// TestComplaintsAreBounded breaks the device again and again: the log stays short.
+func TestComplaintsAreBounded(t *testing.T) {
+	var log strings.Builder
+	d := virtiotest.New(t, new(echo))
+	tr, err := transport.New(&echo{refuse: true}, transport.Config{
+		Name: "disk 7", Memory: d.Memory, Log: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	set := func(off uint64, v byte) { tr.Write(off, []byte{v}) }
+	for range 100 {
+		set(regStatus, 0)
+		set(8, 1)   // the upper half
+		set(0xc, 1) // VERSION_1
+		set(regStatus, 0xf)
+	}
+	if n := strings.Count(log.String(), "not today"); n == 0 || n > 20 || !strings.Contains(log.String(), "disk 7") {
+		t.Fatalf("%d lines: %s", n, log.String())
+	}
+}

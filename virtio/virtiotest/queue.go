@@ -224,7 +224,7 @@ func (q *Queue) Next() *Request {
 			return r
 		}
 		if q.d.Features&virtio.FeatureEventIdx != 0 {
-			shared.Store16(q.avail, 4+2*q.Size, q.usedIdx) // a full barrier follows
+			q.AskInterrupt()
 			if r := q.Poll(); r != nil {
 				return r
 			}
@@ -247,6 +247,14 @@ func (q *Queue) Next() *Request {
 		}
 	}
 }
+
+// AskInterrupt asks for an interrupt with the next used element, where EVENT_IDX was negotiated; without, it comes anyway.
+func (q *Queue) AskInterrupt() {
+	shared.Store16(q.avail, 4+2*q.Size, q.usedIdx) // with a full barrier behind it
+}
+
+// Skip takes a used element of a chain that was not made by Add.
+func (q *Queue) Skip() { q.usedIdx++ }
 
 // Outstanding is the number of chains that the device has.
 func (q *Queue) Outstanding() int { return len(q.pending) }
