@@ -80,6 +80,8 @@ type Device struct {
 	workers virtio.Workers
 	message queue.Chain // of the driver's control messages
 
+	restored bool // from a snapshot, and not activated yet
+
 	mu            sync.Mutex // guards what follows, and the control state of every port
 	columns, rows uint16
 	doorbell      func() // wakes the worker that sends control messages; nil while there is none
@@ -217,8 +219,26 @@ func (d *Device) Activate(a *virtio.Activation) error {
 		return errors.New("virtio-console: a control queue is not enabled")
 	}
 	d.active.Store(a)
+	if d.restored {
+		d.remind()
+	}
 	d.start()
 	return nil
+}
+
+// remind has the driver told of the host's side again, which may differ from when the state was saved.
+func (d *Device) remind() {
+	d.restored = false
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, p := range d.ports {
+		if p.ready {
+			p.post(postOpen)
+			if p.console {
+				p.post(postSize)
+			}
+		}
+	}
 }
 
 // start sets the workers to work, on the queues that the driver has enabled.
@@ -269,6 +289,7 @@ func (d *Device) Resume() {
 func (d *Device) Deactivate() {
 	d.Pause()
 	d.active.Store(nil)
+	d.restored = false
 	for _, p := range d.ports {
 		p.reset()
 	}

@@ -48,13 +48,8 @@ func (d *Device) Restore(r *state.Reader) error {
 		p.setGuestOpen(s.guestOpen)
 		d.mu.Lock()
 		p.added, p.ready, p.posts, p.outDone = s.added, s.ready, s.posts, s.outDone
-		if p.ready { // the host's side may differ from when the state was saved
-			p.posts |= postOpen
-			if p.console {
-				p.posts |= postSize
-			}
-		}
 		d.mu.Unlock()
 	}
+	d.restored = true
 	return nil
 }
