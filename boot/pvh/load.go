@@ -61,6 +61,12 @@ func Load(mem *memory.Guest, l layout.Layout, p *payload.Payload) (entry.State, 
 	return entry.Prepare32(mem, im.entry, layout.StartInfo)
 }
 
+// Check says whether f is a kernel that Load can start, given enough memory: nil, or an error as Load returns it.
+func Check(f payload.File) error {
+	_, err := readImage(f)
+	return err
+}
+
 // startInfo builds hvm_start_info, its module list and its memory map, all in one page.
 func startInfo(p *payload.Payload, initrd layout.Window) ([]byte, error) {
 	if len(p.Map) > mapMax {
