@@ -2,6 +2,7 @@ package disktest
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -142,8 +143,10 @@ func (m *model) step(i disk.Image) error {
 }
 
 func (m *model) fill(p []byte) {
-	for i := range p {
-		p[i] = byte(m.rng.Uint32())
+	var word [8]byte
+	for len(p) > 0 {
+		binary.LittleEndian.PutUint64(word[:], m.rng.Uint64())
+		p = p[copy(p, word[:]):]
 	}
 }
 
@@ -206,14 +209,10 @@ func mismatch(a, b []byte) int {
 	return -1
 }
 
-func isZero(p []byte) bool {
-	for _, b := range p {
-		if b != 0 {
-			return false
-		}
-	}
-	return true
-}
+func isZero(p []byte) bool { return len(p) == 0 || p[0] == 0 && repeats(p, 1) }
+
+// repeats says whether p consists of its first n bytes over and over.
+func repeats(p []byte, n int) bool { return len(p) < n || bytes.Equal(p[n:], p[:len(p)-n]) }
 
 func testBounds(t *testing.T, s Subject) {
 	const size = mib

@@ -1,0 +1,5 @@
+//go:build race
+
+package disktest
+
+const raceDetector = true
