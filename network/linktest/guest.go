@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,6 +46,7 @@ type Guest struct {
 	tb   testing.TB
 	link network.Link
 	cfg  GuestConfig
+	take atomic.Uint32 // network.Offloads taken for reception
 	tso  bool
 
 	writeMu sync.Mutex
@@ -67,9 +69,7 @@ func NewGuest(tb testing.TB, link network.Link, cfg GuestConfig) *Guest {
 	}
 	g := &Guest{tb: tb, link: link, cfg: cfg, stopped: make(chan struct{})}
 	g.tso = cfg.Offloads&link.Offloads()&network.OffloadTSO4 != 0
-	if err := link.SetGuestOffloads(cfg.Offloads); err != nil {
-		tb.Fatal(err)
-	}
+	g.SetOffloads(cfg.Offloads)
 	g.Stack = stack.New(stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4},
@@ -88,6 +88,16 @@ func NewGuest(tb testing.TB, link network.Link, cfg GuestConfig) *Guest {
 		g.Stack.Destroy()
 	})
 	return g
+}
+
+// SetOffloads has the guest's driver take other offloads for reception, as ethtool -K does. Frames that are on their way
+// already may still be of a kind that was taken before.
+func (g *Guest) SetOffloads(o network.Offloads) {
+	g.tb.Helper()
+	if err := g.link.SetGuestOffloads(o); err != nil {
+		g.tb.Fatal(err)
+	}
+	g.take.Store(uint32(o))
 }
 
 // SetAddr gives the guest its address and default route.
@@ -153,6 +163,7 @@ func (g *Guest) receive() {
 	// Buffers of odd lengths, the header across two of them, so that nobody relies on how a driver lays them out.
 	bufs := [][]byte{mem[:5], mem[5:32], mem[32:1003], mem[1003:4096], mem[4096:]}
 	for {
+		before := network.Offloads(g.take.Load())
 		n, err := g.link.ReadFrame(bufs)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			continue
@@ -164,7 +175,7 @@ func (g *Guest) receive() {
 		h := network.DecodeHeader(mem)
 		frame := mem[network.HeaderLen:n]
 		if !g.cfg.Trust {
-			g.check(h, frame)
+			g.check(h, frame, before|network.Offloads(g.take.Load()))
 		}
 		g.hookMu.Lock()
 		if g.hook != nil {
@@ -176,12 +187,12 @@ func (g *Guest) receive() {
 }
 
 // check fails the test for a frame that the guest's driver did not agree to.
-func (g *Guest) check(h network.Header, frame []byte) {
-	if err := h.Check(len(frame), g.cfg.Offloads); err != nil {
-		g.tb.Errorf("frame for a guest with offloads %#x: %v", g.cfg.Offloads, err)
+func (g *Guest) check(h network.Header, frame []byte, take network.Offloads) {
+	if err := h.Check(len(frame), take); err != nil {
+		g.tb.Errorf("frame for a guest with offloads %#x: %v", take, err)
 		return
 	}
-	if h.Flags&network.FlagDataValid != 0 && g.cfg.Offloads&network.OffloadChecksum == 0 {
+	if h.Flags&network.FlagDataValid != 0 && take&network.OffloadChecksum == 0 {
 		g.tb.Errorf("frame is called valid to a guest that did not take checksum offload")
 	}
 	if h.NumBuffers != 1 {

@@ -6,8 +6,6 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
-	"os"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -21,76 +19,17 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// needRoot skips a test that cannot run here, and says why. Where VMM_TEST_ROOT=1 promises that it can, it fails.
-func needRoot(tb testing.TB) {
-	tb.Helper()
-	why := ""
-	if os.Geteuid() != 0 {
-		why = "not root"
-	} else if _, err := os.Stat(device); err != nil {
-		why = err.Error()
-	}
-	if why == "" {
-		return
-	}
-	if os.Getenv("VMM_TEST_ROOT") == "1" {
-		tb.Fatalf("TAP devices cannot be tested although VMM_TEST_ROOT=1: %s", why)
-	}
-	tb.Skipf("TAP devices need root and %s: %s", device, why)
-}
-
-// netns is a network namespace of a test's own, held by a thread.
-type netns chan func()
-
-func newNetns(tb testing.TB) netns {
-	tb.Helper()
-	needRoot(tb)
-	ns := make(netns)
-	made := make(chan error)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		runtime.LockOSThread() // and never unlock: the thread ends with the goroutine, and the namespace with it
-		made <- unix.Unshare(unix.CLONE_NEWNET)
-		for f := range ns {
-			f()
-		}
-	}()
-	if err := <-made; err != nil {
-		tb.Fatalf("making a network namespace: %v", err)
-	}
-	tb.Cleanup(func() {
-		close(ns)
-		<-ended
-	})
-	return ns
-}
-
-// do runs f in the namespace. What f opens stays there.
-func (ns netns) do(f func() error) error {
-	err := make(chan error)
-	ns <- func() { err <- f() }
-	return <-err
-}
-
-func in[T any](ns netns, f func() (T, error)) (v T, err error) {
-	err = ns.do(func() error {
-		v, err = f()
-		return err
-	})
-	return v, err
-}
-
 var (
 	hostAddr  = netip.MustParsePrefix("192.0.2.1/24")
 	guestAddr = netip.MustParsePrefix("192.0.2.2/24")
 )
 
 // open makes a device in a namespace of its own, with the host's address on it.
-func open(tb testing.TB, cfg Config) (netns, []*Link) {
+func open(tb testing.TB, cfg Config) (linktest.Netns, []*Link) {
 	tb.Helper()
-	ns := newNetns(tb)
-	links, err := in(ns, func() ([]*Link, error) {
+	linktest.NeedRoot(tb, device)
+	ns := linktest.NewNetns(tb)
+	links, err := linktest.In(ns, func() ([]*Link, error) {
 		links, err := Open(cfg)
 		if err != nil {
 			return nil, err
@@ -116,19 +55,19 @@ func open(tb testing.TB, cfg Config) (netns, []*Link) {
 	return ns, links
 }
 
-func env(ns netns, link network.Link) linktest.Env {
+func env(ns linktest.Netns, link network.Link) linktest.Env {
 	return linktest.Env{
 		Link:  link,
 		Setup: func(g *linktest.Guest) { g.SetAddr(guestAddr, hostAddr.Addr()) },
 		Host:  hostAddr.Addr(),
 		Listen: func() (net.Listener, error) {
-			return in(ns, func() (net.Listener, error) { return net.Listen("tcp4", hostAddr.Addr().String()+":0") })
+			return linktest.In(ns, func() (net.Listener, error) { return net.Listen("tcp4", hostAddr.Addr().String()+":0") })
 		},
 		ListenPacket: func() (net.PacketConn, error) {
-			return in(ns, func() (net.PacketConn, error) { return net.ListenPacket("udp4", hostAddr.Addr().String()+":0") })
+			return linktest.In(ns, func() (net.PacketConn, error) { return net.ListenPacket("udp4", hostAddr.Addr().String()+":0") })
 		},
 		Dial: func(port uint16) (net.Conn, error) {
-			return in(ns, func() (net.Conn, error) {
+			return linktest.In(ns, func() (net.Conn, error) {
 				return net.Dial("tcp4", fmt.Sprintf("%v:%d", guestAddr.Addr(), port))
 			})
 		},
@@ -136,7 +75,7 @@ func env(ns netns, link network.Link) linktest.Env {
 }
 
 func TestConformance(t *testing.T) {
-	needRoot(t)
+	linktest.NeedRoot(t, device)
 	linktest.Run(t, func(t *testing.T) linktest.Env {
 		ns, links := open(t, Config{Name: "vmm%d", Up: true})
 		return env(ns, links[0])
@@ -149,12 +88,12 @@ func TestQueues(t *testing.T) {
 	if len(links) != 2 || links[0].Name() != "vmmq" || links[1].Name() != "vmmq" {
 		t.Fatalf("%d links, the first of %q", len(links), links[0].Name())
 	}
-	server, err := in(ns, func() (net.PacketConn, error) { return net.ListenPacket("udp4", "192.0.2.1:9") })
+	server, err := linktest.In(ns, func() (net.PacketConn, error) { return net.ListenPacket("udp4", "192.0.2.1:9") })
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer server.Close()
-	dev, err := in(ns, func() (netlink.Link, error) { return netlink.LinkByName("vmmq") })
+	dev, err := linktest.In(ns, func() (netlink.Link, error) { return netlink.LinkByName("vmmq") })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +153,7 @@ func TestOpenErrors(t *testing.T) {
 		{Config{Name: "vmm0", Queues: 2}, "another number of queues", unix.EINVAL},
 		{Config{Name: "lo"}, "no TAP device", unix.EINVAL},
 	} {
-		_, err := in(ns, func() ([]*Link, error) { return Open(c.cfg) })
+		_, err := linktest.In(ns, func() ([]*Link, error) { return Open(c.cfg) })
 		if !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), c.cfg.Name) {
 			t.Errorf("%+v: %v; want one that says %q", c.cfg, err, c.want)
 		}
@@ -223,8 +162,9 @@ func TestOpenErrors(t *testing.T) {
 
 // A process without the right to make one is told how to come by a device.
 func TestNoPermission(t *testing.T) {
-	ns := newNetns(t)
-	err := ns.do(func() error {
+	linktest.NeedRoot(t, device)
+	ns := linktest.NewNetns(t)
+	err := ns.Do(func() error {
 		// The thread gives its capabilities up, and ends with the test.
 		var none [2]unix.CapUserData
 		if err := unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &none[0]); err != nil {

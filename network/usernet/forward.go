@@ -134,16 +134,16 @@ func (n *Network) acceptForwards(l *net.TCPListener, f Forward) {
 				return
 			}
 		}
-		if !n.tcp.reserve(n.cfg.MaxTCP) {
+		if !n.tcp.take(n.cfg.MaxTCP) {
 			n.stats.refusedLimit.Add(1)
 			conn.Close()
 			continue
 		}
 		if !n.start(func() {
-			defer n.tcp.release()
+			defer n.tcp.leave()
 			n.connectForward(conn, to)
 		}) {
-			n.tcp.release()
+			n.tcp.leave()
 			conn.Close()
 		}
 	}

@@ -71,7 +71,6 @@ func New(cfg Config) (*Network, error) {
 	}
 	n := &Network{cfg: cfg, queue: newQueue(), closers: make(map[io.Closer]struct{})}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	n.tcp.relays = make(map[*relay]struct{})
 	n.udp.flows = make(map[netip.AddrPort]*udpFlow)
 	n.ping.flows = make(map[pingKey]*pingFlow)
 	n.dns.init(cfg.Resolvers)

@@ -38,8 +38,8 @@ func (n *Network) relay(guest tcpip.Endpoint, wq *waiter.Queue, host *net.TCPCon
 	}
 	defer n.untrack(r)
 	r.raw = raw
-	n.tcp.add(r)
-	defer n.tcp.remove(r)
+	n.tcp.open.Add(1)
+	defer n.tcp.open.Add(-1)
 	n.stats.tcpTotal.Add(1)
 
 	// A reset by the guest has to wake a direction that waits for the host. The socket is not closed right here: that

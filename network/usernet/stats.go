@@ -38,7 +38,7 @@ func (n *Network) Stats() Stats {
 		FromGuestMalformed: c.fromGuestMalformed.Load(),
 		ToGuestFrames:      c.toGuestFrames.Load(), ToGuestBytes: c.toGuestBytes.Load(),
 		ToGuestDropped: c.toGuestDropped.Load(),
-		TCPOpen:        n.tcp.open(), UDPOpen: n.udp.open(),
+		TCPOpen:        int(n.tcp.open.Load()), UDPOpen: n.udp.open(),
 		TCPTotal: c.tcpTotal.Load(), UDPTotal: c.udpTotal.Load(),
 		RefusedPolicy: c.refusedPolicy.Load(), RefusedHost: c.refusedHost.Load(), RefusedLimit: c.refusedLimit.Load(),
 		Unreachable: c.unreachable.Load(),

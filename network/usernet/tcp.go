@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -33,46 +34,30 @@ const (
 	keepaliveCount    = 4
 )
 
-// tcpTable is the set of open connections.
+// tcpTable counts connections.
 type tcpTable struct {
-	mu       sync.Mutex
-	relays   map[*relay]struct{}
-	reserved int // connections that are being made
+	open atomic.Int32 // both sides connected
+
+	mu    sync.Mutex
+	taken int // places, also those of connections that are being made
 }
 
-func (t *tcpTable) open() int {
+// take takes a place for a connection, unless there are limit taken.
+func (t *tcpTable) take(limit int) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.relays)
-}
-
-// reserve takes a place for a connection, unless all are taken.
-func (t *tcpTable) reserve(limit int) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.relays)+t.reserved >= limit {
+	if t.taken >= limit {
 		return false
 	}
-	t.reserved++
+	t.taken++
 	return true
 }
 
-func (t *tcpTable) release() {
+// leave gives a place back.
+func (t *tcpTable) leave() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.reserved--
-}
-
-func (t *tcpTable) add(r *relay) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.relays[r] = struct{}{}
-}
-
-func (t *tcpTable) remove(r *relay) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.relays, r)
+	t.taken--
 }
 
 func (n *Network) tuneTCP() error {
@@ -110,12 +95,12 @@ func (n *Network) acceptTCP(req *tcp.ForwarderRequest) {
 		req.Complete(true)
 		return
 	}
-	if !n.tcp.reserve(n.cfg.MaxTCP) {
+	if !n.tcp.take(n.cfg.MaxTCP) {
 		n.stats.refusedLimit.Add(1)
 		req.Complete(true)
 		return
 	}
-	defer n.tcp.release()
+	defer n.tcp.leave()
 	host, err := n.dialHost(to)
 	if err != nil {
 		n.stats.unreachable.Add(1)
