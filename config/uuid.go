@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// UUID is a 128-bit identifier in the order of its digits (RFC 9562, section 4). SMBIOS 2.6 and later store the first
-// three fields little endian (SMBIOS 3.7, section 7.2.1): that swap belongs to the table's writer.
+// UUID is a 128-bit identifier in the order of its digits. VMware's uuid.bios holds the bytes as they stand in the SMBIOS table, and
+// so does our table, since licences hang on them; tools that follow SMBIOS 2.6 (section 7.2.1 of 3.7) print the first three
+// fields of them in reverse.
 type UUID [16]byte
 
 // IsZero reports whether the UUID is unset.

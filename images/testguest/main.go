@@ -12,8 +12,10 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/sharevm/vmm/images/guest/setup"
+	"golang.org/x/sys/unix"
 )
 
 // task carries out one task; what it finds out goes to the console.
@@ -24,6 +26,7 @@ var tasks = map[string]task{
 	"console": echoConsole,
 	"cpus":    exerciseCPUs,
 	"disk":    verifyDisk,
+	"files":   verifyFiles,
 	"fill":    fillDisk,
 	"hash":    hashDisk,
 	"info":    info,
@@ -67,11 +70,39 @@ func main() {
 	select {} // init must not end
 }
 
+// rootParameter names the disk whose file system becomes the root; without it tasks run in the initramfs.
+const rootParameter = "vmm.root"
+
 func prepare() error {
 	if err := setup.KernelFS("/"); err != nil {
 		return err
 	}
-	return setup.LoadModules("/modules")
+	root := parameter(rootParameter)
+	if root == "" {
+		return setup.LoadModules("/modules")
+	}
+	if _, err := os.Stat("/modules"); err != nil {
+		return nil // this is the root disk already
+	}
+	if err := setup.LoadModules("/modules"); err != nil {
+		return err
+	}
+	return enterRoot(root)
+}
+
+// enterRoot mounts a disk in place of the initramfs and becomes its init.
+func enterRoot(disk string) error {
+	const target, limit = "/newroot", 30 * time.Second
+	if err := setup.WaitFor(disk, limit); err != nil {
+		return err
+	}
+	if err := (setup.Mount{Source: disk, Target: target, Type: "ext4"}).Do(); err != nil {
+		return err
+	}
+	if err := setup.SwitchRoot(target); err != nil {
+		return err
+	}
+	return unix.Exec("/init", []string{"/init"}, os.Environ())
 }
 
 // say prints a line on the console, in one write.

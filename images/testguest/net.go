@@ -38,6 +38,13 @@ func lease() error {
 			return err
 		}
 	}
+	if fixed := parameter("vmm.ip"); fixed != "" {
+		ip, network, err := net.ParseCIDR(fixed)
+		if err != nil {
+			return err
+		}
+		return setup.IPv4(card, [4]byte(ip.To4()), [4]byte(network.Mask), [4]byte{})
+	}
 	ifc, err := net.InterfaceByName(card)
 	if err != nil {
 		return err

@@ -1,0 +1,69 @@
+# vmm: build, run, test, measure. `make help` lists the targets.
+
+GO        ?= go
+BIN       := bin
+OUT       := out
+VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+export CGO_ENABLED := 0
+# Two builds side by side on two cores only get in each other's way.
+export GOFLAGS := -trimpath
+LDFLAGS   := -s -w -X main.version=$(VERSION)
+FUZZTIME  ?= 30s
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## install what is missing on this machine (Debian packages; needs root or sudo)
+	@sh images/setup.sh
+
+.PHONY: build
+build: ## build bin/vmm, one static binary
+	@mkdir -p $(BIN)
+	$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/vmm ./cmd/vmm
+
+.PHONY: demo
+demo: setup build ## make the demo machine, out/chromeos
+	$(GO) build -o $(BIN)/demo ./images/demo
+	$(BIN)/demo build $(OUT)/chromeos
+
+.PHONY: run
+run: demo ## boot the demo machine: console on a terminal, self-check without one
+	$(BIN)/demo run --vmm $(BIN)/vmm $(OUT)/chromeos
+
+.PHONY: test
+test: setup build ## every test: plain, payloads on /dev/kvm, real guests in the nested host
+	$(GO) run ./internal/testsuite
+
+.PHONY: race
+race: ## the tests that can run under the race detector (needs gcc)
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+.PHONY: bench
+bench: setup demo ## measure against QEMU, gokvm and C, side by side
+	$(GO) run ./internal/bench
+
+.PHONY: soak
+soak: setup demo ## 100 boots in a row without a failure or a leak
+	$(GO) run ./internal/testsuite -soak 100
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME (default 30s) each
+	$(GO) run ./internal/testsuite -fuzz $(FUZZTIME)
+
+.PHONY: lint
+lint: ## gofmt, vet, staticcheck
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'gofmt would change:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+.PHONY: man
+man: build ## print the manual page
+	@$(BIN)/vmm man
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf $(BIN) $(OUT)

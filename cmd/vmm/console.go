@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/sharevm/vmm/internal/terminal"
+	"github.com/sharevm/vmm/machine"
+)
+
+// consoleUI carries out what the user tells the monitor from the machine's console.
+type consoleUI struct {
+	machine        *machine.Machine
+	timeline       *machine.Timeline
+	guestInterrupt bool
+	raw            bool   // the terminal is in raw mode
+	powerOff       func() // ends the machine, also while it is starting
+
+	mu      sync.Mutex
+	pressed bool // the power button, by Ctrl-C
+}
+
+// pump passes what the user types to the guest, and keys for the monitor to do.
+func (u *consoleUI) pump(in io.Reader, guest io.WriteCloser) {
+	keys := terminal.Keys{GuestInterrupt: u.guestInterrupt}
+	buf := make([]byte, 512)
+	for {
+		n, err := in.Read(buf)
+		p := buf[:n]
+		if u.raw {
+			p = keys.Filter(p, u.do)
+		}
+		if len(p) > 0 {
+			if _, err := guest.Write(p); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			_ = guest.Close()
+			return
+		}
+	}
+}
+
+func (u *consoleUI) do(c terminal.Command) {
+	switch c {
+	case terminal.Interrupt:
+		u.mu.Lock()
+		again := u.pressed
+		u.pressed = true
+		u.mu.Unlock()
+		if again {
+			u.say("powering off")
+			u.powerOff()
+			return
+		}
+		u.press("; Ctrl-C again powers off at once, Ctrl-] ? lists the keys")
+	case terminal.Button:
+		u.press("")
+	case terminal.PowerOff:
+		u.powerOff()
+	case terminal.Reset:
+		u.machine.Reset()
+	case terminal.Times:
+		var b strings.Builder
+		u.timeline.WriteText(&b)
+		u.print("\n" + b.String())
+	case terminal.Help:
+		u.print("\n" + terminal.HelpText)
+	}
+}
+
+func (u *consoleUI) press(hint string) {
+	if u.machine.PowerButton() {
+		u.say("power button pressed" + hint)
+	} else {
+		u.say("power button pressed, but the guest does not listen to it (yet)" + hint)
+	}
+}
+
+func (u *consoleUI) say(s string) { u.print("\nvmm: " + s + "\n") }
+
+// print writes text of the monitor's own between the guest's.
+func (u *consoleUI) print(s string) {
+	if u.raw {
+		s = strings.ReplaceAll(s, "\n", "\r\n")
+	}
+	fmt.Fprint(os.Stderr, s)
+}

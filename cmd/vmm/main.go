@@ -1,0 +1,65 @@
+// Command vmm runs VMware and Hyper-V machines as they are, on KVM.
+//
+// This folder holds flags, output and exit codes; the work is done in the packages below it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/sharevm/vmm/images/nested/agent"
+)
+
+// started is as near to the start of the process as Go code gets; boot timelines count from here.
+var started = time.Now()
+
+// Exit codes. Those of vmm nested are the command's own, or 125 to 127 as with a shell.
+const (
+	exitFailed = 1 // it did not work; one line on standard error says why
+	exitUsage  = 2 // the command line makes no sense
+	exitNoKVM  = 3 // this host cannot run the machine directly; --nested can
+)
+
+// exitError ends the program with a certain code; a nil err says nothing.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit status %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+func main() {
+	agent.RunIfInit() // in the nested host this program is the first process
+	os.Exit(run())
+}
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	err := newRoot().ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	code := exitFailed
+	var exit *exitError
+	if errors.As(err, &exit) {
+		code = exit.code
+		if exit.err == nil {
+			return code
+		}
+	}
+	fmt.Fprintf(os.Stderr, "vmm: %v\n", err)
+	return code
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+// newRoot builds the command tree.
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "vmm",
+		Short: "Run VMware and Hyper-V machines as they are, on KVM",
+		Long: `vmm runs virtual machines from their own folders (.vmx with .vmdk, .vhd or raw disks) on KVM, without conversion
+and without added drivers, and leaves them fit to go back.`,
+		Example: `  vmm run chromeos.vmx              run a machine, its console on this terminal
+  vmm lint windows.vmx              what of a .vmx is honoured, and what is not
+  vmm doctor                        what this host can run, and what to do where it can't
+  vmm nested -- go test ./...       real KVM inside QEMU, on hosts that have none`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return &exitError{exitUsage, usageError(c, err)}
+	})
+	root.PersistentFlags().CountP("verbose", "v", "say more on standard error; twice for debugging")
+	root.AddCommand(newRun(), newLint(), newDoctor(), newNested(), newVersion(), newMan(root))
+	for _, c := range root.Commands() {
+		c.Args = usageArgs(c.Args)
+	}
+	return root
+}
+
+// usageArgs gives errors about arguments the exit code of a wrong command line, and a hint.
+func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
+	if check == nil {
+		check = cobra.NoArgs
+	}
+	return func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return &exitError{exitUsage, usageError(c, err)}
+		}
+		return nil
+	}
+}
+
+type hintError struct {
+	err  error
+	hint string
+}
+
+func (e *hintError) Error() string { return e.err.Error() + "; see " + e.hint }
+func (e *hintError) Unwrap() error { return e.err }
+
+func usageError(c *cobra.Command, err error) error {
+	return &hintError{err, c.CommandPath() + " --help"}
+}
+
+// logger writes to standard error what -v asks for.
+func logger(c *cobra.Command) *slog.Logger {
+	level := slog.LevelWarn
+	switch n, _ := c.Flags().GetCount("verbose"); {
+	case n == 1:
+		level = slog.LevelInfo
+	case n > 1:
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level, ReplaceAttr: dropTime}))
+}
+
+// dropTime leaves out the time, which a person at a terminal knows.
+func dropTime(_ []string, a slog.Attr) slog.Attr {
+	if a.Key == slog.TimeKey {
+		return slog.Attr{}
+	}
+	return a
+}

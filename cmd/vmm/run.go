@@ -1,0 +1,277 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+
+	"github.com/sharevm/vmm/config"
+	"github.com/sharevm/vmm/config/vmx"
+	"github.com/sharevm/vmm/images/nested"
+	"github.com/sharevm/vmm/internal/size"
+	"github.com/sharevm/vmm/internal/terminal"
+	"github.com/sharevm/vmm/machine"
+	"github.com/sharevm/vmm/vmm/host"
+	"github.com/sharevm/vmm/vmm/kvm"
+	"github.com/sharevm/vmm/vmm/vcpu"
+	"github.com/spf13/cobra"
+)
+
+// runFlags are the options of vmm run.
+type runFlags struct {
+	mem        string
+	cpus       int
+	net        string
+	publish    []string
+	hostAccess []string
+	appendTo   string
+	discard    bool
+	timeline   bool
+	noReboot   bool
+	nested     string
+	ctrlC      string
+	allow      vmx.Options
+}
+
+func newRun() *cobra.Command {
+	var fl runFlags
+	c := &cobra.Command{
+		Use:   "run FILE.vmx",
+		Short: "Run a machine, its console on this terminal",
+		Long: `Runs the machine that FILE.vmx describes, from its own disks, until it is powered off.
+
+The console is on this terminal. Ctrl-] begins a command (Ctrl-] ? lists them). Ctrl-C presses the power button, a second
+Ctrl-C powers off at once; --ctrl-c=guest leaves it to the guest. Exits with status 0 when the machine was powered off,
+3 when this host's KVM cannot run it.`,
+		Example: `  vmm run chromeos.vmx
+  vmm run --mem 2G --cpus 2 --publish 8080:80 web.vmx
+  vmm run --snapshot chromeos.vmx          what it writes is forgotten
+  vmm run --nested chromeos.vmx            on a host without hardware virtualisation`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeVMX,
+		RunE: func(c *cobra.Command, args []string) error {
+			return fl.run(c, args[0])
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&fl.mem, "mem", "", "`SIZE` of the guest's memory instead of the .vmx's")
+	f.IntVar(&fl.cpus, "cpus", 0, "`NUMBER` of virtual CPUs instead of the .vmx's")
+	f.StringVar(&fl.net, "net", "", "`HOW` the network cards are connected instead of the .vmx's way: user, tap=NAME or none")
+	f.StringArrayVar(&fl.publish, "publish", nil, "forward `[ADDRESS:]HOST:GUEST[/udp]` to the guest; loopback unless an address is given")
+	f.StringArrayVar(&fl.hostAccess, "host-access", nil, "let the guest reach `PORT` of this host's loopback at its gateway, or all")
+	f.StringVar(&fl.appendTo, "append", "", "more `WORDS` for the kernel command line")
+	f.BoolVar(&fl.discard, "snapshot", false, "forget at the end what the guest writes")
+	f.BoolVar(&fl.timeline, "timeline", false, "print on standard error where the boot time went")
+	f.BoolVar(&fl.noReboot, "no-reboot", false, "end where the guest would start anew")
+	f.StringVar(&fl.nested, "nested", "no", "run in the nested host: yes, no or auto (where KVM cannot run the machine)")
+	f.Lookup("nested").NoOptDefVal = "yes"
+	f.StringVar(&fl.ctrlC, "ctrl-c", "button", "who gets Ctrl-C: the power button or the guest")
+	f.BoolVar(&fl.allow.AllowOutside, "allow-outside", false, "the .vmx may name files outside its folder")
+	f.BoolVar(&fl.allow.AllowHostDevices, "allow-host-devices", false, "the .vmx may name devices of the host")
+	f.BoolVar(&fl.allow.AllowHostAccess, "allow-host-access", false, "the .vmx may give the guest this host's network services")
+	f.BoolVar(&fl.allow.DiscardState, "discard-state", false, "forget a session that VMware suspended")
+	f.BoolVar(&fl.allow.IgnoreLocks, "ignore-locks", false, "VMware's .lck folders are left over from a crash")
+	return c
+}
+
+func (fl *runFlags) run(c *cobra.Command, file string) error {
+	log := logger(c)
+	cfg, _, findings, err := vmx.Load(file, fl.allow)
+	if err != nil {
+		return err
+	}
+	for _, f := range findings {
+		log.Info(f.Reason, "key", f.Key, "line", f.Line)
+	}
+	allowed, err := fl.override(cfg)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	direct, err := fl.chooseHost()
+	if err != nil {
+		return err
+	}
+	if !direct {
+		return fl.runNested(c.Context(), file, cfg)
+	}
+	return fl.runHere(c.Context(), cfg, allowed, log)
+}
+
+// override applies what the command line says over the .vmx, and returns the host's ports that the guest may reach.
+func (fl *runFlags) override(cfg *config.Machine) ([]uint16, error) {
+	if fl.mem != "" {
+		n, err := size.Parse(fl.mem)
+		if err != nil {
+			return nil, fmt.Errorf("--mem: %w", err)
+		}
+		cfg.Memory = n
+	}
+	if fl.cpus != 0 {
+		cfg.CPU.Count, cfg.CPU.CoresPerSocket = fl.cpus, fl.cpus
+	}
+	if fl.appendTo != "" {
+		cfg.Boot.Cmdline = strings.TrimSpace(cfg.Boot.Cmdline + " " + fl.appendTo)
+	}
+	if fl.ctrlC != "button" && fl.ctrlC != "guest" {
+		return nil, fmt.Errorf("--ctrl-c %q: want button or guest", fl.ctrlC)
+	}
+	if err := fl.overrideNet(cfg); err != nil {
+		return nil, err
+	}
+	var ports []uint16
+	for _, p := range fl.hostAccess {
+		if p == "all" {
+			for i := range cfg.NICs {
+				cfg.NICs[i].HostAccess = true
+			}
+			continue
+		}
+		n, err := strconv.ParseUint(p, 10, 16)
+		if err != nil || n == 0 {
+			return nil, fmt.Errorf("--host-access %q: want a port, or all", p)
+		}
+		ports = append(ports, uint16(n))
+	}
+	return ports, nil
+}
+
+func (fl *runFlags) overrideNet(cfg *config.Machine) error {
+	if (fl.net != "" || fl.publish != nil || fl.hostAccess != nil) && len(cfg.NICs) == 0 {
+		return errors.New("the machine has no network card (ethernet0.present)")
+	}
+	how, name, _ := strings.Cut(fl.net, "=")
+	conn := map[string]config.Connection{"": "", "user": config.ConnUser, "none": config.ConnNone, "tap": config.ConnTap}
+	to, ok := conn[how]
+	if !ok || (how == "tap") != (name != "") {
+		return fmt.Errorf("--net %q: want user, tap=NAME or none", fl.net)
+	}
+	for i := range cfg.NICs {
+		n := &cfg.NICs[i]
+		if to != "" {
+			n.Connection, n.Interface = to, name
+		}
+		if n.Connection != config.ConnUser {
+			n.Publish = nil
+		}
+	}
+	for _, s := range fl.publish {
+		f, err := config.ParseForward(s)
+		if err != nil {
+			return fmt.Errorf("--publish: %w", err)
+		}
+		if cfg.NICs[0].Connection != config.ConnUser {
+			return errors.New("--publish needs the user network (--net user)")
+		}
+		cfg.NICs[0].Publish = append(cfg.NICs[0].Publish, f)
+	}
+	return nil
+}
+
+// chooseHost says whether to run on this host's own KVM.
+func (fl *runFlags) chooseHost() (bool, error) {
+	switch fl.nested {
+	case "yes", "true":
+		return false, nil
+	case "no", "false", "auto":
+	default:
+		return false, &exitError{exitUsage, fmt.Errorf("--nested %q: want yes, no or auto", fl.nested)}
+	}
+	sys, err := kvm.Open("")
+	if err != nil {
+		if fl.nested == "auto" {
+			return false, nil
+		}
+		return false, &exitError{exitNoKVM, fmt.Errorf("%w; or use --nested (slower)", err)}
+	}
+	defer sys.Close()
+	kind, err := host.Classify(sys)
+	switch {
+	case err != nil:
+		return false, &exitError{exitNoKVM, err}
+	case kind == host.Ordinary:
+		return true, nil
+	case fl.nested == "auto":
+		return false, nil
+	}
+	return false, &exitError{exitNoKVM, errors.New("/dev/kvm on this host is paravirtual and runs no ordinary guests; use --nested, which emulates a machine with real KVM (slower)")}
+}
+
+// runNested runs the same command in the nested host, with the published ports led through.
+func (fl *runFlags) runNested(ctx context.Context, file string, cfg *config.Machine) error {
+	if os.Getenv("VMM_NESTED") != "" {
+		return &exitError{exitNoKVM, errors.New("already in the nested host, and KVM does not work here")}
+	}
+	c := nested.Config{Shares: []string{cfg.Folder}}
+	for _, n := range cfg.NICs {
+		for _, f := range n.Publish {
+			if !f.UDP {
+				c.Publish = append(c.Publish, nested.Forward{Host: f.HostPort, Guest: f.HostPort})
+			}
+		}
+	}
+	if cfg.CPU.Count > 1 {
+		c.CPUs = 2
+	}
+	c.MemoryMiB = int(cfg.Memory>>20) + 512
+	var args []string
+	for _, a := range os.Args[1:] {
+		if a != "--nested" && !strings.HasPrefix(a, "--nested=") {
+			args = append(args, a)
+		}
+	}
+	return nestedSelf(ctx, args, c)
+}
+
+// runHere runs the machine on this host's KVM.
+func (fl *runFlags) runHere(ctx context.Context, cfg *config.Machine, allowed []uint16, log *slog.Logger) (err error) {
+	timeline := machine.NewTimeline(started)
+	timeline.Add("command line and .vmx read")
+	sys, err := kvm.Open("")
+	if err != nil {
+		return &exitError{exitNoKVM, err}
+	}
+	defer sys.Close()
+	typed, typing := io.Pipe()
+	m, err := machine.New(machine.Options{
+		Config: cfg, System: sys, In: typed, Out: os.Stdout, Discard: fl.discard, AllowHostPorts: allowed, NoReboot: fl.noReboot,
+		Timeline: timeline, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ui := &consoleUI{machine: m, timeline: timeline, guestInterrupt: fl.ctrlC == "guest", powerOff: stop}
+	term, err := terminal.Raw(os.Stdin, m.Resize)
+	if err != nil {
+		return err
+	}
+	defer term.Restore()
+	ui.raw = term != nil
+	go ui.pump(os.Stdin, typing)
+	interrupts := make(chan os.Signal, 4)
+	signal.Notify(interrupts, os.Interrupt)
+	defer signal.Stop(interrupts)
+	go func() {
+		for range interrupts {
+			ui.do(terminal.Interrupt)
+		}
+	}()
+	err = m.Run(ctx)
+	term.Restore()
+	if fl.timeline {
+		timeline.WriteText(os.Stderr)
+	}
+	var crash *vcpu.Error
+	if errors.As(err, &crash) {
+		fmt.Fprintln(os.Stderr, crash.State)
+	}
+	return err
+}

@@ -1,0 +1,122 @@
+// Package kit makes the files that a test machine boots from: Debian's cloud kernel, packed and unpacked, and an initramfs whose
+// first process is testguest.
+package kit
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/sharevm/vmm/images/initramfs"
+	"github.com/sharevm/vmm/internal/debian"
+)
+
+// Names of the files in a kit's folder.
+const (
+	Vmlinux = "vmlinux" // ELF, started by PVH
+	Vmlinuz = "vmlinuz" // bzImage
+	Initrd  = "initrd"
+	Root    = "root.ext4" // file system of RootSize bytes with testguest as /init
+)
+
+// RootSize is the size of the root file system in bytes.
+const RootSize = 48 << 20
+
+// modules are what the tasks of testguest need of the kernel. crc32c_generic is what ext4 asks for by algorithm, not by name.
+var modules = []string{"virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "virtio_rng", "button", "evdev", "crc32c_generic", "ext4"}
+
+// Make fills dir. It compiles testguest with the go command of the PATH, from the module in the current folder.
+func Make(ctx context.Context, dir string, progress debian.Progress) error {
+	store, err := debian.Open("", progress)
+	if err != nil {
+		return err
+	}
+	kernel, err := store.Kernel(ctx, debian.Cloud)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, f := range []struct{ from, to string }{{kernel.Vmlinux, Vmlinux}, {kernel.Vmlinuz, Vmlinuz}} {
+		if err := copyFile(f.from, filepath.Join(dir, f.to)); err != nil {
+			return err
+		}
+	}
+	init := filepath.Join(dir, "init")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", init, "github.com/sharevm/vmm/images/testguest")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("compile the test guest: %w\n%s", err, out)
+	}
+	mods, err := initramfs.Modules(kernel.ModulesDir, modules...)
+	if err != nil {
+		return err
+	}
+	if err := writeInitrd(filepath.Join(dir, Initrd), initramfs.Config{Init: init, Modules: mods}); err != nil {
+		return err
+	}
+	return makeRoot(ctx, dir, init)
+}
+
+// makeRoot makes the root file system with mkfs.ext4, which fills it without being root.
+func makeRoot(ctx context.Context, dir, init string) error {
+	tree, err := os.MkdirTemp(dir, "tree")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tree)
+	for _, d := range []string{"dev", "proc", "sys", "root", "tmp"} {
+		if err := os.Mkdir(filepath.Join(tree, d), 0o755); err != nil {
+			return err
+		}
+	}
+	if err := copyFile(init, filepath.Join(tree, "init")); err != nil {
+		return err
+	}
+	if err := os.Chmod(filepath.Join(tree, "init"), 0o755); err != nil {
+		return err
+	}
+	image := filepath.Join(dir, Root)
+	_ = os.Remove(image)
+	c := exec.CommandContext(ctx, "mkfs.ext4", "-q", "-F", "-d", tree, "-E", "root_owner=0:0", image, fmt.Sprintf("%dk", RootSize>>10))
+	// Debian keeps it outside a plain user's PATH.
+	c.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("make the test guest's root file system (mkfs.ext4 comes with e2fsprogs): %w\n%s", err, out)
+	}
+	return nil
+}
+
+func writeInitrd(path string, c initramfs.Config) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := initramfs.Build(f, c); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// copyFile copies a file, sharing its blocks where the file system can.
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	if _, err := io.Copy(out, in); err != nil {
+		return fmt.Errorf("copy %s: %w", from, err)
+	}
+	return out.Close()
+}

@@ -1,0 +1,216 @@
+package guesttest
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sharevm/vmm/images/testguest/kit"
+)
+
+// limit is how long a guest may take for its next line: ten times what it needs in the nested host on a quiet machine.
+const limit = 90 * time.Second
+
+var (
+	kitDir = os.Getenv("VMM_GUEST_TESTS")
+	vmmBin = os.Getenv("VMM_BIN")
+)
+
+// needGuests skips where no kit is given. Where one is, a missing KVM fails.
+func needGuests(t *testing.T) {
+	t.Helper()
+	if kitDir == "" {
+		t.Skip("guest tests run in the nested host: make test")
+	}
+}
+
+// machineFile is a .vmx in the making.
+type machineFile struct {
+	dir     string
+	keys    []string
+	cmdline []string
+}
+
+// newFile begins a machine with 256 MiB and one processor, a folder of its own, and the kit's kernel.
+func newFile(t *testing.T, tasks string) *machineFile {
+	t.Helper()
+	needGuests(t)
+	f := &machineFile{dir: t.TempDir(), cmdline: []string{"console=ttyS0", "quiet", "panic=1", "vmm.tasks=" + tasks}}
+	f.set(".encoding", "UTF-8")
+	f.set("config.version", "8")
+	f.set("virtualHW.version", "19")
+	f.set("guestOS", "debian12-64")
+	f.set("displayName", t.Name())
+	f.set("memsize", "256")
+	f.set("vmm.kernel", filepath.Join(kitDir, kit.Vmlinux))
+	f.set("vmm.initrd", filepath.Join(kitDir, kit.Initrd))
+	return f
+}
+
+// set gives a key a value, in place of an earlier one.
+func (f *machineFile) set(key, value string) {
+	line := fmt.Sprintf("%s = %q", key, value)
+	for i, old := range f.keys {
+		if strings.HasPrefix(old, key+" = ") {
+			f.keys[i] = line
+			return
+		}
+	}
+	f.keys = append(f.keys, line)
+}
+
+func (f *machineFile) addNIC() {
+	f.set("ethernet0.present", "TRUE")
+	f.set("ethernet0.connectionType", "nat")
+}
+
+// addDisk attaches a file of the machine's folder as scsi0:N.
+func (f *machineFile) addDisk(n int, file string) {
+	if n == 0 {
+		f.set("scsi0.present", "TRUE")
+	}
+	f.set(fmt.Sprintf("scsi0:%d.present", n), "TRUE")
+	f.set(fmt.Sprintf("scsi0:%d.fileName", n), file)
+}
+
+// write stores the .vmx and returns its path.
+func (f *machineFile) write(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(f.dir, "test.vmx")
+	text := strings.Join(append(f.keys, fmt.Sprintf("vmm.cmdline = %q", strings.Join(f.cmdline, " "))), "\n") + "\n"
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// guest is a running machine.
+type guest struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	stdin io.WriteCloser
+	lines chan string
+	err   bytes.Buffer // standard error, complete after wait
+
+	mu  sync.Mutex
+	log []string // everything that the console said
+}
+
+// start runs `vmm run` on the file with more arguments.
+func (f *machineFile) start(t *testing.T, args ...string) *guest {
+	t.Helper()
+	g := &guest{t: t, lines: make(chan string, 1<<14)}
+	g.cmd = exec.Command(vmmBin, append(append([]string{"run", "--allow-outside"}, args...), f.write(t))...)
+	g.cmd.Stderr = &g.err
+	var err error
+	if g.stdin, err = g.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := g.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go g.read(out)
+	t.Cleanup(func() {
+		_ = g.cmd.Process.Kill()
+		if t.Failed() {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			t.Logf("console:\n%s\nstandard error:\n%s", strings.Join(g.log, "\n"), g.err.String())
+		}
+	})
+	return g
+}
+
+func (g *guest) read(out io.Reader) {
+	defer close(g.lines)
+	for s := bufio.NewScanner(out); s.Scan(); {
+		line := strings.TrimRight(s.Text(), "\r")
+		g.mu.Lock()
+		g.log = append(g.log, line)
+		g.mu.Unlock()
+		g.lines <- line
+	}
+}
+
+// expect waits for a line that matches, and returns its submatches.
+func (g *guest) expect(pattern string) []string {
+	g.t.Helper()
+	re := regexp.MustCompile(pattern)
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for {
+		select {
+		case line, ok := <-g.lines:
+			if !ok {
+				_ = g.cmd.Wait()
+				g.t.Fatalf("the guest ended before it said %q", pattern)
+			}
+			if m := re.FindStringSubmatch(line); m != nil {
+				return m
+			}
+			if strings.Contains(line, ": failed: ") && !strings.Contains(pattern, "failed") {
+				g.t.Fatalf("the guest said %q", line)
+			}
+			timer.Reset(limit)
+		case <-timer.C:
+			g.t.Fatalf("no %q within %v", pattern, limit)
+		}
+	}
+}
+
+// finish waits for the guest's verdict and for the end of the command, with status 0.
+func (g *guest) finish() {
+	g.t.Helper()
+	g.expect("^tasks: all ok$")
+	if err := g.wait(); err != nil {
+		g.t.Fatalf("vmm run: %v\n%s", err, g.err.String())
+	}
+}
+
+// wait waits for the command to end.
+func (g *guest) wait() error {
+	g.t.Helper()
+	done := make(chan error, 1)
+	go func() {
+		for range g.lines {
+		}
+		done <- g.cmd.Wait()
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(limit):
+		_ = g.cmd.Process.Signal(syscall.SIGQUIT)
+		<-done
+		g.t.Fatalf("vmm run did not end within %v", limit)
+		return nil
+	}
+}
+
+// said returns the submatches of every line so far that matches.
+func (g *guest) said(pattern string) [][]string {
+	re := regexp.MustCompile(pattern)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var all [][]string
+	for _, l := range g.log {
+		if m := re.FindStringSubmatch(l); m != nil {
+			all = append(all, m)
+		}
+	}
+	return all
+}

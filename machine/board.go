@@ -1,0 +1,155 @@
+package machine
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/sharevm/vmm/boot/layout"
+	"github.com/sharevm/vmm/devices/acpipm"
+	"github.com/sharevm/vmm/devices/pci"
+	"github.com/sharevm/vmm/virtio/console"
+	"github.com/sharevm/vmm/vmm"
+	"github.com/sharevm/vmm/vmm/cpuid"
+	"github.com/sharevm/vmm/vmm/memory"
+	"github.com/sharevm/vmm/vmm/state"
+	"github.com/sharevm/vmm/vmm/vcpu"
+)
+
+// pciBuses is how many PCI buses the fast board decodes: each costs a guest the time to look at 32 slots, and all devices are on bus 0.
+const pciBuses = 1
+
+// board is one power cycle: RAM, VM and devices.
+type board struct {
+	m       *Machine
+	layout  layout.Layout
+	mem     *memory.Guest
+	vm      *vmm.VM
+	root    *pci.Root
+	power   *acpipm.Device
+	hvc     *console.Device
+	verdict *verdict
+
+	// closers run in reverse order of their making, after the vCPUs have stopped.
+	closers []io.Closer
+	// slot is the PCI slot plugged last.
+	slot uint8
+	// devices can be paused, in order of their making.
+	devices []state.Device
+}
+
+// newBoard assembles a board, in the order in which its parts depend on one another. Nothing runs before start.
+func (m *Machine) newBoard() (_ *board, err error) {
+	b := &board{m: m, verdict: newVerdict()}
+	defer func() {
+		if err != nil {
+			_ = b.close()
+		}
+	}()
+	for _, step := range []struct {
+		name string
+		do   func() error
+	}{
+		{"guest memory", b.addMemory},
+		{"virtual machine", b.addVM},
+		{"platform devices", b.addPlatform},
+		{"PCI devices", b.addPCI},
+		{"kernel loaded", b.load},
+	} {
+		if err := step.do(); err != nil {
+			return nil, err
+		}
+		m.opt.Timeline.Add(step.name)
+	}
+	return b, nil
+}
+
+func (b *board) addMemory() (err error) {
+	cfg := b.m.cfg
+	if b.layout, err = layout.New(uint64(cfg.Memory), b.m.physBits); err != nil {
+		return err
+	}
+	high := b.layout.High.Base
+	b.mem, err = memory.New(memory.Config{Size: b.layout.RAM, LowLimit: lowLimit(b.layout), HighBase: high})
+	if err == nil {
+		b.closers = append(b.closers, b.mem)
+	}
+	return err
+}
+
+// lowLimit is where memory has to be split; anything above the size will do where it is not.
+func lowLimit(l layout.Layout) uint64 {
+	if l.High.Size > 0 {
+		return l.Low.Size
+	}
+	return layout.ECAM
+}
+
+func (b *board) addVM() error {
+	cfg, log := b.m.cfg, b.m.log
+	vm, err := vmm.New(vmm.Config{
+		System: b.m.opt.System,
+		Memory: b.mem,
+		CPU: cpuid.Policy{
+			Topology: cpuid.Topology{CPUs: cfg.CPU.Count, CoresPerSocket: cfg.CPU.CoresPerSocket},
+			Nested:   cfg.CPU.Nested,
+		},
+		RealModePages: layout.IdentityMap,
+		OnStop:        b.vcpuStopped,
+		OnFirstEntry:  func() { b.m.opt.Timeline.Add("first guest instruction") },
+		Log:           log,
+	})
+	if err != nil {
+		return err
+	}
+	b.vm = vm
+	b.closers = append(b.closers, vm)
+	return nil
+}
+
+// vcpuStopped judges a vCPU that cannot go on: a triple fault is how a PC's software resets it in need.
+func (b *board) vcpuStopped(s vcpu.Stop) {
+	if s.Err == nil {
+		b.m.log.Info("triple fault: the machine is reset", "vcpu", s.VCPU)
+		b.verdict.decide(rebooted, nil)
+		return
+	}
+	b.verdict.decide(failed, s.Err)
+}
+
+func (b *board) start() { b.vm.Start() }
+
+func (b *board) pause() {
+	b.vm.Pause()
+	for _, d := range b.devices {
+		d.Pause()
+	}
+}
+
+func (b *board) resume() {
+	for _, d := range b.devices {
+		d.Resume()
+	}
+	b.vm.Resume()
+}
+
+func (b *board) resize(columns, rows uint16) {
+	if columns != 0 && rows != 0 {
+		b.hvc.Resize(columns, rows)
+	}
+}
+
+// close stops the guest, then its devices, and frees everything.
+func (b *board) close() error {
+	if b.vm != nil {
+		b.vm.Stop()
+	}
+	var errs []error
+	for i := len(b.closers) - 1; i >= 0; i-- {
+		if err := b.closers[i].Close(); err != nil {
+			errs = append(errs, fmt.Errorf("%T: %w", b.closers[i], err))
+		}
+	}
+	b.closers = nil
+	return errors.Join(errs...)
+}

@@ -1,0 +1,77 @@
+package machine
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"testing"
+)
+
+func TestConsoleInputFollowsTheGuest(t *testing.T) {
+	in, typing := io.Pipe()
+	var out bytes.Buffer
+	c := newUserConsole(in, &out)
+	serial, virtio := c.attach(false), c.attach(true)
+	buf := make([]byte, 16)
+	read := func(e *consoleEnd) string {
+		n, err := e.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(buf[:n])
+	}
+	_, _ = serial.Write([]byte("kernel "))
+	_, _ = typing.Write([]byte("one"))
+	if got := read(serial); got != "one" {
+		t.Errorf("the serial port got %q", got)
+	}
+	_, _ = virtio.Write([]byte("login: "))
+	_, _ = serial.Write([]byte("oops "))
+	_, _ = typing.Write([]byte("two"))
+	if got := read(virtio); got != "two" {
+		t.Errorf("the virtio console got %q", got)
+	}
+	if out.String() != "kernel login: oops " {
+		t.Errorf("the terminal shows %q", out.String())
+	}
+	_ = virtio.Close()
+	if _, err := virtio.Read(buf); err != io.EOF {
+		t.Errorf("read after close: %v", err)
+	}
+	_, _ = typing.Write([]byte("three"))
+	if got := read(serial); got != "three" {
+		t.Errorf("after a reboot the serial port got %q", got)
+	}
+	_ = typing.Close()
+	if _, err := serial.Read(buf); err != io.EOF {
+		t.Errorf("read after the user's end of file: %v", err)
+	}
+}
+
+func TestConsoleKeepsTypingBounded(t *testing.T) {
+	r, w := io.Pipe()
+	c := newUserConsole(r, nil)
+	done := make(chan struct{})
+	go func() {
+		_, _ = io.Copy(w, strings.NewReader(strings.Repeat("x", 10*maxTyped)))
+		_ = w.Close()
+		close(done)
+	}()
+	e := c.attach(false)
+	total := 0
+	buf := make([]byte, 100)
+	for {
+		n, err := e.Read(buf)
+		if total += n; err != nil {
+			break
+		}
+		c.mu.Lock()
+		if len(c.typed) > maxTyped {
+			t.Fatalf("%d bytes kept", len(c.typed))
+		}
+		c.mu.Unlock()
+	}
+	if <-done; total != 10*maxTyped {
+		t.Errorf("%d bytes arrived", total)
+	}
+}

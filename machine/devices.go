@@ -1,0 +1,121 @@
+package machine
+
+import (
+	"fmt"
+
+	"github.com/sharevm/vmm/boot/layout"
+	"github.com/sharevm/vmm/config"
+	"github.com/sharevm/vmm/devices/acpipm"
+	"github.com/sharevm/vmm/devices/pci"
+	"github.com/sharevm/vmm/network"
+	"github.com/sharevm/vmm/virtio"
+	"github.com/sharevm/vmm/virtio/blk"
+	"github.com/sharevm/vmm/virtio/console"
+	"github.com/sharevm/vmm/virtio/net"
+	"github.com/sharevm/vmm/virtio/rng"
+	"github.com/sharevm/vmm/virtio/transport"
+	"github.com/sharevm/vmm/vmm/irq"
+)
+
+// addPCI makes the root complex and plugs the devices of the fast board: everything is virtio, and every function is on bus 0.
+func (b *board) addPCI() error {
+	var lines []irq.Line
+	for i := range layout.GSIPCICount {
+		lines = append(lines, b.vm.Line(layout.GSIPCIFirst+i))
+	}
+	root, err := pci.NewRoot(pci.Config{
+		Memory: b.vm.MMIO, IO: b.vm.Ports, Buses: pciBuses, Lines: lines, Log: b.m.log,
+	}, nil)
+	if err != nil {
+		return err
+	}
+	b.root = root
+	// Configuration space is reached through ECAM alone. Where Linux finds the ports 0xCF8 and 0xCFC too, it prefers them, at two
+	// exits for each access instead of one: some 1400 more in a boot. What they share with the reset register stays.
+	if err := b.vm.Ports.Map(layout.PortReset, acpipm.ResetSize, b.power.ResetPort()); err != nil {
+		return err
+	}
+	ecam, size := root.ECAM()
+	if err := b.vm.MMIO.Map(layout.ECAM, size, ecam); err != nil {
+		return err
+	}
+	b.devices = append(b.devices, root)
+	for _, add := range []func() error{b.addDisks, b.addNICs, b.addConsole, b.addRNG} {
+		if err := add(); err != nil {
+			return err
+		}
+	}
+	return root.Assign(pci.Windows{
+		IO:    pci.Window(b.layout.Ports),
+		Mem32: pci.Window(b.layout.MMIO32),
+		Mem64: pci.Window(b.layout.MMIO64),
+	})
+}
+
+// plug puts a virtio device into the next free slot.
+func (b *board) plug(name string, dev virtio.Device) error {
+	t, err := transport.New(dev, transport.Config{Name: name, Memory: b.mem, MSI: b.vm, Log: b.m.log})
+	if err != nil {
+		return err
+	}
+	b.closers = append(b.closers, t)
+	b.devices = append(b.devices, t)
+	b.slot++
+	return b.root.Plug(pci.Address{Device: b.slot}, t.Function())
+}
+
+// maxQueues bounds the queues of a disk: a queue costs a thread's worth of state in guest and host.
+const maxQueues = 4
+
+func (b *board) addDisks() error {
+	for i := range b.m.cfg.Disks {
+		d, img := &b.m.cfg.Disks[i], b.m.disks[i]
+		if img == nil || d.Media == config.MediaFloppy {
+			continue
+		}
+		dev, err := blk.New(blk.Config{
+			Image: img, Serial: serialOf(d), ReadOnly: d.ReadOnly || d.Media == config.MediaCDROM, WriteThrough: d.WriteThrough,
+			Queues: min(b.m.cfg.CPU.Count, maxQueues), Log: b.m.log,
+		})
+		if err != nil {
+			return fmt.Errorf("disk %s: %w", d.Address, err)
+		}
+		if err := b.plug("disk "+d.Address.String(), dev); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *board) addNICs() error {
+	for i := range b.m.cfg.NICs {
+		n, link := &b.m.cfg.NICs[i], b.m.links[i]
+		c := net.Config{MAC: b.m.macs[i], LinkDown: !n.Connected, Log: b.m.log}
+		if link == nil {
+			link, c.LinkDown = network.Unplugged(), true
+		}
+		c.Links = []network.Link{link}
+		dev, err := net.New(c)
+		if err != nil {
+			return fmt.Errorf("ethernet%d: %w", n.Index, err)
+		}
+		if err := b.plug(fmt.Sprintf("ethernet%d", n.Index), dev); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *board) addConsole() error {
+	end := b.m.console.attach(true)
+	dev, err := console.New(console.Config{Ports: []console.PortConfig{{Console: true, In: end, Out: end}}, Log: b.m.log})
+	if err != nil {
+		return err
+	}
+	b.hvc = dev
+	// Its reader has to end before the device can.
+	b.closers = append(b.closers, dev, end)
+	return b.plug("console", dev)
+}
+
+func (b *board) addRNG() error { return b.plug("rng", rng.New()) }

@@ -1,0 +1,45 @@
+package machine
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+
+	"github.com/sharevm/vmm/config"
+	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/disk/formats"
+	"github.com/sharevm/vmm/disk/volatile"
+)
+
+// openDisk opens the image behind d. With discard, or where the configuration says so, writes go to a temporary overlay.
+func openDisk(m *config.Machine, d *config.Disk, discard bool, log *slog.Logger) (disk.Image, error) {
+	drop := discard && !d.ReadOnly || m.DiscardsWrites(d)
+	img, err := formats.Open(d.Path, disk.OpenOptions{
+		ReadOnly: d.ReadOnly || drop,
+		Format:   string(d.Format),
+		Logger:   log,
+	})
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("disk %s: %w: restore it, or correct %s.fileName", d.Address, err, d.Address)
+	case err != nil:
+		return nil, fmt.Errorf("disk %s: %w", d.Address, err)
+	}
+	if !drop {
+		return img, nil
+	}
+	over, err := volatile.New(img, "")
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("disk %s: temporary overlay: %w", d.Address, err), img.Close())
+	}
+	return over, nil
+}
+
+// serialOf is what the guest reads as the disk's serial number.
+func serialOf(d *config.Disk) string {
+	if d.Serial != "" {
+		return d.Serial
+	}
+	return "vmm-" + d.Address.String()
+}

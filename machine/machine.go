@@ -1,0 +1,204 @@
+package machine
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+
+	"github.com/sharevm/vmm/config"
+	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/network"
+	"github.com/sharevm/vmm/vmm/kvm"
+)
+
+// Options say what to run, and in what surroundings.
+type Options struct {
+	Config *config.Machine
+	// System is the open KVM device. The machine does not close it.
+	System *kvm.System
+	// In and Out are the user's terminal. Either may be nil.
+	In  io.Reader
+	Out io.Writer
+	// Discard sends all writes to temporary overlays that vanish at the end.
+	Discard bool
+	// AllowHostPorts are ports of the host's loopback that the guest may reach at its gateway.
+	AllowHostPorts []uint16
+	// NoReboot ends the run where the guest would start anew.
+	NoReboot bool
+	Timeline *Timeline    // nil records nothing
+	Log      *slog.Logger // nil is silent
+}
+
+// Machine is a virtual machine from its first power-on to its last power-off.
+type Machine struct {
+	opt     Options
+	cfg     *config.Machine
+	log     *slog.Logger
+	disks   []disk.Image // by index in cfg.Disks; nil for an empty drive
+	links   []network.Link
+	console *userConsole
+	macs    []config.MAC
+	uuid    config.UUID
+	// physBits is the width of the guest's physical addresses.
+	physBits int
+
+	mu      sync.Mutex
+	board   *board // nil while powered off
+	columns uint16
+	rows    uint16
+}
+
+// New opens what the machine works with, disks above all, and touches nothing of it yet. Close gives it back.
+func New(o Options) (_ *Machine, err error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := o.Config.Validate(); err != nil {
+		return nil, err
+	}
+	if o.Config.Boot.Kernel == "" {
+		return nil, errors.New("this machine boots by firmware, which is not supported yet: give it a kernel with vmm.kernel")
+	}
+	if err := o.System.Require(); err != nil {
+		return nil, err
+	}
+	supported, err := o.System.SupportedCPUID()
+	if err != nil {
+		return nil, err
+	}
+	m := &Machine{opt: o, cfg: o.Config, log: o.Log, console: newUserConsole(o.In, o.Out), physBits: hostPhysBits(supported), uuid: o.Config.UUID}
+	if m.uuid.IsZero() {
+		_, _ = rand.Read(m.uuid[:])                                     // never fails
+		m.uuid[7], m.uuid[8] = m.uuid[7]&0x0f|0x40, m.uuid[8]&0x3f|0x80 // random, RFC 9562 section 5.4, in SMBIOS's order of bytes
+	}
+	defer func() {
+		if err != nil {
+			_ = m.Close()
+		}
+	}()
+	for i := range m.cfg.Disks {
+		d := &m.cfg.Disks[i]
+		var img disk.Image
+		if d.Path != "" && d.Connected {
+			if img, err = openDisk(m.cfg, d, o.Discard, o.Log); err != nil {
+				return nil, err
+			}
+		}
+		m.disks = append(m.disks, img)
+	}
+	o.Timeline.Add("disks open")
+	for i := range m.cfg.NICs {
+		n := &m.cfg.NICs[i]
+		l, err := openLink(m.cfg, n, o.AllowHostPorts, o.Timeline.Add, o.Log)
+		if err != nil {
+			return nil, err
+		}
+		m.links = append(m.links, l)
+		m.macs = append(m.macs, macOf(n))
+	}
+	o.Timeline.Add("network ready")
+	return m, nil
+}
+
+// macOf is the card's address, made up where the configuration has none.
+func macOf(n *config.NIC) config.MAC {
+	if n.MAC != (config.MAC{}) {
+		return n.MAC
+	}
+	var mac config.MAC
+	_, _ = rand.Read(mac[:]) // never fails
+	mac[0] = mac[0]&^1 | 2   // unicast, locally administered
+	return mac
+}
+
+// Run powers the machine on, and returns when it has been powered off: by the guest, by PowerOff, or because ctx ended. A reboot by
+// the guest is part of the run. The error says why a machine could not start or go on.
+func (m *Machine) Run(ctx context.Context) error {
+	for {
+		b, err := m.powerOn()
+		if err != nil {
+			return err
+		}
+		select {
+		case <-b.verdict.done:
+		case <-ctx.Done():
+			b.verdict.decide(poweredOff, nil)
+		}
+		m.mu.Lock()
+		m.board = nil
+		m.mu.Unlock()
+		if err := b.close(); err != nil {
+			return errors.Join(b.verdict.err, fmt.Errorf("take the board down: %w", err))
+		}
+		if b.verdict.what != rebooted || m.opt.NoReboot {
+			return b.verdict.err
+		}
+		m.log.Info("the guest restarts")
+		m.opt.Timeline.Add("reset")
+	}
+}
+
+func (m *Machine) powerOn() (*board, error) {
+	b, err := m.newBoard()
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	m.board = b
+	b.resize(m.columns, m.rows)
+	m.mu.Unlock()
+	b.start()
+	return b, nil
+}
+
+// PowerButton presses the power button: the guest decides what to do. It says whether the guest listens.
+func (m *Machine) PowerButton() (heard bool) {
+	m.withBoard(func(b *board) { heard = b.power.PressPowerButton() })
+	return heard
+}
+
+// PowerOff ends the machine at once, whatever the guest is doing. Disks are flushed and closed by Close.
+func (m *Machine) PowerOff() { m.withBoard(func(b *board) { b.verdict.decide(poweredOff, nil) }) }
+
+// Reset starts the guest anew.
+func (m *Machine) Reset() { m.withBoard(func(b *board) { b.verdict.decide(rebooted, nil) }) }
+
+// Pause stops the guest between two instructions, and its devices between two requests. Calls nest.
+func (m *Machine) Pause() { m.withBoard((*board).pause) }
+
+// Resume undoes one Pause.
+func (m *Machine) Resume() { m.withBoard((*board).resume) }
+
+// Resize tells the guest the size of the user's terminal.
+func (m *Machine) Resize(columns, rows uint16) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.columns, m.rows = columns, rows
+	if m.board != nil {
+		m.board.resize(columns, rows)
+	}
+}
+
+func (m *Machine) withBoard(f func(*board)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.board != nil {
+		f(m.board)
+	}
+}
+
+// Close closes disks and links. The machine must not be running.
+func (m *Machine) Close() error {
+	errs := []error{closeLinks(m.links)}
+	for _, d := range m.disks {
+		if d != nil {
+			errs = append(errs, d.Close())
+		}
+	}
+	m.links, m.disks = nil, nil
+	return errors.Join(errs...)
+}

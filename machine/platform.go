@@ -1,0 +1,140 @@
+package machine
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/sharevm/vmm/boot/layout"
+	"github.com/sharevm/vmm/config"
+	"github.com/sharevm/vmm/devices/acpipm"
+	"github.com/sharevm/vmm/devices/i8042"
+	"github.com/sharevm/vmm/devices/rtc"
+	"github.com/sharevm/vmm/devices/serial"
+	"github.com/sharevm/vmm/vmm/bus"
+)
+
+// MarkPort is an I/O port on which a guest may write a number for the machine's timeline.
+const MarkPort = 0x6F0
+
+// addPlatform adds what sits at fixed ports: UARTs, clock, keyboard controller, power management, the marker port.
+func (b *board) addPlatform() error {
+	if err := b.vm.Ports.Map(MarkPort, 1, markPort{b.m.opt.Timeline}); err != nil {
+		return err
+	}
+	for _, add := range []func() error{b.addPower, b.addKeyboardController, b.addClock, b.addSerials} {
+		if err := add(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addPower adds ACPI's fixed hardware, but for its reset register, which lies amid the ports of PCI: see addPCI.
+func (b *board) addPower() error {
+	b.power = acpipm.New(acpipm.Config{
+		Line:   b.vm.Line(layout.GSISCI),
+		Notify: b.powerEvent,
+		S5:     layout.SleepTypeS5,
+		Enable: layout.SMIEnableACPI, Disable: layout.SMIDisableACPI,
+	})
+	b.closers = append(b.closers, closeFunc(b.power.Pause))
+	b.devices = append(b.devices, b.power)
+	if err := b.vm.Ports.Map(layout.PortPMBase, acpipm.BlockSize, b.power.Block()); err != nil {
+		return err
+	}
+	return b.vm.Ports.Map(layout.PortSMI, acpipm.SMISize, b.power.SMI())
+}
+
+// powerEvent obeys the guest.
+func (b *board) powerEvent(e acpipm.PowerEvent) {
+	switch e {
+	case acpipm.Reset:
+		b.verdict.decide(rebooted, nil)
+	default:
+		b.verdict.decide(poweredOff, nil)
+	}
+}
+
+// addKeyboardController adds the i8042, which on this board only resets the machine: the tables say that there is none, so that Linux
+// does not look for keyboards.
+func (b *board) addKeyboardController() error {
+	d := i8042.New(i8042.Config{Reset: func() { b.verdict.decide(rebooted, nil) }})
+	b.devices = append(b.devices, d)
+	for _, p := range []struct {
+		port uint64
+		dev  bus.Device
+	}{{layout.PortI8042Data, d.Data()}, {layout.PortI8042Command, d.Command()}, {layout.PortSystemA, d.SystemControl()}} {
+		if err := b.vm.Ports.Map(p.port, 1, p.dev); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addClock adds the CMOS clock. Without one Linux waits for seconds.
+func (b *board) addClock() error {
+	cfg := &b.m.cfg.Clock
+	c := rtc.Config{
+		Line:       b.vm.Line(layout.GSIRTC),
+		Offset:     cfg.Offset,
+		LowMemory:  b.layout.Low.Size,
+		HighMemory: b.layout.High.Size,
+		CPUs:       b.m.cfg.CPU.Count,
+	}
+	if cfg.LocalTime {
+		c.Location = time.Local
+	}
+	if !cfg.Start.IsZero() {
+		c.Offset += time.Until(cfg.Start)
+	}
+	d := rtc.New(c)
+	b.closers = append(b.closers, closeFunc(d.Pause))
+	b.devices = append(b.devices, d)
+	return b.vm.Ports.Map(layout.PortRTC, rtc.Size, d)
+}
+
+func (b *board) addSerials() error {
+	for i := range b.m.cfg.Serials {
+		s := &b.m.cfg.Serials[i]
+		c := serial.Config{Line: b.vm.Line(int(layout.SerialGSIs[s.Index]))}
+		switch s.Kind {
+		case config.SerialConsole:
+			end := b.m.console.attach(false)
+			b.closers = append(b.closers, end)
+			c.Input, c.Output = end, end
+		case config.SerialNull:
+		default:
+			return fmt.Errorf("serial%d: a port of kind %q is not supported yet", s.Index, s.Kind)
+		}
+		u := serial.New(c)
+		b.closers = append(b.closers, closeFunc(u.Close))
+		b.devices = append(b.devices, u)
+		if err := b.vm.Ports.Map(uint64(layout.SerialPorts[s.Index]), serial.Size, u); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// closeFunc makes an io.Closer of a function that cannot fail.
+type closeFunc func()
+
+// Close calls f.
+func (f closeFunc) Close() error {
+	f()
+	return nil
+}
+
+var _ io.Closer = closeFunc(nil)
+
+// markPort puts the numbers that a guest writes on the timeline.
+type markPort struct{ timeline *Timeline }
+
+var _ bus.Device = markPort{}
+
+// Read gives zeroes.
+func (markPort) Read(_ uint64, p []byte) { clear(p) }
+
+// Write records a mark.
+func (m markPort) Write(_ uint64, p []byte) { m.timeline.Add(fmt.Sprintf("guest mark %d", p[0])) }
