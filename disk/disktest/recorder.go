@@ -20,6 +20,9 @@ type sector = *[sectorSize]byte
 // Recorder is a [disk.Files] in memory that remembers each change and each sync, and can tell what a host may find on its disk after a
 // power failure at any of them.
 type Recorder struct {
+	// Fault, if not nil, is asked before each write, given its offset, and each sync, and fails it with what it returns.
+	Fault func(sync bool, off int64) error
+
 	mu    sync.Mutex
 	files map[string]*memory
 	log   []event
@@ -266,6 +269,11 @@ func (h *handle) WriteAt(p []byte, off int64) (int, error) {
 	if !h.write {
 		return 0, fmt.Errorf("%s: written though opened read-only", h.name)
 	}
+	if h.rec.Fault != nil {
+		if err := h.rec.Fault(false, off); err != nil {
+			return 0, err
+		}
+	}
 	h.rec.mu.Lock()
 	defer h.rec.mu.Unlock()
 	h.change(p, off, int64(len(p)), max(h.size, off+int64(len(p))))
@@ -293,6 +301,11 @@ func (h *handle) WritevAt(bufs [][]byte, off int64) (total int, err error) {
 }
 
 func (h *handle) Sync() error {
+	if h.rec.Fault != nil {
+		if err := h.rec.Fault(true, 0); err != nil {
+			return err
+		}
+	}
 	h.rec.mu.Lock()
 	defer h.rec.mu.Unlock()
 	h.rec.log = append(h.rec.log, event{file: h.memory, sync: true, size: h.size})

@@ -16,3 +16,5 @@ func TestConformance(t *testing.T) { disktest.Run(t, subject) }
 func TestCrash(t *testing.T) { disktest.Crash(t, subject) }
 
 func TestQemu(t *testing.T) { disktest.Cross(t, subject, disktest.Peer{Format: "raw", Exact: true}) }
+
+func TestFaults(t *testing.T) { disktest.Faults(t, subject) }

@@ -60,3 +60,9 @@ func TestLibvhdi(t *testing.T) {
 		}
 	}
 }
+
+func TestFaults(t *testing.T) {
+	for name, s := range subjects() {
+		t.Run(name, func(t *testing.T) { disktest.Faults(t, s) })
+	}
+}

@@ -96,3 +96,43 @@ func TestLibvmdk(t *testing.T) {
 		}
 	}
 }
+
+func TestFaults(t *testing.T) {
+	for name, s := range subjects() {
+		t.Run(name, func(t *testing.T) { disktest.Faults(t, s) })
+	}
+}
+
+// TestManyTables touches more grain tables than are kept in memory.
+func TestManyTables(t *testing.T) {
+	const tables, stride = 40000, 2 << 20
+	path := filepath.Join(disktest.Dir(t), "disk.vmdk")
+	if err := vmdk.Create(path, disk.CreateOptions{Size: tables * stride, BlockSize: 4096}); err != nil {
+		t.Fatal(err)
+	}
+	i, err := vmdk.Open(path, disk.OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { i.Close() }()
+	var p [8]byte
+	for pass := range 2 {
+		for n := range int64(tables) {
+			if pass == 1 {
+				if _, err := i.ReadAt(p[:], n*stride+100); err != nil || binary.LittleEndian.Uint64(p[:]) != uint64(n+1) {
+					t.Fatalf("table %d: reads as %d (%v)", n, p, err)
+				}
+				continue
+			}
+			binary.LittleEndian.PutUint64(p[:], uint64(n+1))
+			if _, err := i.WriteAt(p[:], n*stride+100); err != nil {
+				t.Fatal(err)
+			}
+			if n%9000 == 8999 {
+				if err := i.Flush(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+}

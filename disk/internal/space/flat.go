@@ -73,27 +73,23 @@ func (f *Flat) Extents(off, length, base int64, yield func(disk.Extent) bool) (b
 		if err != nil {
 			return false, err
 		}
-		start, stop = min(start-f.base, end), min(stop-f.base, end)
+		start, stop = start-f.base, stop-f.base
+		if start >= stop { // the file has no more data
+			start, stop = end, end
+		}
 		if start > off {
-			if !yield(disk.Extent{Offset: base + off, Length: start - off, Kind: disk.Hole, Host: -1}) {
+			hole := min(start, end) - off
+			if !yield(disk.Extent{Offset: base + off, Length: hole, Kind: disk.Hole, Host: -1}) {
 				return false, nil
 			}
-			off = start
+			off += hole
 		}
-		if stop <= off { // the file has no more data
-			if off == end {
-				break
-			}
-			start, stop = off, end
-			if !yield(disk.Extent{Offset: base + start, Length: stop - start, Kind: disk.Hole, Host: -1}) {
+		if data := min(stop, end) - off; data > 0 {
+			if !yield(disk.Extent{Offset: base + off, Length: data, Kind: disk.Data, Host: f.base + off}) {
 				return false, nil
 			}
-			break
+			off += data
 		}
-		if !yield(disk.Extent{Offset: base + off, Length: stop - off, Kind: disk.Data, Host: f.base + off}) {
-			return false, nil
-		}
-		off = stop
 	}
 	return true, nil
 }
