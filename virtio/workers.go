@@ -29,7 +29,8 @@ type Workers struct {
 }
 
 // Serve starts a worker that calls handle whenever q may hold work, at once for the first time. handle pops until the queue
-// is empty, pushes and publishes; when it wants to return earlier for fairness, it is called again.
+// is empty, pushes and publishes; when it wants to return earlier for fairness, it is called again. It may wait on q.Kick itself, for
+// something else that signals it.
 func (w *Workers) Serve(a *Activation, q *queue.Queue, handle func(*queue.Queue) error) {
 	w.Go(a, fmt.Sprintf("queue %d", q.Index), q.Kick.Signal, func() error {
 		for !w.Stopping() {
@@ -37,7 +38,8 @@ func (w *Workers) Serve(a *Activation, q *queue.Queue, handle func(*queue.Queue)
 			if err := handle(q); err != nil {
 				return err
 			}
-			if q.EnableNotifications() {
+			// handle may have taken the signal of Stop for its own, but Stopping was true before that signal.
+			if q.EnableNotifications() || w.Stopping() {
 				continue
 			}
 			if err := q.Kick.Wait(); err != nil {

@@ -62,7 +62,7 @@ func (p *port) transmitIndex() int { return p.receiveIndex() + 1 }
 // workers stop goes back to the queue, with a note of how far it got.
 func (p *port) output(q *queue.Queue) error {
 	defer q.Publish()
-	for {
+	for !p.dev.workers.Stopping() {
 		ok, err := q.Pop(&p.outChain)
 		if err != nil || !ok {
 			return err
@@ -79,6 +79,7 @@ func (p *port) output(q *queue.Queue) error {
 		p.outDone = 0
 		q.Push(p.outChain.Head, 0)
 	}
+	return nil
 }
 
 // send puts b into the ring, waiting for room. It returns false when the workers are to stop.
