@@ -261,6 +261,18 @@ func TestFaultyRequests(t *testing.T) {
 	}
 }
 
+// A request of more data than SIZE_MAX and SEG_MAX allow is refused, even where the disk is larger.
+func TestOversizedRequest(t *testing.T) {
+	d := start(t, blk.Config{Image: newImage(4 << 20), QueueSize: 4})
+	const limit = 2 * 256 << 10
+	if s := status(d.Queues[0].Submit([][]byte{header(typeIn, 0)}, limit, 1)); s != statusOK {
+		t.Errorf("the largest request: status %d", s)
+	}
+	if s := status(d.Queues[0].Submit([][]byte{header(typeIn, 0)}, limit+sector, 1)); s != statusIOError {
+		t.Errorf("a larger request: status %d", s)
+	}
+}
+
 // Without room for a status the driver cannot be answered: it has broken the protocol.
 func TestNoStatus(t *testing.T) {
 	d := start(t, blk.Config{Image: newImage(imageSize)})
