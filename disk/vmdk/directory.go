@@ -30,8 +30,13 @@ func readDirectory(file disk.File, h *header, sector, fileSize int64, what strin
 func metadata(name string, h *header, dirs ...directory) (regions, error) {
 	all := []region{{0, sectorSize}}
 	add := func(sector, bytes int64) {
-		// Structures start and end at sectors.
-		all = append(all, region{sector * sectorSize, (sector*sectorSize + bytes + sectorSize - 1) / sectorSize * sectorSize})
+		// Structures start and end at sectors. Tables mostly follow each other, and are kept as one.
+		r := region{sector * sectorSize, (sector*sectorSize + bytes + sectorSize - 1) / sectorSize * sectorSize}
+		if last := &all[len(all)-1]; last.end == r.start {
+			last.end = r.end
+			return
+		}
+		all = append(all, r)
 	}
 	add(h.descriptorOffset, h.descriptorSize*sectorSize)
 	add(h.gd, h.entries()*4)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"regexp"
 
 	"github.com/sharevm/vmm/disk"
 	"github.com/sharevm/vmm/disk/internal/mapped"
@@ -34,6 +35,10 @@ var _ disk.VectorImage = (*Image)(nil)
 // Info implements [disk.Image].
 func (i *Image) Info() disk.Info { return i.info }
 
+// flatName is how programs call the files of flat extents. A guest writes such a file from its first byte on, so that it is never looked
+// at for a descriptor.
+var flatName = regexp.MustCompile(`(?i)-(flat|f[0-9]{3,})\.vmdk$`)
+
 // Open opens path, which is a descriptor or a sparse extent with a descriptor in it.
 func Open(path string, o disk.OpenOptions) (*Image, error) {
 	i := &Image{flat: map[string]disk.File{}}
@@ -48,6 +53,9 @@ func Open(path string, o disk.OpenOptions) (*Image, error) {
 }
 
 func (i *Image) open(path string, o disk.OpenOptions) error {
+	if flatName.MatchString(path) {
+		return disk.Unsupported(path, -1, "by its name this is a flat extent of a disk; open the disk's descriptor, a small .vmdk beside it")
+	}
 	file, err := o.Open(path)
 	if err != nil {
 		return err

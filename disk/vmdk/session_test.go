@@ -200,6 +200,22 @@ func TestExtentsStayInside(t *testing.T) {
 	}
 }
 
+// TestFlatExtentByMistake opens flat extents whose guest has written a descriptor into its first sector.
+func TestFlatExtentByMistake(t *testing.T) {
+	for _, name := range []string{"disk-flat.vmdk", "DISK-FLAT.VMDK", "disk-f001.vmdk"} {
+		p := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(p, []byte(strings.Replace(plainDescriptor, "disk-flat.vmdk", "other.vmdk", 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(filepath.Dir(p), "other.vmdk"), make([]byte, 64<<10), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := vmdk.Open(p, disk.OpenOptions{}); !errors.Is(err, disk.ErrUnsupported) {
+			t.Errorf("%s: %v, want ErrUnsupported", name, err)
+		}
+	}
+}
+
 // TestZeroGrains reads and writes grains that qemu marked as zeroes.
 func TestZeroGrains(t *testing.T) {
 	img, qio := disktest.FindTool(t, "qemu-img", "qemu-utils"), disktest.FindTool(t, "qemu-io", "qemu-utils")
