@@ -481,6 +481,20 @@ func TestSetLink(t *testing.T) {
 	}
 }
 
+func TestStartsUnplugged(t *testing.T) {
+	device := newDevice(t, net.Config{Links: []network.Link{newLink(0)}, LinkDown: true})
+	d := virtiotest.New(t, device)
+	d.Start(allFeatures)
+	if linkUp(d) || device.LinkUp() {
+		t.Error("the link is up")
+	}
+	device.SetLink(true)
+	d.AwaitConfigChange()
+	if !linkUp(d) || !device.LinkUp() {
+		t.Error("the link is down")
+	}
+}
+
 func TestAnnounce(t *testing.T) {
 	d, device := start(t, allFeatures, newLink(0))
 	device.Announce()
