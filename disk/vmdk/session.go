@@ -1,5 +1,13 @@
 package vmdk
 
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+)
+
 // surveyed bounds how much of the grain tables Open looks at, in bytes: a few milliseconds, all of a disk of 256 GiB.
 const surveyed = 16 << 20
 
@@ -32,4 +40,81 @@ func (s sparseSpace) end() error {
 		return err
 	}
 	return s.Flush()
+}
+
+// begin runs before a session's first change: extents are marked as being written, and the disk gets a new content
+// identifier, durably, so that no change is ever seen without them.
+func (i *Image) begin() error {
+	for _, s := range i.sparse {
+		if err := s.begin(); err != nil {
+			return fmt.Errorf("%s: mark as in use: %w", s.table.file.Name(), err)
+		}
+	}
+	err := i.newCID()
+	if err == nil {
+		err = i.descriptorIn.Sync()
+	}
+	for _, s := range i.sparse {
+		if err == nil {
+			err = s.Flush()
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%s: change the content identifier: %w", i.info.Path, err)
+	}
+	return nil
+}
+
+// newCID overwrites the digits of the CID, as many as there are, and of the long content identifier that ends with them.
+func (i *Image) newCID() error {
+	d := i.descriptor
+	digits := min(d.cid.size, 8)
+	cid := randomCID(digits, d.CID)
+	if err := i.rewrite(d.cid, fmt.Sprintf("%0*x", d.cid.size, cid)); err != nil {
+		return err
+	}
+	if d.content.size == 0 {
+		return nil
+	}
+	var long [16]byte
+	rand.Read(long[:12])
+	binary.BigEndian.PutUint32(long[12:], cid)
+	return i.rewrite(d.content, hex.EncodeToString(long[:]))
+}
+
+func (i *Image) rewrite(f field, text string) error {
+	_, err := i.descriptorIn.WriteAt([]byte(text), i.descriptorAt+int64(f.at))
+	return err
+}
+
+// randomCID returns an identifier of so many hexadecimal digits that differs from old. The two highest values have other meanings.
+func randomCID(digits int, old uint32) uint32 {
+	var b [4]byte
+	for {
+		rand.Read(b[:])
+		cid := binary.LittleEndian.Uint32(b[:]) >> (32 - 4*digits)
+		if cid != old && cid < noParent-1 {
+			return cid
+		}
+	}
+}
+
+// end closes the files, after the mark of begin was taken away if all went well.
+func (i *Image) end(clean bool) error {
+	var err error
+	for _, s := range i.sparse {
+		if clean && err == nil {
+			if err = s.end(); err != nil {
+				err = fmt.Errorf("%s: mark as closed: %w", s.table.file.Name(), err)
+			}
+		}
+	}
+	return errors.Join(err, i.closeFiles())
+}
+
+func (i *Image) closeFiles() (err error) {
+	for _, f := range i.files {
+		err = errors.Join(err, f.Close())
+	}
+	return err
 }

@@ -1,0 +1,105 @@
+package vmdk
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/sharevm/vmm/disk"
+)
+
+// Allocate implements [mapped.Table]. Consecutive grains are placed one after the other, so that one transfer fills them.
+func (s *sparse) Allocate(off, length int64) (host, n int64, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	grain, in := off>>s.shift, off&(s.grainBytes()-1)
+	host, err = s.place(grain)
+	if err != nil {
+		return 0, 0, err
+	}
+	for n = s.grainBytes() - in; n < length && s.absent(grain+1) && s.next == host+in+n; n += s.grainBytes() {
+		grain++
+		if _, err := s.place(grain); err != nil {
+			break // no room: the next call reports it
+		}
+	}
+	return host + in, min(n, length), nil
+}
+
+// absent says whether a grain has no place, in a table that is there. Called with mu held.
+func (s *sparse) absent(grain int64) bool {
+	t, err := s.load(grain / s.tableEntries)
+	return err == nil && t != nil && t[grain%s.tableEntries] <= zeroGrain
+}
+
+// place returns where a grain is, after finding it a place at the end of the file if it has none. Called with mu held.
+func (s *sparse) place(grain int64) (int64, error) {
+	i, k := grain/s.tableEntries, grain%s.tableEntries
+	t, err := s.load(i)
+	if err != nil {
+		return 0, err
+	}
+	if t == nil {
+		if t, err = s.bear(i); err != nil {
+			return 0, err
+		}
+	}
+	if e := t[k]; e > zeroGrain {
+		return int64(e) * sectorSize, nil
+	}
+	at, err := s.extend(s.grainBytes())
+	if err != nil {
+		return 0, err
+	}
+	s.dirty[i*s.sectorsPerTable()+k/entriesPerSector] = true
+	atomic.StoreUint32(&t[k], uint32(at/sectorSize))
+	return at, nil
+}
+
+// bear makes grain table i, which the extent lacks, and finds each copy a place. Called with mu held.
+func (s *sparse) bear(i int64) (grainTable, error) {
+	for _, d := range []directory{s.gd, s.rgd} {
+		if d == nil {
+			continue
+		}
+		at, err := s.extend(s.tableBytes())
+		if err != nil {
+			return nil, err
+		}
+		d[i] = uint32(at / sectorSize)
+	}
+	s.born[i] = true
+	for sector := range s.sectorsPerTable() {
+		s.dirty[i*s.sectorsPerTable()+sector] = true
+	}
+	t := make(grainTable, s.tableEntries)
+	s.keep(i, t)
+	return t, nil
+}
+
+// extend takes n bytes at the end of the file, which read as zeroes. Called with mu held.
+func (s *sparse) extend(n int64) (int64, error) {
+	at, end := s.next, s.alignUp(s.next+n)
+	if end/sectorSize > 1<<32 {
+		return 0, fmt.Errorf("%s: %w", s.file.Name(), disk.ErrFull)
+	}
+	if end > s.length {
+		length := max(end, s.length+growStep)
+		if err := s.file.Truncate(length); err != nil {
+			return 0, err
+		}
+		s.length = length
+	}
+	s.next = end
+	return at, nil
+}
+
+// trim cuts off what extend took in advance.
+func (s *sparse) trim() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.length == s.limit || s.next >= s.length {
+		return nil
+	}
+	s.length = s.next
+	return s.file.Truncate(s.length)
+}
