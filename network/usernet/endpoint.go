@@ -18,8 +18,9 @@ type endpoint struct {
 }
 
 var (
-	_ stack.LinkEndpoint = (*endpoint)(nil)
-	_ stack.GSOEndpoint  = (*endpoint)(nil)
+	_ stack.LinkEndpoint       = (*endpoint)(nil)
+	_ stack.GSOEndpoint        = (*endpoint)(nil)
+	_ stack.QueueingDiscipline = (*endpoint)(nil)
 )
 
 // deliver hands an incoming frame to netstack and releases it.
@@ -44,12 +45,21 @@ func (e *endpoint) deliver(pkt *stack.PacketBuffer) {
 	(*d).DeliverNetworkPacket(eth.Type(), pkt)
 }
 
+// WritePacket queues a packet for the guest. The endpoint is its interface's queueing discipline as well: netstack's own
+// would make a list for each packet.
+func (e *endpoint) WritePacket(pkt *stack.PacketBuffer) tcpip.Error {
+	if !e.queue.push(pkt, carriesData(pkt)) {
+		e.stats.toGuestDropped.Add(1)
+		return &tcpip.ErrNoBufferSpace{}
+	}
+	return nil
+}
+
 // WritePackets queues packets for the guest.
 func (e *endpoint) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 	for i, pkt := range pkts.AsSlice() {
-		if !e.queue.push(pkt, carriesData(pkt)) {
-			e.stats.toGuestDropped.Add(1)
-			return i, &tcpip.ErrNoBufferSpace{}
+		if err := e.WritePacket(pkt); err != nil {
+			return i, err
 		}
 	}
 	return pkts.Len(), nil

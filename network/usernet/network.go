@@ -105,7 +105,7 @@ func (n *Network) buildStack() error {
 	s.SetTransportProtocolHandler(tcp.ProtocolNumber, tcp.NewForwarder(s, receiveBuffer, maxHandshakes, n.acceptTCP).HandlePacket)
 	s.SetTransportProtocolHandler(udp.ProtocolNumber, n.handleUDP)
 	s.SetTransportProtocolHandler(icmp.ProtocolNumber4, n.handlePing)
-	if err := s.CreateNIC(nicID, n.endpoint); err != nil {
+	if err := s.CreateNICWithOptions(nicID, n.endpoint, stack.NICOptions{QDisc: n.endpoint}); err != nil {
 		return fmt.Errorf("creating the interface: %v", err)
 	}
 	for _, a := range []netip.Addr{n.cfg.Gateway, n.cfg.DNS} {

@@ -122,8 +122,12 @@ func (r *relay) inward() error {
 	var terr tcpip.Error
 	step := func(fd uintptr) bool {
 		src.fd = int(fd)
-		if src.err = src.measure(); src.err == unix.EAGAIN {
+		switch src.err = src.measure(); src.err {
+		case unix.EAGAIN:
 			return false
+		case unix.EINTR:
+			src.err = nil // nothing was moved: the next step is the same again
+			return true
 		}
 		if src.err == nil {
 			_, terr = r.guest.Write(&src, tcpip.WriteOptions{})
@@ -159,10 +163,11 @@ func isError[E tcpip.Error](err tcpip.Error) bool {
 
 // socketReader is a socket's unread bytes as what netstack sends.
 type socketReader struct {
-	fd   int
-	size int // bytes that are there
-	err  error
-	peek [1]byte
+	fd    int
+	size  int // bytes that are there
+	err   error
+	probe [1]byte
+	held  int // bytes of probe that were read, and not by netstack: 0 or 1
 }
 
 var _ tcpip.Payloader = (*socketReader)(nil)
@@ -174,17 +179,16 @@ func (s *socketReader) measure() error {
 	if err != nil {
 		return err
 	}
-	if size == 0 {
-		n, _, err := unix.Recvfrom(s.fd, s.peek[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		if err != nil {
+	if size+s.held == 0 {
+		if s.held, err = unix.Read(s.fd, s.probe[:]); err != nil { // tells the end from nothing yet
+			s.held = 0
 			return err
 		}
-		if n == 0 {
+		if s.held == 0 {
 			return io.EOF
 		}
-		size = n
 	}
-	s.size = min(size, maxChunk)
+	s.size = min(s.held+size, maxChunk)
 	return nil
 }
 
@@ -193,6 +197,11 @@ func (s *socketReader) Len() int { return s.size }
 func (s *socketReader) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
+	}
+	if s.held > 0 {
+		s.held = 0
+		p[0] = s.probe[0]
+		return 1, nil
 	}
 	n, err := unix.Read(s.fd, p)
 	switch {
