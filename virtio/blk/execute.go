@@ -115,6 +115,7 @@ func (d *Device) clear(r *request) error {
 		if z.length == 0 {
 			continue
 		}
+		r.offset, r.length = z.offset, int(z.length) // for the log
 		var err error
 		if r.kind == typeDiscard {
 			err = d.image.Discard(z.offset, z.length)

@@ -64,8 +64,7 @@ type zeroRange struct {
 // parse takes the request in r.chain apart. It returns false when the chain has no room for a status byte, so that the
 // driver cannot even be told of an error. Any other fault is noted in result.
 func (d *Device) parse(r *request) bool {
-	r.result, r.written, r.length, r.count = statusOK, 0, 0, 0
-	r.data = nil
+	r.result, r.written, r.offset, r.length, r.count, r.data = statusOK, 0, 0, 0, 0, nil
 	// A driver may cut a request into descriptors as it likes: only distances from both ends count (section 2.7.4).
 	if r.status = r.chain.TakeLastByte(); r.status == nil {
 		return false
