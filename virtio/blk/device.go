@@ -26,7 +26,7 @@ type Config struct {
 	Queues int
 	// QueueSize is the size of each queue in descriptors, a power of two up to 1024; 0 means 256.
 	QueueSize int
-	// Executors is how many requests are carried out at the same time, all queues together; 0 means 4.
+	// Executors is how many requests are carried out at the same time, all queues together; 0 means 8.
 	Executors int
 	// Log takes the errors of the image; nil discards them.
 	Log *slog.Logger
@@ -36,7 +36,7 @@ const (
 	maxQueues        = 64
 	maxQueueSize     = 1024
 	defaultQueueSize = 256
-	defaultExecutors = 4
+	defaultExecutors = 8
 	// slotsPerLane is how many requests of one queue may be in flight. What lies beyond waits in the guest's ring.
 	slotsPerLane = 64
 )

@@ -2,7 +2,10 @@
 //
 // Each queue has a lane: a worker that the queue's doorbell wakes, which takes requests off the queue, checks them, and
 // joins those that continue each other on the disk. A few executors, shared by all lanes, carry them out, so that a flush or
-// a slow read holds up nobody. The exception: a lone read or write to an image that has been answering quickly is carried out by
-// the lane itself, which saves waking an executor; should that one be slow after all, its own queue waits for it, once. Data moves between guest memory and the image without a copy where the image
-// is a [disk.VectorImage]. Nothing is allocated per request.
+// a slow read holds up nobody else while there are executors left. The exception: a lone read or write to an image that
+// has been answering quickly is carried out by the lane itself, which saves waking an executor; should that one be slow
+// after all, its own queue waits for it, once.
+//
+// Data moves between guest memory and the image without a copy where the image is a [disk.VectorImage]. Nothing is
+// allocated per request.
 package blk
