@@ -25,12 +25,14 @@ type Config struct {
 	CPUs      int           // of the guest; 0 stands for 1. More than one runs slower each, but at the same time
 	Timeout   time.Duration // wall time after which the command is killed and the status is StatusTimeout; 0 stands for none
 
-	Kernel   debian.Flavour // "" stands for debian.Generic
-	Accel    Accel          // "" stands for TCG
-	Isolated bool           // the guest sees the shared folders and u-root's commands (package userland), not the host's root
-	Shares   []string       // more folders of the host to share read-write at the same path
-	Publish  []Forward      // ports of the host's loopback that lead into the guest
-	Store    string         // folder of the package cache; "" stands for debian.DefaultDir
+	// Kernel of the guest; "" stands for debian.Generic. Debian's cloud kernel has no 9p, so with debian.Cloud the guest has to be Isolated,
+	// nothing is shared, and the command's own program is copied into it.
+	Kernel   debian.Flavour
+	Accel    Accel     // "" stands for TCG
+	Isolated bool      // the guest sees the shared folders and u-root's commands (package userland), not the host's root
+	Shares   []string  // more folders of the host to share read-write at the same path
+	Publish  []Forward // ports of the host's loopback that lead into the guest
+	Store    string    // folder of the package cache; "" stands for debian.DefaultDir
 
 	Console  io.Writer       // gets what the guest's kernel and the outer QEMU say, while they say it; may be nil
 	Progress debian.Progress // hears what is being prepared; may be nil
@@ -98,6 +100,9 @@ func (c Config) complete() (Config, error) {
 	if c.Kernel == "" {
 		c.Kernel = debian.Generic
 	}
+	if c.Kernel == debian.Cloud && (!c.Isolated || len(c.Shares) > 0) {
+		return c, fmt.Errorf("%w: Debian's cloud kernel has no 9p and so can't show the guest the host's files: make the guest isolated, or choose the kernel %q", ErrConfig, debian.Generic)
+	}
 	switch c.Accel {
 	case "":
 		c.Accel = TCG
@@ -142,6 +147,9 @@ func hostMemoryMiB() (int, error) {
 
 // shared returns the folders to mount read-write, resolved, outer ones before inner ones and none twice.
 func (c Config) shared() ([]string, error) {
+	if c.Kernel == debian.Cloud {
+		return nil, nil
+	}
 	want := append([]string{c.Dir}, c.Shares...)
 	for _, kv := range c.Env {
 		if tmp, ok := strings.CutPrefix(kv, "TMPDIR="); ok && tmp != "" {

@@ -32,6 +32,8 @@ func TestCompleteRefuses(t *testing.T) {
 		"no command":         {},
 		"empty command":      {Args: []string{""}},
 		"accelerator":        {Args: []string{"a"}, Accel: "xen"},
+		"cloud, with files":  {Args: []string{"a"}, Kernel: debian.Cloud},
+		"cloud, shares":      {Args: []string{"a"}, Kernel: debian.Cloud, Isolated: true, Shares: []string{"/tmp"}},
 		"processors":         {Args: []string{"a"}, CPUs: -1},
 		"many processors":    {Args: []string{"a"}, CPUs: 1000},
 		"little memory":      {Args: []string{"a"}, MemoryMiB: 10},

@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/sharevm/vmm/images/initramfs"
 	"github.com/sharevm/vmm/images/nested/agent"
@@ -13,12 +16,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// modules are what the guest's kernel loads before the command runs; modprobe in the guest finds the rest.
+// modules are what the guest's kernel loads before the command runs.
 var modules = []string{
 	"virtio_mmio", "virtio_console", "virtio_net", "virtio_rng", // the machine
-	"9p", "9pnet_virtio", "overlay", // the file systems
 	"tun", "vhost_net", "vhost_vsock", // what hypervisors expect beside /dev/kvm
 }
+
+// fileModules are for the host's files.
+var fileModules = []string{"9p", "9pnet_virtio", "overlay"}
 
 // kvmModule is the one that runs guests on the outer machine's processor.
 func kvmModule(a Accel) (string, error) {
@@ -45,7 +50,11 @@ func image(ctx context.Context, k debian.Kernel, c Config) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	mods, err := initramfs.Modules(k.ModulesDir, append(modules, kvm)...)
+	names := append(slices.Clone(modules), kvm)
+	if c.Kernel != debian.Cloud {
+		names = append(names, fileModules...)
+	}
+	mods, err := initramfs.Modules(k.ModulesDir, names...)
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +75,13 @@ func image(ctx context.Context, k debian.Kernel, c Config) (*os.File, error) {
 		}
 		files = bb.Files()
 	}
+	var dirs []string
+	if c.Kernel == debian.Cloud {
+		dirs = []string{c.Dir}
+		if strings.Contains(c.Args[0], "/") {
+			files = append(files, initramfs.File{Name: absolute(c.Dir, c.Args[0]), Mode: 0o755, Path: absolute(c.Dir, c.Args[0])})
+		}
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("finding this program's own file: %w", err)
@@ -74,11 +90,19 @@ func image(ctx context.Context, k debian.Kernel, c Config) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := initramfs.Build(f, initramfs.Config{Init: self, InitName: agent.InitPath, Modules: mods, Files: files}); err != nil {
+	if err := initramfs.Build(f, initramfs.Config{Init: self, InitName: agent.InitPath, Modules: mods, Dirs: dirs, Files: files}); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return f, nil
+}
+
+// absolute is path as seen from the folder dir.
+func absolute(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
 }
 
 // memoryFile makes a file that vanishes with the last process that has it open.

@@ -95,7 +95,7 @@ func overlay(root string) error {
 		Data: "lowerdir=" + lower + ",upperdir=" + layer + "/upper,workdir=" + layer + "/work"}.Do()
 }
 
-// modules shows the guest kernel's modules where modprobe looks for them. dir is their folder on the host.
+// modules shows the guest kernel's modules in the usual place. dir is their folder on the host.
 func modules(root, dir string) error {
 	if dir == "" || root == "/" {
 		return nil
