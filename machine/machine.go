@@ -29,8 +29,11 @@ type Options struct {
 	AllowHostPorts []uint16
 	// NoReboot ends the run where the guest would start anew.
 	NoReboot bool
-	Timeline *Timeline    // nil records nothing
-	Log      *slog.Logger // nil is silent
+	Timeline *Timeline // nil records nothing
+	// OnReady is called once, when a guest that knows MarkPort first says that it is ready, before its next instruction. It
+	// may be nil, and must not block on the guest.
+	OnReady func()
+	Log     *slog.Logger // nil is silent
 }
 
 // Machine is a virtual machine from its first power-on to its last power-off.
@@ -41,6 +44,7 @@ type Machine struct {
 	disks   []disk.Image // by index in cfg.Disks; nil for an empty drive
 	links   []network.Link
 	console *userConsole
+	marks   *markPort
 	macs    []config.MAC
 	uuid    config.UUID
 	// physBits is the width of the guest's physical addresses.
@@ -70,7 +74,7 @@ func New(o Options) (_ *Machine, err error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Machine{opt: o, cfg: o.Config, log: o.Log, console: newUserConsole(o.In, o.Out), physBits: hostPhysBits(supported), uuid: o.Config.UUID}
+	m := &Machine{opt: o, cfg: o.Config, log: o.Log, console: newUserConsole(o.In, o.Out), marks: &markPort{timeline: o.Timeline, ready: o.OnReady}, physBits: hostPhysBits(supported), uuid: o.Config.UUID}
 	if m.uuid.IsZero() {
 		_, _ = rand.Read(m.uuid[:])                                     // never fails
 		m.uuid[7], m.uuid[8] = m.uuid[7]&0x0f|0x40, m.uuid[8]&0x3f|0x80 // random, RFC 9562 section 5.4, in SMBIOS's order of bytes

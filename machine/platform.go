@@ -14,12 +14,9 @@ import (
 	"github.com/sharevm/vmm/vmm/bus"
 )
 
-// MarkPort is an I/O port on which a guest may write a number for the machine's timeline.
-const MarkPort = 0x6F0
-
 // addPlatform adds what sits at fixed ports: UARTs, clock, keyboard controller, power management, the marker port.
 func (b *board) addPlatform() error {
-	if err := b.vm.Ports.Map(MarkPort, 1, markPort{b.m.opt.Timeline}); err != nil {
+	if err := b.vm.Ports.Map(MarkPort, 1, b.m.marks); err != nil {
 		return err
 	}
 	for _, add := range []func() error{b.addPower, b.addKeyboardController, b.addClock, b.addSerials} {
@@ -127,14 +124,3 @@ func (f closeFunc) Close() error {
 }
 
 var _ io.Closer = closeFunc(nil)
-
-// markPort puts the numbers that a guest writes on the timeline.
-type markPort struct{ timeline *Timeline }
-
-var _ bus.Device = markPort{}
-
-// Read gives zeroes.
-func (markPort) Read(_ uint64, p []byte) { clear(p) }
-
-// Write records a mark.
-func (m markPort) Write(_ uint64, p []byte) { m.timeline.Add(fmt.Sprintf("guest mark %d", p[0])) }

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+)
+
+// kvmPackages hold payload tests: they run by themselves, and again in the nested host.
+var kvmPackages = []string{"github.com/sharevm/vmm/vmm", "github.com/sharevm/vmm/vmm/host"}
+
+// guestPackage holds the tests with real guests.
+const guestPackage = "github.com/sharevm/vmm/internal/guesttest"
+
+// plain runs all other packages.
+func (s *suite) plain(ctx context.Context, c *count) error {
+	b, err := exec.CommandContext(ctx, "go", "list", "./...").Output()
+	if err != nil {
+		return err
+	}
+	packages := slices.DeleteFunc(strings.Fields(string(b)), func(p string) bool {
+		return p == guestPackage || slices.Contains(kvmPackages, p)
+	})
+	return s.goTest(ctx, c, packages)
+}
+
+// payload runs the packages that need no more than a /dev/kvm that opens.
+func (s *suite) payload(ctx context.Context, c *count) error {
+	return s.goTest(ctx, c, kvmPackages)
+}
+
+func (s *suite) goTest(ctx context.Context, c *count, packages []string) error {
+	args := []string{"test", "-json", "-timeout", "10m"}
+	if s.run != "" {
+		args = append(args, "-run", s.run)
+	}
+	cmd := exec.CommandContext(ctx, "go", append(args, packages...)...)
+	cmd.Stderr = os.Stderr
+	pipe, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	readJSON(pipe, c, s.verbose)
+	return cmd.Wait()
+}
+
+func contains(list, word string) bool { return slices.Contains(strings.Split(list, ","), word) }
