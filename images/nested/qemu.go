@@ -80,7 +80,7 @@ func forwards(fs []Forward) string {
 func commandLine(tscKHz uint64) string {
 	return strings.Join([]string{
 		// The console is there for what goes wrong, as each character costs an exit.
-		"console=ttyS0", "quiet", "panic=-1", "rdinit=" + agent.InitPath, "net.ifnames=0", "pci=off",
+		"console=ttyS0", "quiet", "panic=-1", "rdinit=" + agent.InitPath, "net.ifnames=0",
 		// The clock is the host's TSC; the emulated timers to check it against are late on a loaded host.
 		"no_timer_check", "tsc=reliable", fmt.Sprintf("tsc_early_khz=%d", tscKHz),
 		// Protection and self-tests that a guest for one command does without: together a third of its boot.
