@@ -10,6 +10,8 @@ type OpenOptions struct {
 	Format string
 	// AllowOutside permits extents and parents outside the image's own folder.
 	AllowOutside bool
+	// AllowStaleParent opens a chain although a parent has changed since its child was made. What is read may then be nonsense.
+	AllowStaleParent bool
 	// Shared skips the locks. Only for looking at an image that another program is using; what is read may be torn.
 	Shared bool
 	// Logger receives remarks such as "was not closed cleanly"; nil discards them.
@@ -28,6 +30,11 @@ type CreateOptions struct {
 	Variant string
 	// BlockSize is the allocation unit in bytes; 0 means the format's usual one.
 	BlockSize int64
+	// Parent, if not empty, is the path of the image that the new one starts as a copy of, storing only what changes. It is
+	// recorded relative to the new image's folder. Size may then be 0, which means the parent's.
+	Parent string
+	// ParentFormat names the parent's format instead of leaving it to that file's extension.
+	ParentFormat string
 	// Logger as in OpenOptions.
 	Logger *slog.Logger
 	// Files as in OpenOptions.
