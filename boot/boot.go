@@ -21,17 +21,32 @@ const headSize = 0x206
 //
 // Errors about a file are payload.Errors.
 func Load(mem *memory.Guest, l layout.Layout, p *payload.Payload) (entry.State, error) {
-	head := make([]byte, max(0, min(headSize, p.Kernel.Size)))
-	if err := p.Kernel.ReadAt(head, 0); err != nil {
+	load, err := loader(p.Kernel)
+	if err != nil {
 		return entry.State{}, err
+	}
+	return load(mem, l, p)
+}
+
+// Recognise says whether a file's signature is that of a kernel that Load takes.
+func Recognise(kernel payload.File) error {
+	_, err := loader(kernel)
+	return err
+}
+
+// loader chooses the protocol.
+func loader(kernel payload.File) (func(*memory.Guest, layout.Layout, *payload.Payload) (entry.State, error), error) {
+	head := make([]byte, max(0, min(headSize, kernel.Size)))
+	if err := kernel.ReadAt(head, 0); err != nil {
+		return nil, err
 	}
 	switch {
 	case pvh.IsELF(head):
-		return pvh.Load(mem, l, p)
+		return pvh.Load, nil
 	case linux.IsBzImage(head):
-		return linux.Load(mem, l, p)
+		return linux.Load, nil
 	case len(head) < headSize:
-		return entry.State{}, p.Kernel.Fail(payload.ErrNotKernel, "the file has only %d bytes", len(head))
+		return nil, kernel.Fail(payload.ErrNotKernel, "the file has only %d bytes", len(head))
 	}
-	return entry.State{}, p.Kernel.Fail(payload.ErrNotKernel, "it is neither a Linux bzImage nor an ELF kernel")
+	return nil, kernel.Fail(payload.ErrNotKernel, "it is neither a Linux bzImage nor an ELF kernel")
 }

@@ -65,7 +65,7 @@ func New(o Options) (_ *Machine, err error) {
 		return nil, err
 	}
 	if o.Config.Boot.Kernel == "" {
-		return nil, errors.New("this machine boots by firmware, which is not supported yet: give it a kernel with vmm.kernel")
+		return nil, errNoKernel
 	}
 	if err := o.System.Require(); err != nil {
 		return nil, err

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -152,7 +151,8 @@ func serve(port string) error {
 	}
 	done := make(chan struct{})
 	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(w, io.MultiReader(strings.NewReader("the guest echoes: "), r.Body))
+		body, _ := io.ReadAll(r.Body) // an HTTP/1 server must not answer before it has read
+		_, _ = w.Write(append([]byte("the guest echoes: "), body...))
 		close(done)
 	})}
 	go func() {

@@ -41,7 +41,7 @@ func New(c Config) (*Guest, error) {
 	if c.Size == 0 || c.Size%page != 0 || c.LowLimit%hugePage != 0 || c.LowLimit == 0 || c.HighBase < c.LowLimit {
 		return nil, fmt.Errorf("memory: bad size %d or layout (low limit %#x, high base %#x)", c.Size, c.LowLimit, c.HighBase)
 	}
-	if err := checkHost(c.Size); err != nil {
+	if err := CheckHost(c.Size); err != nil {
 		return nil, err
 	}
 	g := &Guest{fd: -1, size: c.Size}
@@ -126,8 +126,8 @@ func newMemfd(size uint64, huge bool) (int, error) {
 	return fd, nil
 }
 
-// checkHost refuses RAM that the host cannot have, instead of letting the host's OOM killer find out in mid-run.
-func checkHost(size uint64) error {
+// CheckHost refuses RAM that the host cannot have with a TooLargeError, instead of letting the host's OOM killer find out in mid-run.
+func CheckHost(size uint64) error {
 	var si unix.Sysinfo_t
 	if err := unix.Sysinfo(&si); err != nil {
 		return fmt.Errorf("memory: sysinfo: %w", err)
