@@ -3,6 +3,7 @@ package setup
 import (
 	"fmt"
 	"runtime"
+	"runtime/debug"
 
 	"golang.org/x/sys/unix"
 )
@@ -10,9 +11,25 @@ import (
 // MarkPort is the I/O port on which vmm's board takes marks for its timeline: machine.MarkPort.
 const MarkPort = 0x6F0
 
+// Steps that the machine has names for; MarkReady is machine.MarkReady.
+const (
+	MarkInit    = 1 // the first process runs
+	MarkRoot    = 2 // the root disk is mounted
+	MarkNetwork = 3 // the network has an address
+	MarkReady   = 4 // the guest is about to do what it was started for
+)
+
 // Mark tells the machine that a step has been reached, as a number that the machine puts on its timeline. The program needs
 // CAP_SYS_RAWIO.
-func Mark(n byte) error {
+func Mark(n byte) (err error) {
+	// In a guest of QEMU inside the nested host the instruction faults in spite of the permission: once QEMU has read and
+	// written back the registers, the task register's type says busy, and the emulated processor then looks at no I/O bitmap.
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("marking step %d: %v", n, r)
+		}
+	}()
 	// The permission belongs to the thread. Debian's cloud kernel has no /dev/port, which would spare the instruction.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
