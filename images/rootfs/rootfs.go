@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"github.com/sharevm/vmm/images/initramfs"
 	"github.com/sharevm/vmm/images/userland"
@@ -108,6 +109,7 @@ func stage(tree string, c Config) error {
 		}
 	}
 	for _, f := range c.Files {
+		f.Name = strings.TrimPrefix(f.Name, "/")
 		if err := root.MkdirAll(filepath.Dir(f.Name), 0o755); err != nil {
 			return err
 		}
