@@ -3,6 +3,7 @@ package vmm_test
 import (
 	"errors"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -209,9 +210,10 @@ func TestKicksAreNotLost(t *testing.T) {
 	wg.Wait()
 }
 
-func TestTripleFaultStops(t *testing.T) {
-	m := newMachine(t, 1, 0x0f, 0x0b) // ud2
-	// In flat 32-bit mode with an empty IDT: a paravirtual KVM emulates real mode and does not look at the IDT's limit there.
+// flat puts the boot processor into flat 32-bit mode with an empty IDT. (A paravirtual KVM emulates real mode and does not look at
+// the IDT's limit there.)
+func (m *machine) flat(t *testing.T, eip uint64) {
+	t.Helper()
 	bsp := m.VCPUs()[0].KVM()
 	s, err := bsp.Sregs()
 	if err != nil {
@@ -226,9 +228,32 @@ func TestTripleFaultStops(t *testing.T) {
 	if err := bsp.SetSregs(s); err != nil {
 		t.Fatal(err)
 	}
+	if err := bsp.SetRegs(kvm.Regs{RIP: eip, RFLAGS: 2}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTripleFaultStops(t *testing.T) {
+	m := newMachine(t, 1, 0x0f, 0x0b) // ud2
+	m.flat(t, entry)
 	m.Start()
 	if s := <-m.stops; s.Err != nil || s.VCPU != 0 {
 		t.Errorf("triple fault reported as %+v", s)
+	}
+}
+
+// TestEmulationFailureIsExplained lets the guest jump to where there is no memory: KVM cannot fetch what it would have to emulate.
+func TestEmulationFailureIsExplained(t *testing.T) {
+	m := newMachine(t, 1, 0x0f, 0x0b)
+	m.flat(t, 0xd0000000)
+	m.Start()
+	s := <-m.stops
+	var e *vcpu.Error
+	if !errors.As(s.Err, &e) || !errors.Is(s.Err, vcpu.ErrEmulation) {
+		t.Fatalf("reported as %v", s.Err)
+	}
+	if !strings.Contains(e.State, "rip 00000000d0000000") || !strings.Contains(e.State, "code at rip: not mapped") {
+		t.Errorf("the registers are told as:\n%s", e.State)
 	}
 }
 
