@@ -21,6 +21,7 @@ type consoleUI struct {
 
 	mu      sync.Mutex
 	pressed bool // the power button, by Ctrl-C
+	shown   bool // the timeline, because the guest was ready
 }
 
 // pump passes what the user types to the guest, and keys for the monitor to do.
@@ -65,9 +66,7 @@ func (u *consoleUI) do(c terminal.Command) {
 	case terminal.Reset:
 		u.machine.Reset()
 	case terminal.Times:
-		var b strings.Builder
-		u.timeline.WriteText(&b)
-		u.print("\n" + b.String())
+		u.print("\n" + u.times())
 	case terminal.Help:
 		u.print("\n" + terminal.HelpText)
 	}
@@ -79,6 +78,27 @@ func (u *consoleUI) press(hint string) {
 	} else {
 		u.say("power button pressed, but the guest does not listen to it (yet)" + hint)
 	}
+}
+
+func (u *consoleUI) times() string {
+	var b strings.Builder
+	u.timeline.WriteText(&b)
+	return b.String()
+}
+
+// showTimeline prints the timeline when the guest is ready.
+func (u *consoleUI) showTimeline() {
+	u.mu.Lock()
+	u.shown = true
+	u.mu.Unlock()
+	u.print(u.times())
+}
+
+// timesShown says whether showTimeline has been called.
+func (u *consoleUI) timesShown() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.shown
 }
 
 func (u *consoleUI) say(s string) { u.print("\nvmm: " + s + "\n") }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/sharevm/vmm/images/nested"
 	"github.com/sharevm/vmm/internal/debian"
 	"github.com/sharevm/vmm/internal/size"
+	"github.com/sharevm/vmm/machine"
 	"github.com/spf13/cobra"
 )
 
@@ -90,6 +92,25 @@ func nestedSelf(ctx context.Context, args []string, c nested.Config) error {
 		return fmt.Errorf("find this program's own file: %w", err)
 	}
 	c.Args = append([]string{self}, args...)
-	c.Env = append(os.Environ(), "VMM_NESTED=1", fmt.Sprintf("VMM_NESTED_START=%d", time.Now().UnixMilli()))
+	c.Env = append(os.Environ(), fmt.Sprintf("%s=%d", nestedStart, started.UnixMilli()))
 	return runNested(ctx, c)
+}
+
+// nestedStart is the environment variable that tells the program in the nested host when it was started outside, in milliseconds
+// of Unix time.
+const nestedStart = "VMM_NESTED_START"
+
+// maxNestedBoot is more than a nested host takes to start: a larger difference comes of a wrong clock.
+const maxNestedBoot = 10 * time.Minute
+
+// newTimeline begins the record of a machine's start where the user gave the command.
+func newTimeline() *machine.Timeline {
+	n, err := strconv.ParseInt(os.Getenv(nestedStart), 10, 64)
+	outside := time.UnixMilli(n)
+	if d := time.Since(outside); err != nil || d < 0 || d > maxNestedBoot {
+		return machine.NewTimeline(started)
+	}
+	t := machine.NewTimeline(outside)
+	t.Add("nested host up")
+	return t
 }

@@ -67,7 +67,7 @@ Ctrl-C powers off at once; --ctrl-c=guest leaves it to the guest. Exits with sta
 	f.StringArrayVar(&fl.hostAccess, "host-access", nil, "let the guest reach `PORT` of this host's loopback at its gateway, or all")
 	f.StringVar(&fl.appendTo, "append", "", "more `WORDS` for the kernel command line")
 	f.BoolVar(&fl.discard, "snapshot", false, "forget at the end what the guest writes")
-	f.BoolVar(&fl.timeline, "timeline", false, "print on standard error where the boot time went")
+	f.BoolVar(&fl.timeline, "timeline", false, "print on standard error where the boot time went, when the guest says that it is ready or else at the end")
 	f.BoolVar(&fl.noReboot, "no-reboot", false, "end where the guest would start anew")
 	f.StringVar(&fl.nested, "nested", "no", "run in the nested host: yes, no or auto (where KVM cannot run the machine)")
 	f.Lookup("nested").NoOptDefVal = "yes"
@@ -94,6 +94,12 @@ func (fl *runFlags) run(c *cobra.Command, file string) error {
 		return &exitError{exitUsage, err}
 	}
 	direct, err := fl.chooseHost()
+	if err != nil || !direct {
+		// What is wrong with the machine itself is said first, and not from inside the nested host.
+		if err := machine.Preflight(cfg); err != nil {
+			return err
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -230,25 +236,31 @@ func (fl *runFlags) runNested(ctx context.Context, file string, cfg *config.Mach
 
 // runHere runs the machine on this host's KVM.
 func (fl *runFlags) runHere(ctx context.Context, cfg *config.Machine, allowed []uint16, log *slog.Logger) (err error) {
-	timeline := machine.NewTimeline(started)
+	timeline := newTimeline()
 	timeline.Add("command line and .vmx read")
 	sys, err := kvm.Open("")
 	if err != nil {
 		return &exitError{exitNoKVM, err}
 	}
 	defer sys.Close()
-	typed, typing := io.Pipe()
-	m, err := machine.New(machine.Options{
-		Config: cfg, System: sys, In: typed, Out: os.Stdout, Discard: fl.discard, AllowHostPorts: allowed, NoReboot: fl.noReboot,
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ui := &consoleUI{timeline: timeline, guestInterrupt: fl.ctrlC == "guest", powerOff: stop}
+	options := machine.Options{
+		Config: cfg, System: sys, Out: os.Stdout, Discard: fl.discard, AllowHostPorts: allowed, NoReboot: fl.noReboot,
 		Timeline: timeline, Log: log,
-	})
+	}
+	if fl.timeline {
+		options.OnReady = ui.showTimeline
+	}
+	typed, typing := io.Pipe()
+	options.In = typed
+	m, err := machine.New(options)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	ui := &consoleUI{machine: m, timeline: timeline, guestInterrupt: fl.ctrlC == "guest", powerOff: stop}
+	ui.machine = m
 	term, err := terminal.Raw(os.Stdin, m.Resize)
 	if err != nil {
 		return err
@@ -266,7 +278,7 @@ func (fl *runFlags) runHere(ctx context.Context, cfg *config.Machine, allowed []
 	}()
 	err = m.Run(ctx)
 	term.Restore()
-	if fl.timeline {
+	if fl.timeline && !ui.timesShown() {
 		timeline.WriteText(os.Stderr)
 	}
 	var crash *vcpu.Error

@@ -71,7 +71,8 @@ func TestSelfCheck(t *testing.T) {
 		t.Fatalf("qemu: %v\n%s", err, out)
 	}
 	for _, want := range []string{
-		"disk under /root ok", "disk under /data ok", "check network ok: 10.0.2.15/24", "ok: 12 bytes", "check passed", "exit status 0",
+		"self-check: disk under /root ok", "self-check: disk under /data ok", "self-check: DHCP lease ok: eth0 has 10.0.2.15/24",
+		"self-check: web page ok: 12 bytes", "self-check: passed", "exit status 0",
 	} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("the guest did not say %q", want)

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -20,33 +21,30 @@ import (
 // checkLen is how much a disk check writes, in bytes.
 const checkLen = 8 << 20
 
-// selfcheck is /bin/selfcheck [URL]: it writes and reads back a file on the root disk and on the data disk, looks for an address by DHCP, and
-// fetches a page.
-func selfcheck(args []string) error {
+// selfcheck is /bin/selfcheck [URL[#sha256=HEX]...]: it writes and reads back a file on the root disk and on the data disk, looks for the
+// DHCP lease, and fetches pages. Each thing that works is a line of the form "self-check: THING ok: DETAILS".
+func selfcheck(pages []string) error {
 	for _, dir := range []string{"/root", "/data"} {
 		if err := checkDisk(dir); err != nil {
 			return fmt.Errorf("disk under %s: %w", dir, err)
 		}
-		say("check disk under %s ok", dir)
+		fmt.Printf("self-check: disk under %s ok: %d MiB written, synced, dropped from the cache, read back\n", dir, checkLen>>20)
 	}
-	ifc, err := net.InterfaceByName("eth0")
+	given, err := os.ReadFile(leaseFile)
 	if err != nil {
-		return err
+		return fmt.Errorf("no DHCP lease: %w", err)
 	}
-	addrs, err := ifc.Addrs()
-	if err != nil {
-		return err
-	}
-	if len(addrs) == 0 {
-		return errors.New("eth0 has no address")
-	}
-	say("check network ok: %v", addrs[0])
-	for _, u := range args {
-		n, err := fetch(u)
+	fmt.Printf("self-check: DHCP lease ok: %s\n", given)
+	for _, page := range pages {
+		body, err := fetch(page)
 		if err != nil {
-			return fmt.Errorf("fetching %s: %w", u, err)
+			return fmt.Errorf("fetching %s: %w", page, err)
 		}
-		say("check fetch of %s ok: %d bytes", u, n)
+		sum := fmt.Sprintf("%x", sha256.Sum256(body))
+		if _, want, ok := strings.Cut(page, "#sha256="); ok && want != sum {
+			return fmt.Errorf("fetching %s: %d bytes came, with the hash %s", page, len(body), sum)
+		}
+		fmt.Printf("self-check: web page ok: %d bytes, SHA-256 %s\n", len(body), sum)
 	}
 	return nil
 }
@@ -96,11 +94,11 @@ func checkDisk(dir string) error {
 	return nil
 }
 
-// fetch gets a page by HTTP/1.0, without the size of net/http, and returns its length.
-func fetch(page string) (int, error) {
+// fetch gets a page by HTTP/1.0, without the size of net/http, and returns it.
+func fetch(page string) ([]byte, error) {
 	u, err := url.Parse(page)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	host := u.Host
 	if u.Port() == "" {
@@ -108,23 +106,23 @@ func fetch(page string) (int, error) {
 	}
 	conn, err := net.DialTimeout("tcp", host, 10*time.Second)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer conn.Close()
 	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		return 0, err
+		return nil, err
 	}
 	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.0\r\nHost: %s\r\n\r\n", u.RequestURI(), u.Host); err != nil {
-		return 0, err
+		return nil, err
 	}
 	b, err := io.ReadAll(io.LimitReader(conn, 64<<20))
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	head, body, ok := strings.Cut(string(b), "\r\n\r\n")
 	status := strings.Fields(head)
 	if !ok || len(status) < 2 || status[1] != "200" {
-		return 0, fmt.Errorf("the server answered %.60q", head)
+		return nil, fmt.Errorf("the server answered %.60q", head)
 	}
-	return len(body), nil
+	return []byte(body), nil
 }

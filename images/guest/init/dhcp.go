@@ -22,6 +22,14 @@ type lease struct {
 	DNS     []net.IP
 }
 
+// leaseFile is where programs find what the DHCP server gave.
+const leaseFile = "/run/lease"
+
+// String says what the lease gives, in one line.
+func (l lease) String() string {
+	return fmt.Sprintf("eth0 has %v by %v, name server %v", &l.Addr, l.Gateway, l.DNS)
+}
+
 // How often the client asks, and for how long it waits each time.
 const (
 	dhcpTries = 5
@@ -129,6 +137,9 @@ func (l lease) apply(name string) error {
 	var conf strings.Builder
 	for _, ip := range l.DNS {
 		fmt.Fprintf(&conf, "nameserver %v\n", ip)
+	}
+	if err := os.WriteFile(leaseFile, []byte(l.String()), 0o644); err != nil {
+		return err
 	}
 	// On a read-only root the file is a link into /run or stays as it is.
 	if err := os.WriteFile("/etc/resolv.conf", []byte(conf.String()), 0o644); err != nil && !errors.Is(err, unix.EROFS) {

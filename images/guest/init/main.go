@@ -3,7 +3,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,10 +16,10 @@ import (
 func main() {
 	if filepath.Base(os.Args[0]) == "selfcheck" {
 		if err := selfcheck(os.Args[1:]); err != nil {
-			say("check failed: %v", err)
+			fmt.Println("self-check: failed:", err)
 			os.Exit(1)
 		}
-		say("check passed")
+		fmt.Println("self-check: passed")
 		return
 	}
 	if os.Getpid() != 1 {
@@ -45,6 +44,7 @@ func run() error {
 	if os.Args[0] == "/sbin/init" {
 		return disk(os.Args[1:])
 	}
+	mark(setup.MarkInit)
 	say("init after %s s", uptime())
 	if err := setup.LoadModules("/modules"); err != nil {
 		return err
@@ -125,13 +125,4 @@ func enter(o options, args []string) error {
 	}
 	err := unix.Exec("/sbin/init", append([]string{"/sbin/init"}, args...), os.Environ())
 	return fmt.Errorf("starting /sbin/init of %s: %w", o.root, err)
-}
-
-// powerOff ends the machine with a clean root disk.
-func powerOff() error {
-	unix.Sync()
-	if err := unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil && !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.EINVAL) {
-		say("making the root disk read-only: %v", err)
-	}
-	return setup.PowerOff()
 }
