@@ -57,7 +57,15 @@ func (s *suite) guest(ctx context.Context, c *count) error {
 	err = s.where(ctx, c, script, env, w)
 	_ = w.Close()
 	<-done
-	return err
+	return errors.Join(err, s.nestedItself(ctx, c))
+}
+
+// nestedItself runs the tests of the nested host, which boot it from outside.
+func (s *suite) nestedItself(ctx context.Context, c *count) error {
+	if s.env != nil { // a soak wants nothing else
+		return nil
+	}
+	return s.goTest(ctx, c, nestedPackages, "VMM_TEST_NESTED=1")
 }
 
 // where runs the script on this host's KVM if that runs ordinary guests, and in the nested host otherwise.

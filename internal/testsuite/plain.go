@@ -11,6 +11,9 @@ import (
 // kvmPackages hold payload tests: they run by themselves, and again in the nested host.
 var kvmPackages = []string{"github.com/sharevm/vmm/vmm", "github.com/sharevm/vmm/vmm/host"}
 
+// nestedPackages have tests that boot the nested host themselves.
+var nestedPackages = []string{"github.com/sharevm/vmm/images/nested", "github.com/sharevm/vmm/images/guest"}
+
 // guestPackage holds the tests with real guests.
 const guestPackage = "github.com/sharevm/vmm/internal/guesttest"
 
@@ -21,7 +24,7 @@ func (s *suite) plain(ctx context.Context, c *count) error {
 		return err
 	}
 	packages := slices.DeleteFunc(strings.Fields(string(b)), func(p string) bool {
-		return p == guestPackage || slices.Contains(kvmPackages, p)
+		return p == guestPackage || slices.Contains(kvmPackages, p) || slices.Contains(nestedPackages, p)
 	})
 	return s.goTest(ctx, c, packages)
 }
@@ -31,12 +34,13 @@ func (s *suite) payload(ctx context.Context, c *count) error {
 	return s.goTest(ctx, c, kvmPackages)
 }
 
-func (s *suite) goTest(ctx context.Context, c *count, packages []string) error {
+func (s *suite) goTest(ctx context.Context, c *count, packages []string, env ...string) error {
 	args := []string{"test", "-json", "-timeout", "10m"}
 	if s.run != "" {
 		args = append(args, "-run", s.run)
 	}
 	cmd := exec.CommandContext(ctx, "go", append(args, packages...)...)
+	cmd.Env = append(os.Environ(), env...)
 	cmd.Stderr = os.Stderr
 	pipe, err := cmd.StdoutPipe()
 	if err != nil {
