@@ -23,6 +23,8 @@ var (
 	ErrFull = errors.New("disk image has reached its format's largest size")
 	// ErrNoAccess: the range belongs to an extent that the image's owner marked NOACCESS.
 	ErrNoAccess = errors.New("this part of the disk is marked as not accessible")
+	// ErrStaleParent: the parent is not, or no longer, the image that this one was made from.
+	ErrStaleParent = errors.New("parent does not fit")
 	// ErrClosed: the image was closed.
 	ErrClosed = errors.New("disk image is closed")
 )

@@ -1,6 +1,10 @@
 package disk
 
-import "log/slog"
+import (
+	"fmt"
+	"log/slog"
+	"path/filepath"
+)
 
 // OpenOptions says how to open an image. The zero value opens it for reading and writing, with what it names confined to its folder.
 type OpenOptions struct {
@@ -12,6 +16,12 @@ type OpenOptions struct {
 	AllowOutside bool
 	// AllowStaleParent opens a chain although a parent has changed since its child was made. What is read may then be nonsense.
 	AllowStaleParent bool
+	// Parents opens parents, of whatever format they are; nil means that each format opens only its own.
+	Parents func(path string, o OpenOptions) (Image, error)
+	// Children are the paths of the images above this one when it is opened as a parent, the topmost first.
+	Children []string
+	// Within, if not empty, is the folder that the image itself must lie in, because another image named it.
+	Within string
 	// Shared skips the locks. Only for looking at an image that another program is using; what is read may be torn.
 	Shared bool
 	// Logger receives remarks such as "was not closed cleanly"; nil discards them.
@@ -35,6 +45,10 @@ type CreateOptions struct {
 	Parent string
 	// ParentFormat names the parent's format instead of leaving it to that file's extension.
 	ParentFormat string
+	// AllowOutside as in OpenOptions, for what Parent names in turn.
+	AllowOutside bool
+	// Parents as in OpenOptions.
+	Parents func(path string, o OpenOptions) (Image, error)
 	// Logger as in OpenOptions.
 	Logger *slog.Logger
 	// Files as in OpenOptions.
@@ -51,7 +65,15 @@ func (o OpenOptions) Log() *slog.Logger {
 
 // Open opens one of the image's own files by path as the options say. Formats call it for the file that they were pointed to.
 func (o OpenOptions) Open(path string) (File, error) {
-	return o.files().Open(path, FileOptions{Write: !o.ReadOnly, Shared: o.Shared})
+	fo := FileOptions{Write: !o.ReadOnly, Shared: o.Shared}
+	if o.Within != "" {
+		name, err := filepath.Rel(o.Within, path)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %s: %w", ErrOutside, path, err)
+		}
+		fo.Folder, path = o.Within, name
+	}
+	return o.files().Open(path, fo)
 }
 
 // OpenBeside opens a file that an image in folder names, refusing names that lead outside unless AllowOutside is set.

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/disk/internal/chain"
 	"github.com/sharevm/vmm/disk/internal/flush"
 	"github.com/sharevm/vmm/disk/internal/vec"
 )
@@ -17,11 +18,26 @@ type Store struct {
 	// growth is held for reading by a write from its allocation until its data is in the file, and for writing while a
 	// flush takes the new entries: so no entry is published before its data.
 	growth sync.RWMutex
+
+	parent   *chain.Window // nil: what is not there is zeroes
+	copier   Copier        // the table, if it is one
+	unpacker Unpacker      // likewise
+	copying  busy          // what copyUp and markZero are at work on
 }
 
 // New returns the Store of file's blocks.
 func New(file disk.File, table Table) *Store {
-	return &Store{file: file, table: table, flush: flush.New()}
+	s := &Store{file: file, table: table, flush: flush.New()}
+	s.copier, _ = table.(Copier)
+	s.unpacker, _ = table.(Unpacker)
+	return s
+}
+
+// NewChild returns the Store of file's blocks above parent, which the caller closes.
+func NewChild(file disk.File, table Copier, parent chain.Window) *Store {
+	s := New(file, table)
+	s.parent = &parent
+	return s
 }
 
 // ReadAt fills p from off.
@@ -32,7 +48,11 @@ func (s *Store) ReadAt(p []byte, off int64) (int, error) {
 			return done, err
 		}
 		part := p[done : done+int(n)]
-		if host < 0 {
+		if s.below(host) {
+			if err := s.readBelow(host, part, off+int64(done)); err != nil {
+				return done, err
+			}
+		} else if host < 0 {
 			clear(part)
 		} else if m, err := s.file.ReadAt(part, host); m < len(part) {
 			return done + m, s.short(host+int64(m), err)
@@ -50,6 +70,13 @@ func (s *Store) ReadvAt(bufs [][]byte, off int64) (int, error) {
 		host, n, err := s.table.Find(off+done, total-done)
 		if err != nil {
 			return int(done), err
+		}
+		if s.below(host) {
+			if err := s.readvBelow(host, bufs, done, n, off+done); err != nil {
+				return int(done), err
+			}
+			done += n
+			continue
 		}
 		if host < 0 {
 			vec.Clear(bufs, done, n)
@@ -83,42 +110,36 @@ func (s *Store) short(host int64, err error) error {
 
 // WriteAt stores p at off.
 func (s *Store) WriteAt(p []byte, off int64) (int, error) {
-	for done := 0; done < len(p); {
-		at, rest := off+int64(done), p[done:]
-		n, err := s.place(at, int64(len(rest)), func(host, n int64) (int, error) { return s.file.WriteAt(rest[:n], host) })
-		done += n
-		if err != nil {
-			return done, err
-		}
-	}
-	return len(p), nil
+	src := source{p: p, total: int64(len(p))}
+	return s.write(&src, off)
 }
 
 // WritevAt stores bufs at off.
 func (s *Store) WritevAt(bufs [][]byte, off int64) (int, error) {
-	total := vec.Len(bufs)
-	w := vec.Get()
-	defer w.Put()
-	for done := int64(0); done < total; {
-		n, err := s.place(off+done, total-done, func(host, n int64) (int, error) {
-			if n == total {
-				return s.file.WritevAt(bufs, host)
-			}
-			return s.file.WritevAt(w.Slice(bufs, done, n), host)
-		})
-		done += int64(n)
-		if err != nil {
-			return int(done), err
-		}
-	}
-	return int(total), nil
+	src := source{bufs: bufs, window: vec.Get(), total: vec.Len(bufs)}
+	defer src.window.Put()
+	return s.write(&src, off)
 }
 
-// place finds or makes room for the first bytes of [off, off+length) and has write fill it.
-func (s *Store) place(off, length int64, write func(host, n int64) (int, error)) (int, error) {
+func (s *Store) write(src *source, off int64) (int, error) {
+	for src.done < src.total {
+		n, err := s.place(off+src.done, src.total-src.done, src)
+		src.done += int64(n)
+		if err != nil {
+			return int(src.done), err
+		}
+	}
+	return int(src.total), nil
+}
+
+// place finds or makes room for the first bytes of [off, off+length) and stores src there.
+func (s *Store) place(off, length int64, src *source) (int, error) {
 	host, n, err := s.table.Find(off, length)
 	if err != nil {
 		return 0, err
+	}
+	if s.below(host) {
+		return s.copyUp(off, n, src)
 	}
 	if host < 0 {
 		s.growth.RLock()
@@ -127,7 +148,7 @@ func (s *Store) place(off, length int64, write func(host, n int64) (int, error))
 			return 0, err
 		}
 	}
-	m, err := write(host, n)
+	m, err := src.store(s.file, host, n)
 	if m > 0 {
 		s.flush.Wrote()
 	}
@@ -137,25 +158,37 @@ func (s *Store) place(off, length int64, write func(host, n int64) (int, error))
 	return m, err
 }
 
-// WriteZeroes makes [off, off+length) read as zeroes. What is not stored is zero already.
+// WriteZeroes makes [off, off+length) read as zeroes. What is nowhere is zero already.
 func (s *Store) WriteZeroes(off, length int64, unmap bool) error {
-	return s.stored(off, length, func(host, n int64) error { return s.file.Zero(host, n, unmap) })
+	for length > 0 {
+		host, n, err := s.table.Find(off, length)
+		if err != nil {
+			return err
+		}
+		switch {
+		case s.below(host):
+			n, err = s.coverZero(host, off, n)
+		case host >= 0:
+			err = s.file.Zero(host, n, unmap)
+			s.flush.Wrote()
+		}
+		if err != nil {
+			return err
+		}
+		off, length = off+n, length-n
+	}
+	return nil
 }
 
 // Discard gives the range's space in the file back to the host. The blocks keep their places.
 func (s *Store) Discard(off, length int64) error {
-	return s.stored(off, length, s.file.Discard)
-}
-
-// stored calls fn for each run of the range that is in the file.
-func (s *Store) stored(off, length int64, fn func(host, n int64) error) error {
 	for length > 0 {
 		host, n, err := s.table.Find(off, length)
 		if err != nil {
 			return err
 		}
 		if host >= 0 {
-			if err := fn(host, n); err != nil {
+			if err := s.file.Discard(host, n); err != nil {
 				return err
 			}
 			s.flush.Wrote()
@@ -172,14 +205,22 @@ func (s *Store) Extents(off, length, base int64, yield func(disk.Extent) bool) (
 		if err != nil {
 			return false, err
 		}
-		e := disk.Extent{Offset: base + off, Length: n, Kind: disk.Data, Host: host}
-		switch host {
-		case Hole:
-			e.Kind = disk.Hole
-		case Zero:
-			e.Kind, e.Host = disk.Zero, -1
+		more := true
+		if host == Hole && s.parent != nil {
+			if more, err = s.parent.Extents(off, n, base+off, yield); err != nil {
+				return false, err
+			}
+		} else {
+			e := disk.Extent{Offset: base + off, Length: n, Kind: disk.Data, Host: max(host, -1)}
+			switch host {
+			case Hole:
+				e.Kind = disk.Hole
+			case Zero:
+				e.Kind = disk.Zero
+			}
+			more = yield(e)
 		}
-		if !yield(e) {
+		if !more {
 			return false, nil
 		}
 		off, length = off+n, length-n
