@@ -93,14 +93,20 @@ func Open(path string, o disk.OpenOptions) (disk.Image, error) {
 	if slices.Contains(f.ReadOnly, strings.ToLower(filepath.Ext(path))) {
 		o.ReadOnly = true
 	}
+	if o.Parents == nil {
+		o.Parents = Open // any format may be the parent of any
+	}
 	return f.Open(path, o)
 }
 
-// Create makes an empty image that reads as zeroes.
+// Create makes an empty image that reads as zeroes or, with o.Parent, as that image.
 func Create(path string, o disk.CreateOptions) error {
 	f, err := Find(path, o.Format)
 	if err != nil {
 		return err
+	}
+	if o.Parents == nil {
+		o.Parents = Open
 	}
 	return f.Create(path, o)
 }
