@@ -57,9 +57,12 @@ func (c *userConsole) read(in io.Reader) {
 type consoleEnd struct {
 	c         *userConsole
 	preferred bool // takes the input over once it has printed
+	// used is called when the guest prints there first, and when it reads what the user typed first. It may be nil.
+	used func()
 
 	// Guarded by c.mu.
 	printed bool
+	read    bool
 	closed  bool
 }
 
@@ -101,6 +104,7 @@ func (e *consoleEnd) Read(p []byte) (int, error) {
 			n := copy(p, c.typed)
 			c.typed = c.typed[:copy(c.typed, c.typed[n:])]
 			c.cond.Broadcast()
+			e.firstUse(&e.read)
 			return n, nil
 		}
 		c.cond.Wait()
@@ -112,15 +116,24 @@ func (e *consoleEnd) Write(p []byte) (int, error) {
 	c := e.c
 	if e.preferred {
 		c.mu.Lock()
-		if !e.printed {
-			e.printed = true
-			c.cond.Broadcast()
-		}
+		e.firstUse(&e.printed)
 		c.mu.Unlock()
 	}
 	c.outMu.Lock()
 	defer c.outMu.Unlock()
 	return c.out.Write(p)
+}
+
+// firstUse notes that the guest has come to use the end in one way. c.mu is held.
+func (e *consoleEnd) firstUse(noted *bool) {
+	if *noted {
+		return
+	}
+	*noted = true
+	e.c.cond.Broadcast()
+	if e.used != nil {
+		go e.used() // it may wait for a board that is being taken down
+	}
 }
 
 // Close detaches the end and wakes its reader.

@@ -75,3 +75,24 @@ func TestConsoleKeepsTypingBounded(t *testing.T) {
 		t.Errorf("%d bytes arrived", total)
 	}
 }
+
+func TestConsoleTellsOfItsUse(t *testing.T) {
+	in, typing := io.Pipe()
+	c := newUserConsole(in, nil)
+	e, used := c.attach(true), make(chan struct{})
+	e.used = func() { used <- struct{}{} }
+	for range 2 {
+		_, _ = e.Write([]byte("login: "))
+		go func() { _, _ = typing.Write([]byte("x")) }()
+		if _, err := e.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-used // by the first print
+	<-used // by the first read
+	select {
+	case <-used:
+		t.Error("told of a use that was not the first")
+	default:
+	}
+}

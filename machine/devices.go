@@ -107,6 +107,8 @@ func (b *board) addNICs() error {
 
 func (b *board) addConsole() error {
 	end := b.m.console.attach(true)
+	// Linux looks at the terminal's size when it changes, not when its driver starts.
+	end.used = b.m.repeatSize
 	dev, err := console.New(console.Config{Ports: []console.PortConfig{{Console: true, In: end, Out: end}}, Log: b.m.log})
 	if err != nil {
 		return err

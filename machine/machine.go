@@ -187,6 +187,15 @@ func (m *Machine) Resize(columns, rows uint16) {
 	}
 }
 
+// repeatSize tells the guest the size of the user's terminal again.
+func (m *Machine) repeatSize() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.board != nil {
+		m.board.resize(m.columns, m.rows)
+	}
+}
+
 func (m *Machine) withBoard(f func(*board)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
