@@ -17,8 +17,11 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: ## install what is missing on this machine (Debian packages; needs root or sudo)
-	@sh images/setup.sh
+setup: setup-bench ## install what is missing on this machine (Debian packages; needs root or sudo)
+
+.PHONY: setup-run setup-test setup-bench
+setup-run setup-test setup-bench:
+	@sh images/setup.sh $(@:setup-%=%)
 
 .PHONY: build
 build: ## build bin/vmm, one static binary
@@ -26,16 +29,19 @@ build: ## build bin/vmm, one static binary
 	$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/vmm ./cmd/vmm
 
 .PHONY: demo
-demo: setup build ## make the demo machine, out/chromeos
-	$(GO) build -o $(BIN)/demo ./images/demo
-	$(BIN)/demo build $(OUT)/chromeos
+demo: setup-run ## make the demo machine, out/chromeos; FRESH=1 forgets what its guest wrote
+	@mkdir -p $(BIN)
+	$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/vmm ./images/demo
+	@# A revision in the guest's init would make a new root disk of each commit.
+	$(GO) build -buildvcs=false -ldflags '-s -w' -o $(BIN)/init ./images/guest/init
+	$(BIN)/demo build $(if $(FRESH),--fresh) --init $(BIN)/init $(OUT)/chromeos
 
 .PHONY: run
 run: demo ## boot the demo machine: console on a terminal, self-check without one
 	$(BIN)/demo run --vmm $(BIN)/vmm $(OUT)/chromeos
 
 .PHONY: test
-test: setup build ## every test: plain, payloads on /dev/kvm, real guests in the nested host
+test: setup-test build ## every test: plain, payloads on /dev/kvm, real guests in the nested host
 	$(GO) run ./internal/testsuite
 
 .PHONY: race
@@ -43,11 +49,11 @@ race: ## the tests that can run under the race detector (needs gcc)
 	CGO_ENABLED=1 $(GO) test -race ./...
 
 .PHONY: bench
-bench: setup demo ## measure against QEMU, gokvm and C, side by side
+bench: setup-bench demo ## measure against QEMU, gokvm and C, side by side
 	$(GO) run ./internal/bench
 
 .PHONY: soak
-soak: setup demo ## 100 boots in a row without a failure or a leak
+soak: setup-test demo ## 100 boots in a row without a failure or a leak
 	$(GO) run ./internal/testsuite -soak 100
 
 .PHONY: fuzz

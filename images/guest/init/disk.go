@@ -23,6 +23,7 @@ func disk(args []string) error {
 			return err
 		}
 	}
+	useConsole()
 	if err := unix.Sethostname([]byte(hostname())); err != nil {
 		return err
 	}

@@ -19,6 +19,18 @@ func console() string {
 	return "/dev/console"
 }
 
+// useConsole moves this program's own output to the console: the kernel gave it the one that it had at the very start.
+func useConsole() {
+	fd, err := unix.Open(console(), unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return // the one so far serves
+	}
+	for i := range 3 {
+		_ = unix.Dup3(fd, i, 0)
+	}
+	_ = unix.Close(fd)
+}
+
 // welcome prints /etc/motd and the state of the machine.
 func welcome(state ...string) {
 	motd, err := os.ReadFile("/etc/motd")
