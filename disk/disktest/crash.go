@@ -11,8 +11,8 @@ import (
 )
 
 // Crash has random work done on an image whose files are recorded, cuts the power at each sync and at random moments in between, with
-// unsynced changes lost and reordered, and expects of each image that is left: it opens, holds all that was flushed, checks
-// without damage, and can be written on.
+// unsynced changes lost and reordered, and expects of each image that is left: it checks without damage, opens, holds all that was
+// flushed, has nothing at all left to complain of once it was opened for writing, and can be written on.
 func Crash(t *testing.T, s Subject) {
 	seeds := uint64(3)
 	if raceDetector {
@@ -158,7 +158,32 @@ func (h *history) survived(s Subject, path string, left *Recorder, n int, rng *r
 			return fmt.Errorf("sector %d: %w", k, err)
 		}
 	}
+	// Opening for writing and closing is all that it takes to recover.
+	if err := i.Close(); err != nil {
+		return fmt.Errorf("close: %w", err)
+	}
+	if err := s.spotless(path, left); err != nil {
+		return fmt.Errorf("recovered: %w", err)
+	}
+	if i, err = s.Open(path, disk.OpenOptions{Files: left}); err != nil {
+		return fmt.Errorf("open after recovery: %w", err)
+	}
 	return goOn(s, i, path, left, got, rng)
+}
+
+// spotless expects that Check finds nothing at all.
+func (s Subject) spotless(path string, files disk.Files) error {
+	if s.Check == nil {
+		return nil
+	}
+	r, err := s.Check(path, disk.OpenOptions{ReadOnly: true, Files: files})
+	if err != nil {
+		return fmt.Errorf("check: %w", err)
+	}
+	if len(r.Problems) > 0 {
+		return fmt.Errorf("check: %+v", r.Problems)
+	}
+	return nil
 }
 
 // allowed says whether a sector may read as p when flushes covered the versions before one event and the crash came at another.
@@ -196,6 +221,9 @@ func goOn(s Subject, i disk.Image, path string, left *Recorder, want []byte, rng
 	}
 	if err := i.Close(); err != nil {
 		return fmt.Errorf("close after the crash: %w", err)
+	}
+	if err := s.spotless(path, left); err != nil {
+		return fmt.Errorf("after going on: %w", err)
 	}
 	i, err := s.Open(path, disk.OpenOptions{ReadOnly: true, Files: left})
 	if err != nil {

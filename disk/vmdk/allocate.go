@@ -16,7 +16,7 @@ func (s *sparse) Allocate(off, length int64) (host, n int64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	for n = s.grainBytes() - in; n < length && s.absent(grain+1) && s.next == host+in+n; n += s.grainBytes() {
+	for n = s.grainBytes() - in; n < length && s.absent(grain+1) && s.adjoins(host+in+n); n += s.grainBytes() {
 		grain++
 		if _, err := s.place(grain); err != nil {
 			break // no room: the next call reports it
@@ -46,7 +46,7 @@ func (s *sparse) place(grain int64) (int64, error) {
 	if e := t[k]; e > zeroGrain {
 		return int64(e) * sectorSize, nil
 	}
-	at, err := s.extend(s.grainBytes())
+	at, err := s.room()
 	if err != nil {
 		return 0, err
 	}
@@ -67,14 +67,40 @@ func (s *sparse) bear(i int64) (grainTable, error) {
 		}
 		d[i] = uint32(at / sectorSize)
 	}
+	t := make(grainTable, s.tableEntries)
+	s.bornWith(i, t)
+	return t, nil
+}
+
+// bornWith keeps table i, of which at least one copy is not in the file. Called with mu held.
+func (s *sparse) bornWith(i int64, t grainTable) {
 	s.born[i] = true
+	s.rewrite(i, t)
+}
+
+// rewrite keeps t as table i, no sector of which is in the file. Called with mu held.
+func (s *sparse) rewrite(i int64, t grainTable) {
 	for sector := range s.sectorsPerTable() {
 		s.dirty[i*s.sectorsPerTable()+sector] = true
 	}
-	t := make(grainTable, s.tableEntries)
 	s.keep(i, t)
-	return t, nil
 }
+
+// room takes a grain's room, which reads as zeroes: what was left over, or else the end of the file. Called with mu held.
+func (s *sparse) room() (int64, error) {
+	if n := len(s.free); n > 0 {
+		at := s.free[n-1]
+		if err := s.file.Zero(at, s.grainBytes(), true); err != nil {
+			return 0, err
+		}
+		s.free = s.free[:n-1]
+		return at, nil
+	}
+	return s.extend(s.grainBytes())
+}
+
+// adjoins says whether the next room starts at a place in the file. Called with mu held.
+func (s *sparse) adjoins(at int64) bool { return len(s.free) == 0 && s.next == at }
 
 // extend takes n bytes at the end of the file, which read as zeroes. Called with mu held.
 func (s *sparse) extend(n int64) (int64, error) {

@@ -80,7 +80,7 @@ func checkExtent(r *disk.Report, file disk.File, h *header, size int64, o disk.O
 		if err != nil {
 			return err
 		}
-		for _, e := range t {
+		for _, e := range t[:min(c.inDisk(i), int64(len(t)))] {
 			if e > zeroGrain {
 				allocated++
 				last = max(last, int64(e)*sectorSize+s.grainBytes())
@@ -88,9 +88,12 @@ func checkExtent(r *disk.Report, file disk.File, h *header, size int64, o disk.O
 		}
 	}
 	r.Allocated += allocated
-	// What aligning the first grain costs is no leak.
-	used := max(s.metaBytes(), h.overhead*sectorSize) + allocated*s.grainBytes()
-	if leaked := size - used; leaked >= s.grainBytes() {
+	used, err := c.slots()
+	if err != nil {
+		return err
+	}
+	if leaked := max(size>>s.shift, used.last+1) - used.count; leaked > 0 {
+		leaked <<= s.shift
 		r.Leaked += leaked
 		r.Add(disk.Problem{Severity: disk.Leak, File: file.Name(), Offset: -1, What: fmt.Sprintf("%d bytes of the file belong to no grain", leaked)})
 	}
@@ -99,11 +102,15 @@ func checkExtent(r *disk.Report, file disk.File, h *header, size int64, o disk.O
 	})
 }
 
-func (s *sparse) metaBytes() (n int64) {
-	for _, m := range s.meta {
-		n += m.end - m.start
+// slots finds the parts of the file that are in use.
+func (c *extentCheck) slots() (*slots, error) {
+	used := newSlots(c.shift)
+	// Programs align the first grain to 1 MiB at most.
+	used.mark(0, min(c.overhead*sectorSize, c.meta[len(c.meta)-1].end+1<<20, c.length))
+	for _, m := range c.meta {
+		used.mark(m.start, m.end)
 	}
-	return n
+	return used, c.eachGrain(func(e uint32) { used.mark(int64(e)*sectorSize, int64(e)*sectorSize+c.grainBytes()) })
 }
 
 // extentCheck reads an extent's tables in passing.
@@ -199,7 +206,7 @@ func (c *extentCheck) eachGrain(yield func(uint32)) error {
 		if err != nil {
 			return err
 		}
-		for _, e := range t {
+		for _, e := range t[:min(c.inDisk(i), int64(len(t)))] {
 			if e > zeroGrain {
 				yield(e)
 			}

@@ -80,6 +80,11 @@ func (i *Image) open(path string, o disk.OpenOptions) error {
 		i.info.Files = append(i.info.Files, f.Name())
 	}
 	i.info.Size = i.extents.Size()
+	if !o.ReadOnly {
+		if err := i.recover(); err != nil {
+			return err
+		}
+	}
 	i.Front = space.NewFront(i.extents.Space(), i.info.Size, o.ReadOnly, space.Hooks{Begin: i.begin, End: i.end})
 	return nil
 }

@@ -38,8 +38,9 @@ type sparse struct {
 	meta       regions
 	limit      int64 // the file's length at Open; grains that it held then end here or before
 
-	// damaged says what is wrong with the one of two directories that is not used, if so.
+	// damaged says what is wrong with the one of two directories that is not used, at sector spare, if so.
 	damaged error
+	spare   int64
 
 	tables []atomic.Pointer[grainTable]
 
@@ -49,6 +50,7 @@ type sparse struct {
 	rgd    directory
 	next   int64          // file offset of the next new grain
 	length int64          // of the file
+	free   []int64        // file offsets of grains' room that nothing refers to; it holds any bytes
 	dirty  map[int64]bool // sectors of tables to be written, by table*sectorsPerTable+sector
 	born   map[int64]bool // tables that the directories in the file lack
 	taken  struct{ dirty, born map[int64]bool }
@@ -89,10 +91,10 @@ func (s *sparse) readDirectories() (err error) {
 		s.rgd = copied
 		return nil
 	case err != nil:
-		s.damaged = err
+		s.damaged, s.spare = err, s.header.gd
 		s.gd, s.header.gd = copied, s.redundantGD
 	case copyErr != nil:
-		s.damaged = copyErr
+		s.damaged, s.spare = copyErr, s.redundantGD
 	}
 	s.redundantGD = 0
 	s.log.Warn("one of two grain directories is damaged; using the other", "file", s.file.Name(), "error", s.damaged)
@@ -104,6 +106,11 @@ func (s *sparse) grainBytes() int64 { return 1 << s.shift }
 func (s *sparse) alignUp(n int64) int64 { return (n + s.grainBytes() - 1) &^ (s.grainBytes() - 1) }
 
 func (s *sparse) sectorsPerTable() int64 { return (s.tableBytes() + sectorSize - 1) / sectorSize }
+
+// inDisk is how many of table i's entries are of grains that the disk has.
+func (s *sparse) inDisk(i int64) int64 {
+	return min(s.tableEntries, (s.size+s.grainBytes()-1)>>s.shift-i*s.tableEntries)
+}
 
 // table returns grain table i, reading it if need be, or nil if the extent has none there.
 func (s *sparse) table(i int64) (grainTable, error) {
@@ -142,8 +149,9 @@ func (s *sparse) keep(i int64, t grainTable) {
 	if s.loaded >= maxTables {
 		s.evict()
 	}
-	s.loaded++
-	s.tables[i].Store(&t)
+	if s.tables[i].Swap(&t) == nil {
+		s.loaded++
+	}
 }
 
 // evict forgets all tables that the file holds as they are. Readers that still use one see what was true when they started.
