@@ -1,7 +1,6 @@
 package vhd
 
 import (
-	"fmt"
 	"io"
 
 	"github.com/sharevm/vmm/disk"
@@ -90,17 +89,12 @@ func (i *Image) openDynamic(file disk.File, l location, o disk.OpenOptions) erro
 	if err := t.validate(l.fileSize); err != nil {
 		return err
 	}
-	t.next = l.end()
-	hooks := space.Hooks{End: space.Closing(file)}
-	if l.recovered {
-		hooks.Begin = func() error {
-			if _, err := file.WriteAt(l.footer[:], l.end()); err != nil {
-				return fmt.Errorf("%s: restore the footer: %w", file.Name(), err)
-			}
-			return nil
+	if !o.ReadOnly {
+		if err := t.recover(l); err != nil {
+			return err
 		}
 	}
-	i.Front = space.NewFront(mapped.New(file, t), i.info.Size, o.ReadOnly, hooks)
+	i.Front = space.NewFront(mapped.New(file, t), i.info.Size, o.ReadOnly, space.Hooks{End: space.Closing(file)})
 	return nil
 }
 

@@ -79,10 +79,15 @@ func (t *table) misplaced(i, fileSize int64) string {
 	switch {
 	case end > fileSize:
 		return fmt.Sprintf("block %d lies at bytes %d to %d, beyond the end of the file (%d)", i, start, end, fileSize)
-	case start < footerSize, overlap(start, end, t.at, t.at+headerSize), overlap(start, end, t.tableOffset, t.tableOffset+t.entries*4):
+	case t.overTables(start, end):
 		return fmt.Sprintf("block %d at byte %d overlaps the disk's tables", i, start)
 	}
 	return ""
+}
+
+// overTables says whether [start, end) of the file touches the copy of the footer, the header or the table.
+func (t *table) overTables(start, end int64) bool {
+	return start < footerSize || overlap(start, end, t.at, t.at+headerSize) || overlap(start, end, t.tableOffset, t.tableOffset+t.entries*4)
 }
 
 func overlap(start, end, start2, end2 int64) bool { return start < end2 && start2 < end }
@@ -175,7 +180,7 @@ func (t *table) Allocate(off, length int64) (host, n int64, err error) {
 // place makes room for a block at the end of the file and returns its table entry. What was there, the footer,
 // will be under the bitmap. Called with mu held.
 func (t *table) place() (uint32, error) {
-	at := (t.next+t.bitmapSize()+dataAlign-1)/dataAlign*dataAlign - t.bitmapSize()
+	at := t.align(t.next)
 	if at/sectorSize >= unused {
 		return 0, fmt.Errorf("%s: %w", t.file.Name(), disk.ErrFull)
 	}
@@ -185,6 +190,11 @@ func (t *table) place() (uint32, error) {
 	}
 	t.next = end
 	return uint32(at / sectorSize), nil
+}
+
+// align returns the first place from off on where a block may start.
+func (t *table) align(off int64) int64 {
+	return (off+t.bitmapSize()+dataAlign-1)/dataAlign*dataAlign - t.bitmapSize()
 }
 
 // fill zeroes the sectors that a block lacks, so that all of it is present and may be written. Called with mu held.
