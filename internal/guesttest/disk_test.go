@@ -25,7 +25,7 @@ var kinds = []struct {
 }{
 	{"raw", "disk.raw", "", "raw", false},
 	{"vmdk-sparse", "disk.vmdk", "monolithicSparse", "vmdk", true},
-	{"vmdk-flat", "flat.vmdk", "monolithicFlat", "vmdk", false},
+	{"vmdk-flat", "mono.vmdk", "monolithicFlat", "vmdk", false},
 	{"vhd-dynamic", "disk.vhd", "dynamic", "vpc", false},
 	{"vhd-fixed", "fixed.vhd", "fixed", "vpc", false},
 }
