@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/sharevm/vmm/internal/bench/line"
+)
+
+// limit is how long a guest may take: ten times what it needs in the nested host on a quiet machine.
+const limit = 60 * time.Second
+
+// booted is what one boot of one monitor showed.
+type booted struct {
+	toInit time.Duration
+	memory footprint
+}
+
+// boot starts a monitor, waits for what its guest says, looks at its memory and ends it.
+func boot(ctx context.Context, args []string, wantMemory bool) (booted, error) {
+	var b booted
+	var console tail
+	c := exec.CommandContext(ctx, args[0], args[1:]...)
+	var complaints strings.Builder
+	c.Stderr = &complaints
+	out, err := c.StdoutPipe()
+	if err != nil {
+		return b, err
+	}
+	start := time.Now()
+	if err := c.Start(); err != nil {
+		return b, err
+	}
+	var late atomic.Bool
+	watchdog := time.AfterFunc(limit, func() {
+		late.Store(true)
+		_ = c.Process.Signal(syscall.SIGQUIT) // ours then says what it waits for
+		time.AfterFunc(time.Second, func() { _ = c.Process.Kill() })
+	})
+	err = errors.New("the guest ended before its init spoke")
+	for s := bufio.NewScanner(out); s.Scan(); {
+		text := strings.TrimSpace(s.Text())
+		console.add(text)
+		if b.toInit == 0 && strings.HasSuffix(text, line.Init) {
+			b.toInit = time.Since(start)
+			if err = nil; !wantMemory {
+				break
+			}
+			err = errors.New("the guest ended before its devices worked")
+		}
+		if _, why, failed := strings.Cut(text, line.Failed); failed {
+			err = fmt.Errorf("the guest's devices: %s", why)
+			console.add(text)
+		}
+		if strings.HasSuffix(text, line.Ready) {
+			var memErr error
+			if b.memory, memErr = measureMemory(c.Process.Pid, ramMiB<<20); memErr != nil {
+				err = memErr
+			} else if err != nil && !strings.HasPrefix(err.Error(), "the guest's devices") {
+				err = nil
+			}
+			break
+		}
+	}
+	watchdog.Stop()
+	if !late.Load() {
+		_ = c.Process.Kill()
+	}
+	_ = c.Wait() // it was killed
+	if late.Load() {
+		err = fmt.Errorf("nothing more was heard for %v", limit)
+	}
+	if err != nil {
+		err = fmt.Errorf("%w; the console's end: %s; standard error: %s", err, console.String(), complaints.String())
+	}
+	return b, err
+}
+
+// tail keeps the last lines of a console.
+type tail struct{ lines []string }
+
+func (t *tail) add(s string) {
+	const most = 5
+	if t.lines = append(t.lines, s); len(t.lines) > most {
+		t.lines = t.lines[1:]
+	}
+}
+
+func (t *tail) String() string { return fmt.Sprintf("%q", t.lines) }
+
+// giveUp is after how many failures in a row a monitor is left out of the rounds.
+const giveUp = 2
+
+// bootRounds lets the monitors take turns.
+func bootRounds(ctx context.Context, o options, f *files, r *report) error {
+	disk := filepath.Join(f.dir, "disk.raw")
+	if err := os.WriteFile(disk, nil, 0o644); err != nil {
+		return err
+	}
+	if err := os.Truncate(disk, 64<<20); err != nil {
+		return err
+	}
+	failures := make(map[string]int)
+	for round := range o.rounds {
+		for _, format := range formats {
+			for _, p := range peers {
+				who := p.name + " " + format
+				wantMemory := o.only != "boot"
+				if failures[who] >= giveUp || p.name == noNIC && (format != formats[0] || !wantMemory) {
+					continue
+				}
+				args, err := p.command(f, f.kernels[format], disk)
+				if err != nil {
+					return err
+				}
+				if o.verbose && round == 0 {
+					fmt.Fprintf(os.Stderr, "%s, %s:\n  %s\n", p.name, format, quoted(args))
+				}
+				b, err := boot(ctx, args, wantMemory)
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				if b.toInit > 0 && o.only != "memory" && p.name != noNIC {
+					r.series("boot-"+format, "ms", p.name).add(float64(b.toInit.Microseconds()) / 1000)
+				}
+				if o.verbose {
+					fmt.Fprintf(os.Stderr, "round %d: %s: %v, %d KiB beside RAM, %d KiB of them anonymous; %v\n", round+1, who, b.toInit.Round(time.Millisecond), b.memory.pss>>10, b.memory.anonymous>>10, err)
+				}
+				if err != nil {
+					failures[who]++
+					r.note("round %d: %s: %v", round+1, who, err)
+					continue
+				}
+				failures[who] = 0
+				if wantMemory {
+					r.series("memory-pss-"+format, "MiB", p.name).add(float64(b.memory.pss) / (1 << 20))
+					r.series("memory-anonymous-"+format, "MiB", p.name).add(float64(b.memory.anonymous) / (1 << 20))
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// quoted writes a command as a shell takes it.
+func quoted(args []string) string {
+	var b strings.Builder
+	for i, a := range args {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		if a == "" || strings.ContainsAny(a, " '\"$") {
+			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+		b.WriteString(a)
+	}
+	return b.String()
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+)
+
+// options are what both the outer and the inner process are told.
+type options struct {
+	rounds  int
+	only    string
+	json    bool
+	verbose bool
+	dir     string // where files are built, shared with the nested host
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		if !errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+		}
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	var o options
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.IntVar(&o.rounds, "rounds", 5, "rounds, of which medians are taken")
+	f.StringVar(&o.only, "only", "", "measure only boot, memory or exits")
+	f.BoolVar(&o.json, "json", false, "print the figures as JSON instead of tables")
+	f.BoolVar(&o.verbose, "verbose", false, "print commands and single rounds on standard error")
+	f.StringVar(&o.dir, "dir", "out/bench", "folder for what is built")
+	inner := len(args) > 0 && args[0] == innerCommand
+	if inner {
+		args = args[1:]
+	}
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	if f.NArg() > 0 || o.rounds < 1 || !wellKnown(o.only) {
+		f.Usage()
+		return flag.ErrHelp
+	}
+	if inner {
+		return runInner(ctx, o)
+	}
+	return runOuter(ctx, o)
+}
+
+func wellKnown(only string) bool {
+	switch only {
+	case "", "boot", "memory", "exits":
+		return true
+	}
+	return false
+}
+
+func runOuter(ctx context.Context, o options) error {
+	var r report
+	if o.only == "" || o.only == "exits" {
+		if err := measureExits(ctx, o, &r); err != nil {
+			return fmt.Errorf("exits: %w", err)
+		}
+	}
+	if o.only != "exits" {
+		if err := measureBoots(ctx, o, &r); err != nil {
+			return fmt.Errorf("boot: %w", err)
+		}
+	}
+	if o.json {
+		e := json.NewEncoder(os.Stdout)
+		e.SetIndent("", "  ")
+		return e.Encode(r)
+	}
+	r.write(os.Stdout)
+	return nil
+}

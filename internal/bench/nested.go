@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+
+	"github.com/sharevm/vmm/images/initramfs"
+	"github.com/sharevm/vmm/internal/debian"
+)
+
+const (
+	innerCommand = "inner"
+	resultFile   = "boot.json"
+	qemuCommand  = "qemu-system-x86_64"
+	// nestedMemory is room for files, one guest at a time, and its monitor.
+	nestedMemory = "4G"
+)
+
+// modules are what the guest's devices need of the kernel, on any of the monitors.
+var modules = []string{"virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net", "virtio_console", "virtio_rng"}
+
+// Names of what is built, in the folder that the nested host shares.
+const (
+	vmmFile, gokvmFile, benchFile, initFile = "vmm", "gokvm", "bench", "guest-init"
+	vmlinuxFile, bzImageFile, initrdFile    = "vmlinux", "bzImage", "initrd"
+)
+
+// measureBoots builds everything, and has the boots done in the nested host.
+func measureBoots(ctx context.Context, o options, r *report) error {
+	if _, err := exec.LookPath(qemuCommand); err != nil {
+		return fmt.Errorf("QEMU is needed, as the nested host and as a peer: %w", err)
+	}
+	if err := build(ctx, o.dir); err != nil {
+		return err
+	}
+	result := filepath.Join(o.dir, resultFile)
+	_ = os.Remove(result)
+	args := []string{"nested", "--mem", nestedMemory, "--", filepath.Join(o.dir, benchFile), innerCommand,
+		"-dir", o.dir, "-rounds", strconv.Itoa(o.rounds), "-only", o.only, "-verbose=" + strconv.FormatBool(o.verbose)}
+	c := exec.CommandContext(ctx, filepath.Join(o.dir, vmmFile), args...)
+	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stderr, os.Stderr
+	if err := c.Run(); err != nil {
+		return fmt.Errorf("the nested host: %w", err)
+	}
+	b, err := os.ReadFile(result)
+	if err != nil {
+		return err
+	}
+	var inner report
+	if err := json.Unmarshal(b, &inner); err != nil {
+		return fmt.Errorf("%s: %w", result, err)
+	}
+	r.Series = append(r.Series, inner.Series...)
+	r.Notes = append(r.Notes, inner.Notes...)
+	return nil
+}
+
+// build compiles vmm, gokvm, this command and the guest's init, and makes the initrd.
+func build(ctx context.Context, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for file, pkg := range map[string]string{
+		vmmFile:   "github.com/sharevm/vmm/cmd/vmm",
+		gokvmFile: "github.com/bobuhiro11/gokvm",
+		benchFile: "github.com/sharevm/vmm/internal/bench",
+		initFile:  "github.com/sharevm/vmm/internal/bench/guest",
+	} {
+		c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, file), pkg)
+		c.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := c.CombinedOutput(); err != nil {
+			return fmt.Errorf("build %s: %w\n%s", pkg, err, out)
+		}
+	}
+	store, err := debian.Open("", func(s string) { fmt.Fprintln(os.Stderr, s) })
+	if err != nil {
+		return err
+	}
+	kernel, err := store.Kernel(ctx, debian.Cloud)
+	if err != nil {
+		return err
+	}
+	if err := copyFile(kernel.Vmlinux, filepath.Join(dir, vmlinuxFile)); err != nil {
+		return err
+	}
+	if err := copyFile(kernel.Vmlinuz, filepath.Join(dir, bzImageFile)); err != nil {
+		return err
+	}
+	mods, err := initramfs.Modules(kernel.ModulesDir, modules...)
+	if err != nil {
+		return err
+	}
+	return writeInitrd(filepath.Join(dir, initrdFile), initramfs.Config{Init: filepath.Join(dir, initFile), Modules: mods})
+}
+
+func writeInitrd(path string, c initramfs.Config) (err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return initramfs.Build(f, c)
+}
+
+// runInner measures boots and memory. It runs in the nested host.
+func runInner(ctx context.Context, o options) error {
+	qemu, err := exec.LookPath(qemuCommand)
+	if err != nil {
+		return err
+	}
+	f, err := stage(o.dir, qemu)
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(f.dir)
+	var r report
+	if err := bootRounds(ctx, o, f, &r); err != nil {
+		return err
+	}
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(o.dir, resultFile), b, 0o644)
+}
+
+// stage copies what the guests boot from into the nested host's memory: the folder that it shares with its host answers at other
+// speeds from one read to the next.
+func stage(from, qemu string) (*files, error) {
+	dir, err := os.MkdirTemp("/dev/shm", "bench")
+	if err != nil {
+		return nil, err
+	}
+	at := func(name string) string { return filepath.Join(dir, name) }
+	for _, name := range []string{vmmFile, gokvmFile, vmlinuxFile, bzImageFile, initrdFile} {
+		if err := copyFile(filepath.Join(from, name), at(name)); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range []string{vmmFile, gokvmFile} {
+		if err := os.Chmod(at(name), 0o755); err != nil {
+			return nil, err
+		}
+	}
+	return &files{
+		dir: dir, vmm: at(vmmFile), gokvm: at(gokvmFile), qemu: qemu, initrd: at(initrdFile),
+		kernels: map[string]string{formats[0]: at(vmlinuxFile), formats[1]: at(bzImageFile)},
+	}, nil
+}
+
+func copyFile(from, to string) (err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	if _, err := io.Copy(out, in); err != nil {
+		return fmt.Errorf("copy %s: %w", from, err)
+	}
+	return nil
+}
