@@ -41,7 +41,7 @@ func crash(t *testing.T, s Subject, seed uint64) {
 	rec.Settle()
 	before := rec.Copy()
 
-	h := &history{sectors: make([][]version, size/sectorSize), flushes: []flush{{}}}
+	h := &history{sectors: make([][]version, size/sectorSize), flushes: []flush{{}}, initial: s.ids(t, path, rec)}
 	for range 2 { // a crash in the second session must not lose the first
 		i := s.open(t, path, disk.OpenOptions{Files: rec})
 		for range 40 {
@@ -74,6 +74,21 @@ func crash(t *testing.T, s Subject, seed uint64) {
 	t.Logf("%d events, %d crashes", rec.Events(), states)
 }
 
+// ids reads what each sector of a new image repeats: zeroes, or what a parent has.
+func (s Subject) ids(t *testing.T, path string, files disk.Files) (out []uint64) {
+	t.Helper()
+	i := s.open(t, path, disk.OpenOptions{ReadOnly: true, Files: files})
+	defer i.Close()
+	p := make([]byte, i.Size())
+	if _, err := i.ReadAt(p, 0); err != nil {
+		t.Fatal(err)
+	}
+	for ; len(p) > 0; p = p[sectorSize:] {
+		out = append(out, binary.LittleEndian.Uint64(p))
+	}
+	return out
+}
+
 // version is a write to a sector: its contents are id, repeated.
 type version struct {
 	event int // the number of events when it was issued
@@ -86,6 +101,7 @@ type flush struct{ start, end int }
 
 // history is what was asked of a disk.
 type history struct {
+	initial []uint64
 	sectors [][]version
 	flushes []flush
 	nextID  uint64
@@ -154,7 +170,7 @@ func (h *history) survived(s Subject, path string, left *Recorder, n int, rng *r
 		}
 	}
 	for k, versions := range h.sectors {
-		if err := allowed(got[k*sectorSize:][:sectorSize], versions, covered, n); err != nil {
+		if err := allowed(got[k*sectorSize:][:sectorSize], h.initial[k], versions, covered, n); err != nil {
 			return fmt.Errorf("sector %d: %w", k, err)
 		}
 	}
@@ -187,8 +203,8 @@ func (s Subject) spotless(path string, files disk.Files) error {
 }
 
 // allowed says whether a sector may read as p when flushes covered the versions before one event and the crash came at another.
-func allowed(p []byte, versions []version, covered, crash int) error {
-	may := []uint64{0}
+func allowed(p []byte, initial uint64, versions []version, covered, crash int) error {
+	may := []uint64{initial}
 	for _, v := range versions {
 		switch {
 		case v.event >= crash:

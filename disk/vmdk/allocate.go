@@ -119,13 +119,13 @@ func (s *sparse) extend(n int64) (int64, error) {
 	return at, nil
 }
 
-// trim cuts off what extend took in advance.
-func (s *sparse) trim() error {
+// trim cuts off what extend took in advance, if anything.
+func (s *sparse) trim() (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.length == s.limit || s.next >= s.length {
-		return nil
+		return false, nil
 	}
 	s.length = s.next
-	return s.file.Truncate(s.length)
+	return true, s.file.Truncate(s.length)
 }

@@ -13,7 +13,7 @@ import (
 func Check(path string, o disk.OpenOptions) (*disk.Report, error) {
 	o.ReadOnly = true
 	i := &Image{flat: map[string]disk.File{}}
-	defer i.closeFiles()
+	defer i.closeAll()
 	file, err := o.Open(path)
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/disk/internal/chain"
 )
 
 // What VMware's programs make.
@@ -35,12 +36,21 @@ var layouts = []layout{
 	{createType: "twoGbMaxExtentFlat", extent: "FLAT", split: true, suffix: "-f%03d"},
 }
 
-// Create makes a disk of o.Size bytes; neither path nor the extents' files may exist. Variants are monolithicSparse (the default),
+// Create makes a disk of o.Size bytes, or a snapshot of o.Parent; neither path nor the extents' files may exist. Variants are monolithicSparse (the default),
 // monolithicFlat, twoGbMaxExtentSparse and twoGbMaxExtentFlat.
 func Create(path string, o disk.CreateOptions) error {
 	l, err := findLayout(o.Variant)
 	if err != nil {
 		return fmt.Errorf("%s: create: %w", path, err)
+	}
+	a := ancestry{cid: noParent}
+	if o.Parent != "" {
+		if l.extent != "SPARSE" {
+			return fmt.Errorf("%s: create: a snapshot is stored in a sparse variant, not in %s", path, l.createType)
+		}
+		if a, err = adopt(path, &o); err != nil {
+			return fmt.Errorf("%s: create: %w", path, err)
+		}
 	}
 	grain := o.BlockSize
 	if grain == 0 {
@@ -55,7 +65,7 @@ func Create(path string, o disk.CreateOptions) error {
 	case strings.ContainsAny(name, "\"\n\r\x00\\"), len(name) > 255:
 		return fmt.Errorf("%s: create: a descriptor cannot hold this name", path)
 	}
-	c := &creation{CreateOptions: o, path: path, layout: l, grain: grain / sectorSize}
+	c := &creation{CreateOptions: o, path: path, layout: l, grain: grain / sectorSize, ancestry: a}
 	if err := c.run(); err != nil {
 		for _, p := range c.made {
 			o.Remove(p)
@@ -79,10 +89,27 @@ func findLayout(variant string) (layout, error) {
 	return layout{}, fmt.Errorf("unknown VMDK variant %q (known: %s)", variant, strings.Join(known, ", "))
 }
 
+// adopt looks at the parent that o names, and completes the size with the parent's.
+func adopt(path string, o *disk.CreateOptions) (ancestry, error) {
+	parent, name, err := chain.Base(path, *o, openOwn)
+	if err != nil {
+		return ancestry{}, err
+	}
+	defer parent.Close()
+	if strings.ContainsAny(name, "\"\n\r\x00\\") {
+		return ancestry{}, fmt.Errorf("a descriptor cannot hold the parent's name %q", name)
+	}
+	if o.Size == 0 {
+		o.Size = parent.Size()
+	}
+	return ancestry{identify(parent), name}, nil
+}
+
 // creation is a disk in the making.
 type creation struct {
 	disk.CreateOptions
 	layout
+	ancestry
 	path  string
 	grain int64    // sectors
 	made  []string // files so far
@@ -90,7 +117,7 @@ type creation struct {
 
 func (c *creation) run() error {
 	extents := c.plan()
-	text := newDescriptor(c.createType, c.Size/sectorSize, extents)
+	text := newDescriptor(c.createType, c.Size/sectorSize, extents, c.ancestry)
 	if c.embedded {
 		return c.writeSparse(c.path, c.Size/sectorSize, text)
 	}

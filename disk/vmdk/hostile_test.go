@@ -170,6 +170,35 @@ func TestRedundantCopies(t *testing.T) {
 			if worst, any := r.Worst(); !any || worst != disk.Repairable {
 				t.Errorf("check: %+v", r.Problems)
 			}
+
+			// With the mark of a writer that died, opening for writing repairs it.
+			img[72] = 1
+			files.Put(path, img)
+			w, err := vmdk.Open(path, disk.OpenOptions{Files: files})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := w.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if r, err := vmdk.Check(path, disk.OpenOptions{Files: files}); err != nil || len(r.Problems) > 0 {
+				t.Errorf("check after recovery: %+v, %v", r, err)
+			}
+			img = files.Get(path)
+			for _, field := range []int{rgd, gd} { // either copy alone must do
+				one := bytes.Clone(img)
+				put32(one[sectorAt(one, rgd+gd-field):], 1<<31)
+				files.Put(path, one)
+				w, err := vmdk.Open(path, disk.OpenOptions{ReadOnly: true, Files: files})
+				if err != nil {
+					t.Fatal(err)
+				}
+				clear(p)
+				if _, err := w.ReadAt(p, 3<<20); err != nil || !bytes.Equal(p, bytes.Repeat([]byte{0x5a}, 4096)) {
+					t.Errorf("the copy of header field %d is not right after recovery: %v", field, err)
+				}
+				w.Close()
+			}
 		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"regexp"
 
 	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/disk/internal/chain"
 	"github.com/sharevm/vmm/disk/internal/mapped"
 	"github.com/sharevm/vmm/disk/internal/space"
 )
@@ -17,6 +18,8 @@ type Image struct {
 	*space.Front
 	info  disk.Info
 	files []disk.File
+	// parent is what a snapshot builds upon, or nil.
+	parent disk.Image
 
 	descriptor   *Descriptor
 	descriptorIn disk.File // the file that holds the descriptor's text
@@ -39,7 +42,7 @@ var flatName = regexp.MustCompile(`(?i)-(flat|f[0-9]{3,})\.vmdk$`)
 func Open(path string, o disk.OpenOptions) (*Image, error) {
 	i := &Image{flat: map[string]disk.File{}}
 	if err := i.open(path, o); err != nil {
-		i.closeFiles()
+		i.closeAll()
 		return nil, err
 	}
 	for _, w := range i.info.Warnings {
@@ -62,11 +65,13 @@ func (i *Image) open(path string, o disk.OpenOptions) error {
 		return err
 	}
 	d := i.descriptor
-	if d.ParentCID != noParent {
-		return disk.Unsupported(path, -1, "snapshots need their parent (%q), which is not implemented", clip(d.ParentHint))
-	}
 	i.info = disk.Info{
 		Format: "vmdk", Variant: d.CreateType, Path: path, SectorSize: sectorSize, ReadOnly: o.ReadOnly, ID: fmt.Sprintf("%08x", d.CID),
+	}
+	if d.ParentCID != noParent {
+		if err := i.openParent(path, o); err != nil {
+			return err
+		}
 	}
 	if h != nil {
 		err = i.addSelf(file, h, size, o)
@@ -243,7 +248,10 @@ func (i *Image) addSparse(file disk.File, h *header, size, sectors int64, a Acce
 		i.info.Unclean = true
 		i.info.Warnings = append(i.info.Warnings, file.Name()+" was not closed cleanly by its last writer")
 	}
-	s := sparseSpace{mapped.New(file, t), t}
+	s := sparseSpace{mapped.New(file, t.copier()), t}
+	if i.parent != nil {
+		s.Store = mapped.NewChild(file, t.copier(), chain.Window{Image: i.parent, Base: i.extents.Size()})
+	}
 	if a == ReadOnly {
 		i.extents.Add(frozen{s}, sectors*sectorSize)
 		return nil

@@ -33,6 +33,9 @@ func (s sparseSpace) recover() error {
 			return err
 		}
 	}
+	if err := s.Flush(); err != nil {
+		return err
+	}
 	r.table.unclean = false
 	if err := s.mark(false); err != nil {
 		return err

@@ -7,14 +7,23 @@ import (
 	"strings"
 )
 
+// ancestry is what a descriptor says about the disk's parent.
+type ancestry struct {
+	cid  uint32 // noParent if there is none
+	hint string
+}
+
 // newDescriptor writes the descriptor of a new disk as VMware does.
-func newDescriptor(createType string, sectors int64, extents []Extent) []byte {
+func newDescriptor(createType string, sectors int64, extents []Extent, a ancestry) []byte {
 	var id [28]byte
 	rand.Read(id[:])
 	cid := randomCID(8, noParent)
 
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Disk DescriptorFile\nversion=1\nencoding=\"UTF-8\"\nCID=%08x\nparentCID=ffffffff\ncreateType=%q\n", cid, createType)
+	fmt.Fprintf(&b, "# Disk DescriptorFile\nversion=1\nencoding=\"UTF-8\"\nCID=%08x\nparentCID=%08x\ncreateType=%q\n", cid, a.cid, createType)
+	if a.cid != noParent {
+		fmt.Fprintf(&b, "parentFileNameHint=\"%s\"\n", a.hint)
+	}
 	b.WriteString("\n# Extent description\n")
 	for _, e := range extents {
 		fmt.Fprintf(&b, "RW %d %s \"%s\"", e.Sectors, e.Type, e.Name)

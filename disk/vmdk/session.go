@@ -31,10 +31,17 @@ func (s *sparse) survey() error {
 // begin marks the extent as being written.
 func (s sparseSpace) begin() error { return s.mark(true) }
 
-// end gives back the room that was taken in advance and marks the extent as whole, durably.
+// end gives back the room that was taken in advance and then marks the extent as whole, durably.
 func (s sparseSpace) end() error {
-	if err := s.table.trim(); err != nil {
+	trimmed, err := s.table.trim()
+	if err != nil {
 		return err
+	}
+	if trimmed {
+		s.Wrote()
+		if err := s.Flush(); err != nil {
+			return err
+		}
 	}
 	if err := s.mark(false); err != nil {
 		return err
@@ -109,10 +116,13 @@ func (i *Image) end(clean bool) error {
 			}
 		}
 	}
-	return errors.Join(err, i.closeFiles())
+	return errors.Join(err, i.closeAll())
 }
 
-func (i *Image) closeFiles() (err error) {
+func (i *Image) closeAll() (err error) {
+	if i.parent != nil {
+		err = i.parent.Close()
+	}
 	for _, f := range i.files {
 		err = errors.Join(err, f.Close())
 	}

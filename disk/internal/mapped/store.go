@@ -207,7 +207,7 @@ func (s *Store) Extents(off, length, base int64, yield func(disk.Extent) bool) (
 		}
 		more := true
 		if host == Hole && s.parent != nil {
-			if more, err = s.parent.Extents(off, n, base+off, yield); err != nil {
+			if more, err = s.parent.Extents(off, n, base, yield); err != nil {
 				return false, err
 			}
 		} else {
