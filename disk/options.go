@@ -40,6 +40,8 @@ type CreateOptions struct {
 	Variant string
 	// BlockSize is the allocation unit in bytes; 0 means the format's usual one.
 	BlockSize int64
+	// SectorSize is the logical sector in bytes that the disk is made for, 512 or 4096; 0 means the parent's, or 512. Only VHDX records it.
+	SectorSize int
 	// Parent, if not empty, is the path of the image that the new one starts as a copy of, storing only what changes. It is
 	// recorded relative to the new image's folder. Size may then be 0, which means the parent's.
 	Parent string

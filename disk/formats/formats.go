@@ -13,6 +13,7 @@ import (
 	"github.com/sharevm/vmm/disk"
 	"github.com/sharevm/vmm/disk/raw"
 	"github.com/sharevm/vmm/disk/vhd"
+	"github.com/sharevm/vmm/disk/vhdx"
 	"github.com/sharevm/vmm/disk/vmdk"
 )
 
@@ -50,6 +51,14 @@ var all = []Format{
 		Open:       opener(vhd.Open),
 		Create:     vhd.Create,
 		Check:      vhd.Check,
+	},
+	{
+		Name:       "vhdx",
+		Extensions: []string{".vhdx", ".avhdx"},
+		Variants:   []string{"dynamic", "fixed"},
+		Open:       opener(vhdx.Open),
+		Create:     vhdx.Create,
+		Check:      vhdx.Check,
 	},
 }
 

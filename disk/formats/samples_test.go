@@ -158,7 +158,7 @@ func TestSamplesTruncated(t *testing.T) {
 	dir := samplesDir(t)
 	for _, s := range samples(t, dir) {
 		format, _, _ := strings.Cut(s.format, ":")
-		if format = map[string]string{"vmdk": "vmdk", "vpc": "vhd"}[format]; format == "" {
+		if format = map[string]string{"vmdk": "vmdk", "vpc": "vhd", "vhdx": "vhdx"}[format]; format == "" {
 			continue
 		}
 		path := unpack(t, dir, s)
