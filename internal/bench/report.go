@@ -96,7 +96,7 @@ func (r *report) writeResults(w io.Writer, name string) {
 	}
 	alone := true
 	for _, s := range r.Series {
-		if s.Name != name || s.Of == ours || len(s.Values) == 0 {
+		if s.Name != name || s.Of == ours || s.Of == noNIC || len(s.Values) == 0 {
 			continue
 		}
 		alone = false
