@@ -1,6 +1,9 @@
 package disk
 
-import "io"
+import (
+	"io"
+	"time"
+)
 
 // File is one file of the host as a format uses it. Methods may be called concurrently. Offsets and lengths are bytes.
 //
@@ -30,6 +33,16 @@ type File interface {
 	// Name is the path, for messages.
 	Name() string
 	Close() error
+}
+
+// ModTime returns when f was last changed, and false if its host does not say.
+func ModTime(f File) (t time.Time, ok bool) {
+	m, ok := f.(interface{ ModTime() (time.Time, error) })
+	if !ok {
+		return t, false
+	}
+	t, err := m.ModTime()
+	return t, err == nil
 }
 
 // FileOptions says how [Files] opens a file.

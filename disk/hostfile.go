@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -128,6 +129,15 @@ func (h *hostFile) Size() (int64, error) {
 		return 0, err
 	}
 	return st.Size(), nil
+}
+
+// ModTime is for [ModTime].
+func (h *hostFile) ModTime() (time.Time, error) {
+	st, err := h.f.Stat()
+	if err != nil {
+		return time.Time{}, err
+	}
+	return st.ModTime(), nil
 }
 
 // Sync is fdatasync: it covers the size, not the time stamps.

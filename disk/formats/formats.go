@@ -46,7 +46,7 @@ var all = []Format{
 	},
 	{
 		Name:       "vhd",
-		Extensions: []string{".vhd", ".vpc"},
+		Extensions: []string{".vhd", ".avhd", ".vpc"},
 		Variants:   []string{"dynamic", "fixed"},
 		Open:       opener(vhd.Open),
 		Create:     vhd.Create,

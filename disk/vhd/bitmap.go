@@ -5,6 +5,13 @@ type bitmap []byte
 
 func (b bitmap) has(sector int64) bool { return b[sector/8]&(0x80>>(sector%8)) != 0 }
 
+// set marks sectors [first, end) as present.
+func (b bitmap) set(first, end int64) {
+	for s := first; s < end; s++ {
+		b[s/8] |= 0x80 >> (s % 8)
+	}
+}
+
 // full says whether the first n sectors, n a multiple of 8, are all present. What follows is padding.
 func (b bitmap) full(n int64) bool {
 	for _, x := range b[:n/8] {

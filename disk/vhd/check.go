@@ -26,10 +26,10 @@ func Check(path string, o disk.OpenOptions) (*disk.Report, error) {
 			r.Add(disk.Problem{Severity: disk.Damage, File: path, Offset: l.footerAt, What: "the file is shorter than the disk"})
 		}
 		return r, nil
-	case typeDynamic:
+	case typeDynamic, typeDifferencing:
 		return r, checkDynamic(r, file, l, size)
 	}
-	return nil, disk.Unsupported(path, l.footerAt+60, "checking a disk of type %d is not implemented", l.footer.diskType())
+	return nil, disk.Corrupt(path, l.footerAt+60, "unknown disk type %d", l.footer.diskType())
 }
 
 func checkDynamic(r *disk.Report, file disk.File, l location, size int64) error {

@@ -11,31 +11,21 @@ import (
 // defaultBlock is what Microsoft's programs use.
 const defaultBlock = 2 << 20
 
-// Create makes a disk of o.Size bytes; path must not exist. Variants are "dynamic" (the default) and "fixed".
+// Create makes a disk of o.Size bytes; path must not exist. Variants are "dynamic" (the default), "fixed" and, with a parent,
+// "differencing".
 func Create(path string, o disk.CreateOptions) error {
-	h := header{at: footerSize, tableOffset: footerSize + headerSize, blockSize: o.BlockSize}
-	if h.blockSize == 0 {
-		h.blockSize = defaultBlock
-	}
-	h.entries = (o.Size + h.blockSize - 1) / h.blockSize
-	switch {
-	case o.Variant != "" && o.Variant != "dynamic" && o.Variant != "fixed":
-		return fmt.Errorf("%s: create: a VHD is dynamic or fixed, not %q", path, o.Variant)
-	case o.Size < 0 || o.Size%sectorSize != 0:
-		return fmt.Errorf("%s: create: a VHD's size is a multiple of %d bytes; %d is not", path, sectorSize, o.Size)
-	case o.Size > maxSize:
-		return fmt.Errorf("%s: create: a VHD holds at most 2040 GiB, %d bytes are more (use VHDX or VMDK)", path, o.Size)
-	case h.blockSize < minBlock || h.blockSize > maxBlock || bits.OnesCount64(uint64(h.blockSize)) != 1 || h.entries > maxEntries:
-		return fmt.Errorf("%s: create: block size %d does not suit (usual: %d)", path, h.blockSize, defaultBlock)
+	diskType, h, err := describe(path, &o)
+	if err != nil {
+		return fmt.Errorf("%s: create: %w", path, err)
 	}
 	file, err := o.Create(path)
 	if err != nil {
 		return err
 	}
-	if o.Variant == "fixed" {
+	if diskType == typeFixed {
 		err = writeFixed(file, o.Size)
 	} else {
-		err = writeDynamic(file, o.Size, h)
+		err = writeDynamic(file, newFooter(o.Size, diskType), h)
 	}
 	if err == nil {
 		err = file.Sync()
@@ -50,6 +40,46 @@ func Create(path string, o disk.CreateOptions) error {
 	return nil
 }
 
+// describe turns the options into a disk type and the header of a new disk. It fills in a Size that the parent gives.
+func describe(path string, o *disk.CreateOptions) (diskType uint32, h header, err error) {
+	diskType = typeDynamic
+	h = header{at: footerSize, blockSize: o.BlockSize}
+	switch {
+	case o.Parent != "" && o.Variant != "" && o.Variant != "differencing":
+		return 0, h, fmt.Errorf("a disk with a parent is differencing, not %q", o.Variant)
+	case o.Parent != "":
+		diskType = typeDifferencing
+		var size int64
+		if h.parent, size, err = descend(path, *o); err != nil {
+			return 0, h, err
+		}
+		if o.Size == 0 {
+			o.Size = size
+		}
+	case o.Variant == "differencing":
+		return 0, h, fmt.Errorf("a differencing disk needs a parent")
+	case o.Variant == "fixed":
+		diskType = typeFixed
+	case o.Variant != "" && o.Variant != "dynamic":
+		return 0, h, fmt.Errorf("a VHD is dynamic, fixed or differencing, not %q", o.Variant)
+	}
+	if h.blockSize == 0 {
+		h.blockSize = defaultBlock
+	}
+	switch {
+	case o.Size < 0 || o.Size%sectorSize != 0:
+		return 0, h, fmt.Errorf("a VHD's size is a multiple of %d bytes; %d is not", sectorSize, o.Size)
+	case o.Size > maxSize:
+		return 0, h, fmt.Errorf("a VHD holds at most 2040 GiB, %d bytes are more (use VHDX or VMDK)", o.Size)
+	case h.blockSize < minBlock || h.blockSize > maxBlock || bits.OnesCount64(uint64(h.blockSize)) != 1 || o.Size/h.blockSize >= maxEntries:
+		return 0, h, fmt.Errorf("block size %d does not suit (usual: %d)", h.blockSize, defaultBlock)
+	case o.SectorSize != 0 && o.SectorSize != sectorSize:
+		return 0, h, fmt.Errorf("a VHD's sectors have %d bytes, not %d (use VHDX)", sectorSize, o.SectorSize)
+	}
+	h.entries = (o.Size + h.blockSize - 1) / h.blockSize
+	return diskType, h, nil
+}
+
 func writeFixed(file disk.File, size int64) error {
 	if err := file.Truncate(size); err != nil {
 		return err
@@ -58,10 +88,12 @@ func writeFixed(file disk.File, size int64) error {
 	return err
 }
 
-func writeDynamic(file disk.File, size int64, h header) error {
-	f := newFooter(size, typeDynamic)
+func writeDynamic(file disk.File, f *footer, h header) error {
+	head := h.encode()
+	h.tableOffset = footerSize + int64(len(head))
+	head = h.encode() // now it knows how long it is
 	table := (h.entries*4 + sectorSize - 1) / sectorSize * sectorSize
-	all := bytes.Join([][]byte{f[:], h.encode(), bytes.Repeat([]byte{0xff}, int(table)), f[:]}, nil)
+	all := bytes.Join([][]byte{f[:], head, bytes.Repeat([]byte{0xff}, int(table)), f[:]}, nil)
 	_, err := file.WriteAt(all, 0)
 	return err
 }

@@ -35,13 +35,17 @@ var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 type footer [footerSize]byte
 
 func (f *footer) dataOffset() uint64  { return binary.BigEndian.Uint64(f[16:]) }
+func (f *footer) stamp() uint32       { return binary.BigEndian.Uint32(f[24:]) }
 func (f *footer) creator() string     { return string(f[28:32]) }
 func (f *footer) currentSize() uint64 { return binary.BigEndian.Uint64(f[48:]) }
 func (f *footer) diskType() uint32    { return binary.BigEndian.Uint32(f[60:]) }
 func (f *footer) savedState() bool    { return f[84] != 0 }
 
-func (f *footer) id() string {
-	return fmt.Sprintf("%x-%x-%x-%x-%x", f[68:72], f[72:74], f[74:76], f[76:78], f[78:84])
+func (f *footer) id() (id [16]byte) { return [16]byte(f[68:84]) }
+
+// formatID returns a unique identifier in the usual notation.
+func formatID(id []byte) string {
+	return fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:16])
 }
 
 // geometrySize is the capacity that cylinders, heads and sectors per track come to, in bytes, or 0 when the geometry is the

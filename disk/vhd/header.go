@@ -20,6 +20,16 @@ type header struct {
 	tableOffset int64
 	entries     int64
 	blockSize   int64
+	parent      *link // of a differencing disk
+}
+
+// tables returns where in the file the header, the table and the parent locators lie.
+func (h header) tables() []area {
+	all := []area{{h.at, h.at + headerSize}, {h.tableOffset, h.tableOffset + h.entries*4}}
+	if h.parent != nil {
+		all = append(all, h.parent.areas...)
+	}
+	return all
 }
 
 // bitmapSize is the length of the sector bitmap in front of each block, padded to whole sectors.
@@ -40,7 +50,11 @@ func readHeader(file disk.File, f *footer, size, fileSize int64) (header, error)
 	if err := disk.ReadFull(file, p[:], int64(at), "dynamic header"); err != nil {
 		return header{}, err
 	}
-	return parseHeader(file.Name(), &p, int64(at), size, fileSize)
+	h, err := parseHeader(file.Name(), &p, int64(at), size, fileSize)
+	if err == nil && f.diskType() == typeDifferencing {
+		h.parent, err = readLink(file, &p, h.at, fileSize)
+	}
+	return h, err
 }
 
 func parseHeader(name string, p *[headerSize]byte, at, size, fileSize int64) (header, error) {
@@ -70,7 +84,7 @@ func parseHeader(name string, p *[headerSize]byte, at, size, fileSize int64) (he
 	return header{at: at, tableOffset: int64(table), entries: entries, blockSize: block}, nil
 }
 
-// encode returns the header's sectors for a new disk.
+// encode returns the header's sectors for a new disk, and those of the parent locator behind it.
 func (h header) encode() []byte {
 	p := make([]byte, headerSize)
 	be := binary.BigEndian
@@ -80,6 +94,10 @@ func (h header) encode() []byte {
 	be.PutUint32(p[24:], fileVersion)
 	be.PutUint32(p[28:], uint32(h.entries))
 	be.PutUint32(p[32:], uint32(h.blockSize))
+	var locator []byte
+	if h.parent != nil {
+		locator = h.parent.encode(p, h.at+headerSize)
+	}
 	be.PutUint32(p[36:], checksum(p, 36))
-	return p
+	return append(p, locator...)
 }

@@ -59,7 +59,7 @@ func TestHostile(t *testing.T) {
 		"header checksum":       {header(32, 4096, 4), true, "dynamic header checksum"},
 		"version":               {footer(12, 0x20000, 4), false, "version"},
 		"type":                  {footer(60, 9, 4), false, "unknown disk type 9"},
-		"differencing":          {footer(60, 4, 4), false, "parent"},
+		"differencing":          {footer(60, 4, 4), false, "does not say where"},
 		"size 2^63":             {footer(48, 1<<63, 8), false, "capacity"},
 		"size 2^61":             {footer(48, 1<<61, 8), false, "do not cover"},
 		"header offset 2^64":    {footer(16, 1<<64-512, 8), false, "dynamic header's offset"},

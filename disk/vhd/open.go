@@ -1,9 +1,11 @@
 package vhd
 
 import (
+	"errors"
 	"io"
 
 	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/disk/internal/chain"
 	"github.com/sharevm/vmm/disk/internal/mapped"
 	"github.com/sharevm/vmm/disk/internal/space"
 )
@@ -11,7 +13,10 @@ import (
 // Image is an open disk.
 type Image struct {
 	*space.Front
-	info disk.Info
+	info     disk.Info
+	uniqueID [16]byte
+	created  uint32 // seconds since epoch
+	changed  uint32 // when the file was, before it was opened
 }
 
 var _ disk.VectorImage = (*Image)(nil)
@@ -36,6 +41,15 @@ func Open(path string, o disk.OpenOptions) (*Image, error) {
 	return i, nil
 }
 
+// openImage is Open as chains want it.
+func openImage(path string, o disk.OpenOptions) (disk.Image, error) {
+	i, err := Open(path, o)
+	if err != nil {
+		return nil, err
+	}
+	return i, nil
+}
+
 func open(file disk.File, o disk.OpenOptions) (*Image, error) {
 	l, err := locate(file)
 	if err != nil {
@@ -45,9 +59,10 @@ func open(file disk.File, o disk.OpenOptions) (*Image, error) {
 	if f.capacity() > 1<<62 {
 		return nil, disk.Corrupt(file.Name(), l.footerAt+48, "a capacity of %d bytes is impossible", f.currentSize())
 	}
-	i := &Image{info: disk.Info{
+	id := f.id()
+	i := &Image{uniqueID: id, created: f.stamp(), changed: changed(file, f), info: disk.Info{
 		Format: "vhd", Path: file.Name(), Files: []string{file.Name()}, Size: int64(f.capacity()), SectorSize: sectorSize,
-		ReadOnly: o.ReadOnly, Unclean: l.recovered, ID: f.id(),
+		ReadOnly: o.ReadOnly, Unclean: l.recovered, ID: formatID(id[:]),
 	}}
 	if l.recovered {
 		i.info.Warnings = append(i.info.Warnings, "the footer at the end is missing or damaged; using its copy at the start")
@@ -58,10 +73,8 @@ func open(file disk.File, o disk.OpenOptions) (*Image, error) {
 	switch f.diskType() {
 	case typeFixed:
 		return i, i.openFixed(file, l, o)
-	case typeDynamic:
+	case typeDynamic, typeDifferencing:
 		return i, i.openDynamic(file, l, o)
-	case typeDifferencing:
-		return nil, disk.Unsupported(file.Name(), l.footerAt+60, "differencing disks need their parent, which is not implemented")
 	}
 	return nil, disk.Corrupt(file.Name(), l.footerAt+60, "unknown disk type %d", f.diskType())
 }
@@ -89,12 +102,29 @@ func (i *Image) openDynamic(file disk.File, l location, o disk.OpenOptions) erro
 	if err := t.validate(l.fileSize); err != nil {
 		return err
 	}
-	if !o.ReadOnly {
-		if err := t.recover(l); err != nil {
+	var parent disk.Image
+	if h.parent != nil {
+		i.info.Variant = "differencing"
+		if parent, err = i.openParent(h.parent, o); err != nil {
 			return err
 		}
 	}
-	i.Front = space.NewFront(mapped.New(file, t), i.info.Size, o.ReadOnly, space.Hooks{End: space.Closing(file)})
+	if !o.ReadOnly {
+		if err := t.recover(l); err != nil {
+			if parent != nil {
+				parent.Close()
+			}
+			return err
+		}
+	}
+	if parent == nil {
+		i.Front = space.NewFront(mapped.New(file, t), i.info.Size, o.ReadOnly, space.Hooks{End: space.Closing(file)})
+		return nil
+	}
+	store := mapped.NewChild(file, t, chain.Window{Image: parent})
+	i.Front = space.NewFront(store, i.info.Size, o.ReadOnly, space.Hooks{End: func(bool) error {
+		return errors.Join(file.Close(), parent.Close())
+	}})
 	return nil
 }
 

@@ -99,7 +99,10 @@ func (t *table) move(from, to int64) error {
 
 // restoreEnd puts the footer behind the last block and ends the file there.
 func (t *table) restoreEnd(l location) error {
-	end := max(t.at+headerSize, (t.tableOffset+t.entries*4+sectorSize-1)/sectorSize*sectorSize)
+	end := int64(0)
+	for _, a := range t.tables() {
+		end = max(end, (a.end+sectorSize-1)/sectorSize*sectorSize)
+	}
 	if blocks := t.placed(); len(blocks) > 0 {
 		end = max(end, int64(t.bat[blocks[len(blocks)-1]])*sectorSize+t.stride())
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -30,12 +31,17 @@ type table struct {
 	bat  []uint32        // file sectors; read and written atomically, written under mu
 	full []atomic.Uint64 // a bit per block: all its sectors are present
 
-	mu     sync.Mutex
-	next   int64    // where the next block may go: the footer's place
-	fresh  []uint32 // blocks placed since the last Collect
-	filled []uint32 // blocks whose bitmaps became full since then
-	taken  struct{ fresh, filled []uint32 }
-	cache  bitmapCache
+	mu      sync.Mutex
+	next    int64            // where the next block may go: the footer's place
+	fresh   []uint32         // blocks placed since the last Collect
+	filled  []uint32         // blocks whose bitmaps became full since then
+	pending map[int64]placed // room for blocks that the table does not show yet
+	bits    map[int64]bitmap // bitmaps that differ from the file, of a disk with a parent
+	taken   struct {
+		fresh, filled []uint32
+		bits          map[int64]bitmap
+	}
+	cache bitmapCache
 }
 
 // readTable reads the table of a disk of size bytes without looking at its entries.
@@ -43,7 +49,7 @@ func readTable(file disk.File, f *footer, h header, size int64) (*table, error) 
 	t := &table{
 		file: file, footer: f, header: h, size: size,
 		shift: uint(bits.TrailingZeros64(uint64(h.blockSize))),
-		full:  make([]atomic.Uint64, (h.entries+63)/64),
+		full:  make([]atomic.Uint64, (h.entries+63)/64), pending: map[int64]placed{}, bits: map[int64]bitmap{},
 	}
 	raw := make([]byte, h.entries*4)
 	if err := disk.ReadFull(file, raw, h.tableOffset, "block allocation table"); err != nil {
@@ -85,9 +91,9 @@ func (t *table) misplaced(i, fileSize int64) string {
 	return ""
 }
 
-// overTables says whether [start, end) of the file touches the copy of the footer, the header or the table.
+// overTables says whether [start, end) of the file touches the copy of the footer, the header, the table or a parent locator.
 func (t *table) overTables(start, end int64) bool {
-	return start < footerSize || overlap(start, end, t.at, t.at+headerSize) || overlap(start, end, t.tableOffset, t.tableOffset+t.entries*4)
+	return start < footerSize || slices.ContainsFunc(t.tables(), func(a area) bool { return overlap(start, end, a.start, a.end) })
 }
 
 func overlap(start, end, start2, end2 int64) bool { return start < end2 && start2 < end }
@@ -142,8 +148,10 @@ func (t *table) bitmap(block int64, e uint32) (bitmap, error) {
 	if t.isFull(block) {
 		return nil, nil
 	}
-	if b := t.cache.get(block); b != nil {
-		return b, nil
+	for _, b := range []bitmap{t.bits[block], t.taken.bits[block], t.cache.get(block)} {
+		if b != nil {
+			return b, nil
+		}
 	}
 	b := make(bitmap, t.bitmapSize())
 	if err := disk.ReadFull(t.file, b, int64(e)*sectorSize, "sector bitmap"); err != nil {
@@ -225,12 +233,19 @@ func (t *table) Collect() []mapped.Stage {
 	defer t.mu.Unlock()
 	t.taken.fresh, t.taken.filled = t.fresh, t.filled
 	t.fresh, t.filled = nil, nil
+	t.takeBits()
 
 	var first, second mapped.Stage
 	ones := bytes.Repeat([]byte{0xff}, int(t.bitmapSize()))
 	pieces := map[int64]bool{}
+	fresh := map[int64]bool{}
 	for _, b := range t.taken.fresh {
-		first = append(first, mapped.Patch{Off: int64(t.bat[b]) * sectorSize, Data: ones})
+		fresh[int64(b)] = true
+		p := mapped.Patch{Off: int64(t.bat[b]) * sectorSize, Data: ones}
+		if partial := t.taken.bits[int64(b)]; partial != nil {
+			p.Data = slices.Clone(partial)
+		}
+		first = append(first, p)
 		if at := int64(b) * 4 / sectorSize * sectorSize; !pieces[at] {
 			pieces[at] = true
 			second = append(second, mapped.Patch{Off: t.tableOffset + at, Data: t.encode(at)})
@@ -238,6 +253,11 @@ func (t *table) Collect() []mapped.Stage {
 	}
 	for _, b := range t.taken.filled {
 		second = append(second, mapped.Patch{Off: int64(t.bat[b]) * sectorSize, Data: ones})
+	}
+	for b, changed := range t.taken.bits {
+		if !fresh[b] {
+			second = append(second, mapped.Patch{Off: int64(t.bat[b]) * sectorSize, Data: slices.Clone(changed)})
+		}
 	}
 	if len(first) > 0 {
 		first = append(first, mapped.Patch{Off: t.next, Data: t.footer[:]})
@@ -264,4 +284,5 @@ func (t *table) Restore([]mapped.Stage) {
 	defer t.mu.Unlock()
 	t.fresh = append(t.taken.fresh, t.fresh...)
 	t.filled = append(t.taken.filled, t.filled...)
+	t.restoreBits()
 }

@@ -66,3 +66,11 @@ func TestFaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) { disktest.Faults(t, s) })
 	}
 }
+
+func TestChain(t *testing.T) {
+	for name, s := range subjects() {
+		if name != "fixed" {
+			t.Run(name, func(t *testing.T) { disktest.Chain(t, s) })
+		}
+	}
+}
