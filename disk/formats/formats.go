@@ -39,7 +39,7 @@ var all = []Format{
 	{
 		Name:       "vmdk",
 		Extensions: []string{".vmdk"},
-		Variants:   []string{"monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat"},
+		Variants:   []string{"monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "streamOptimized"},
 		Open:       opener(vmdk.Open),
 		Create:     vmdk.Create,
 		Check:      vmdk.Check,

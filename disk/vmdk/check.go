@@ -74,6 +74,9 @@ func checkExtent(r *disk.Report, file disk.File, h *header, size int64, o disk.O
 		return s.damaged
 	}
 	c := newExtentCheck(s)
+	if h.compressed {
+		return c.checkStream(r)
+	}
 	allocated, last := int64(0), s.meta[len(s.meta)-1].end
 	for i := range s.entries() {
 		t, err := c.table(r, i)

@@ -89,11 +89,3 @@ func (z zeroing) MarkZero(off, n int64) error {
 	}
 	return nil
 }
-
-// copier returns the table as the Store needs it.
-func (s *sparse) copier() mapped.Copier {
-	if s.flags&flagZeroGrain != 0 {
-		return zeroing{s}
-	}
-	return s
-}

@@ -26,6 +26,7 @@ type layout struct {
 	extent     string // the type in extent lines
 	embedded   bool   // the descriptor lies in the extent
 	split      bool
+	compressed bool
 	suffix     string // of extent files, with a number if split
 }
 
@@ -33,11 +34,12 @@ var layouts = []layout{
 	{createType: "monolithicSparse", extent: "SPARSE", embedded: true},
 	{createType: "monolithicFlat", extent: "FLAT", suffix: "-flat"},
 	{createType: "twoGbMaxExtentSparse", extent: "SPARSE", split: true, suffix: "-s%03d"},
+	{createType: "streamOptimized", extent: "SPARSE", embedded: true, compressed: true},
 	{createType: "twoGbMaxExtentFlat", extent: "FLAT", split: true, suffix: "-f%03d"},
 }
 
 // Create makes a disk of o.Size bytes, or a snapshot of o.Parent; neither path nor the extents' files may exist. Variants are monolithicSparse (the default),
-// monolithicFlat, twoGbMaxExtentSparse and twoGbMaxExtentFlat.
+// monolithicFlat, twoGbMaxExtentSparse, twoGbMaxExtentFlat and streamOptimized.
 func Create(path string, o disk.CreateOptions) error {
 	l, err := findLayout(o.Variant)
 	if err != nil {
@@ -62,6 +64,8 @@ func Create(path string, o disk.CreateOptions) error {
 		return fmt.Errorf("%s: create: a VMDK's size is a multiple of %d bytes; %d is not", path, sectorSize, o.Size)
 	case grain < minGrain*sectorSize || grain > maxGrain*sectorSize || bits.OnesCount64(uint64(grain)) != 1:
 		return fmt.Errorf("%s: create: grain size %d does not suit (usual: %d)", path, grain, defaultGrain)
+	case l.compressed && grain > maxStreamGrain*sectorSize:
+		return fmt.Errorf("%s: create: compressed grains are of %d bytes at most", path, maxStreamGrain*sectorSize)
 	case strings.ContainsAny(name, "\"\n\r\x00\\"), len(name) > 255:
 		return fmt.Errorf("%s: create: a descriptor cannot hold this name", path)
 	}
@@ -118,6 +122,9 @@ type creation struct {
 func (c *creation) run() error {
 	extents := c.plan()
 	text := newDescriptor(c.createType, c.Size/sectorSize, extents, c.ancestry)
+	if c.compressed {
+		return c.writeStream(text)
+	}
 	if c.embedded {
 		return c.writeSparse(c.path, c.Size/sectorSize, text)
 	}
@@ -212,6 +219,30 @@ func (c *creation) writeSparse(path string, sectors int64, descriptor []byte) er
 			if len(p.data) == 0 {
 				continue
 			}
+			if _, err := f.WriteAt(p.data, p.sector*sectorSize); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// writeStream makes an empty streamOptimized extent: header, descriptor, directory, footer.
+func (c *creation) writeStream(descriptor []byte) error {
+	h := &header{
+		version: 3, flags: flagNewlines | flagCompressed | flagMarkers, capacity: c.Size / sectorSize, grain: c.grain, tableEntries: maxTable,
+		descriptorOffset: 1, descriptorSize: descriptorSectors, overhead: max(c.grain, 128), compressed: true, streamed: true,
+	}
+	if h.entries() > maxDirectory {
+		return fmt.Errorf("%d bytes need larger grains than %d bytes", c.Size, c.grain*sectorSize)
+	}
+	h.gd = h.overhead + 1
+	end := append(padded(append(marker(markGD, h.entries()*4), make([]byte, h.entries()*4)...)), h.tail()...)
+	return c.write(c.path, func(f disk.File) error {
+		for _, p := range []struct {
+			sector int64
+			data   []byte
+		}{{0, h.encode()}, {1, descriptor}, {h.overhead, end}} {
 			if _, err := f.WriteAt(p.data, p.sector*sectorSize); err != nil {
 				return err
 			}

@@ -39,7 +39,9 @@ func metadata(name string, h *header, dirs ...directory) (regions, error) {
 		all = append(all, r)
 	}
 	add(h.descriptorOffset, h.descriptorSize*sectorSize)
-	add(h.gd, h.entries()*4)
+	if h.gd != 0 {
+		add(h.gd, h.entries()*4)
+	}
 	if h.redundant() {
 		add(h.redundantGD, h.entries()*4)
 	}

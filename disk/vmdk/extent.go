@@ -47,6 +47,15 @@ func (frozen) WritevAt([][]byte, int64) (int, error) { return 0, disk.ErrReadOnl
 func (frozen) WriteZeroes(int64, int64, bool) error  { return disk.ErrReadOnly }
 func (frozen) Discard(int64, int64) error            { return disk.ErrReadOnly }
 
+// writable is a sparse extent that a session may write to.
+type writable interface {
+	space.Space
+	begin() error   // before the first change: mark it as being written
+	end() error     // at Close, after the last Flush: end the file properly and take the mark away, durably
+	recover() error // at Open: put it right if the last writer did not do that
+	name() string
+}
+
 // sparseSpace is a sparse extent in use.
 type sparseSpace struct {
 	*mapped.Store
@@ -63,3 +72,5 @@ func (s sparseSpace) mark(unclean bool) error {
 	_, err := s.table.file.WriteAt(b[:], uncleanAt)
 	return err
 }
+
+func (s sparseSpace) name() string { return s.table.file.Name() }

@@ -23,14 +23,26 @@ const (
 
 // Limits on what a header may ask for.
 const (
-	minGrain     = 8       // sectors; the specification's lower limit
-	maxGrain     = 1 << 21 // sectors: 1 GiB
-	maxTable     = 512     // entries of a grain table; nobody writes another number
-	maxDirectory = 4 << 20 // entries; 64 TiB in ordinary grains has half of that
+	minGrain = 8       // sectors; the specification's lower limit
+	maxGrain = 1 << 21 // sectors: 1 GiB
+	// maxStreamGrain is the limit in sectors where whole grains have to be in memory: 1 MiB.
+	maxStreamGrain = 2048
+	maxTable       = 512     // entries of a grain table; nobody writes another number
+	maxDirectory   = 4 << 20 // entries; 64 TiB in ordinary grains has half of that
 )
 
-// uncleanAt is the header's byte that is 1 while a writer is at work.
-const uncleanAt = 72
+// Places in the header.
+const (
+	gdAt        = 56
+	uncleanAt   = 72 // 1 while a writer is at work
+	algorithmAt = 77
+)
+
+// deflate is the only compression algorithm there is.
+const deflate = 1
+
+// gdAtEnd in place of the grain directory's offset says that a footer at the end of the file has it.
+const gdAtEnd = ^uint64(0)
 
 // header is what a sparse extent's first sector says. Offsets and sizes are in sectors.
 type header struct {
@@ -45,6 +57,11 @@ type header struct {
 	gd               int64
 	overhead         int64
 	unclean          bool
+	compressed       bool // grains are compressed
+	streamed         bool // the directory's place is in a footer
+	lost             bool // and that is not there
+
+	footerAt int64 // byte offset of the footer's marker, if there is one
 }
 
 // entries is the length of the grain directory.
@@ -64,7 +81,16 @@ func readHeader(file disk.File, fileSize int64) (*header, error) {
 	if err := disk.ReadFull(file, first[:], 0, "header"); err != nil {
 		return nil, err
 	}
-	return parseHeader(file.Name(), &first, fileSize)
+	return wholeHeader(file, &first, fileSize)
+}
+
+// wholeHeader is parseHeader completed by a stream's footer.
+func wholeHeader(file disk.File, first *[sectorSize]byte, fileSize int64) (*header, error) {
+	h, err := parseHeader(file.Name(), first, fileSize)
+	if err != nil || !h.streamed {
+		return h, err
+	}
+	return findFooter(file, h, fileSize)
 }
 
 // parseHeader reads the first sector of file, which has fileSize bytes.
@@ -77,8 +103,14 @@ func parseHeader(name string, p *[sectorSize]byte, fileSize int64) (*header, err
 	if h.version < 1 || h.version > 3 {
 		return nil, disk.Unsupported(name, 4, "sparse extent of version %d", h.version)
 	}
-	if h.flags&(flagCompressed|flagMarkers) != 0 || le.Uint16(p[77:]) != 0 || le.Uint64(p[56:]) == ^uint64(0) {
-		return nil, disk.Unsupported(name, 8, "compressed (streamOptimized) extents are not implemented; convert it first")
+	h.compressed = h.flags&flagCompressed != 0
+	switch {
+	case h.compressed && (h.flags&flagMarkers == 0 || le.Uint16(p[algorithmAt:]) != deflate):
+		return nil, disk.Unsupported(name, algorithmAt, "compression that is not deflate with markers")
+	case !h.compressed && (h.flags&flagMarkers != 0 || le.Uint16(p[algorithmAt:]) != 0):
+		return nil, disk.Unsupported(name, 8, "markers without compression")
+	case h.compressed && le.Uint64(p[gdAt:]) == gdAtEnd:
+		h.streamed = true
 	}
 
 	// The file's own length bounds everything that lies in it.
@@ -94,10 +126,13 @@ func parseHeader(name string, p *[sectorSize]byte, fileSize int64) (*header, err
 		{28, "descriptor offset", inFile, &h.descriptorOffset},
 		{36, "descriptor size", inFile, &h.descriptorSize},
 		{48, "redundant grain directory offset", inFile, &h.redundantGD},
-		{56, "grain directory offset", inFile, &h.gd},
+		{gdAt, "grain directory offset", inFile, &h.gd},
 		{64, "overhead", maxSectors, &h.overhead},
 	} {
 		v := le.Uint64(p[f.at:])
+		if h.streamed && f.at == gdAt {
+			v = 0
+		}
 		if v > f.limit {
 			return nil, disk.Corrupt(name, f.at, "%s of %d sectors is impossible here (limit %d)", f.what, v, f.limit)
 		}
@@ -126,6 +161,9 @@ func (h *header) validate(name string, fileSize int64) error {
 		return disk.Corrupt(name, 12, "a grain directory of %d entries is larger than any disk needs (%d)", h.entries(), maxDirectory)
 	case h.descriptorSize*sectorSize > maxDescriptor:
 		return disk.Corrupt(name, 36, "a descriptor of %d sectors is larger than any disk needs", h.descriptorSize)
+	case h.compressed && h.grain > maxStreamGrain:
+		return disk.Unsupported(name, 20, "compressed grains of %d sectors are larger than any program's (%d)", h.grain, maxStreamGrain)
+	case h.streamed:
 	case h.gd == 0:
 		return disk.Corrupt(name, 56, "there is no grain directory")
 	}
@@ -158,8 +196,17 @@ func (h *header) encode() []byte {
 	le.PutUint64(p[36:], uint64(h.descriptorSize))
 	le.PutUint32(p[44:], uint32(h.tableEntries))
 	le.PutUint64(p[48:], uint64(h.redundantGD))
-	le.PutUint64(p[56:], uint64(h.gd))
+	le.PutUint64(p[gdAt:], uint64(h.gd))
 	le.PutUint64(p[64:], uint64(h.overhead))
+	if h.streamed {
+		le.PutUint64(p[gdAt:], gdAtEnd)
+	}
+	if h.unclean {
+		p[uncleanAt] = 1
+	}
 	copy(p[73:], "\n \r\n")
+	if h.compressed {
+		le.PutUint16(p[algorithmAt:], deflate)
+	}
 	return p
 }

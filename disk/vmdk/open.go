@@ -25,7 +25,7 @@ type Image struct {
 	descriptorIn disk.File // the file that holds the descriptor's text
 	descriptorAt int64     // where it starts there
 	extents      space.Concat
-	sparse       []sparseSpace        // those of the extents that may be written
+	sparse       []writable           // those of the extents that may be written
 	flat         map[string]disk.File // the files of flat extents by their names; several may share one
 }
 
@@ -106,7 +106,7 @@ func (i *Image) readDescriptor(file disk.File) (h *header, size int64, err error
 	length := size
 	switch string(first[:4]) {
 	case sparseMagic:
-		if h, err = parseHeader(file.Name(), &first, size); err != nil {
+		if h, err = wholeHeader(file, &first, size); err != nil {
 			return nil, 0, err
 		}
 		if h.descriptorOffset == 0 || h.descriptorSize == 0 {
@@ -248,16 +248,51 @@ func (i *Image) addSparse(file disk.File, h *header, size, sectors int64, a Acce
 		i.info.Unclean = true
 		i.info.Warnings = append(i.info.Warnings, file.Name()+" was not closed cleanly by its last writer")
 	}
-	s := sparseSpace{mapped.New(file, t.copier()), t}
-	if i.parent != nil {
-		s.Store = mapped.NewChild(file, t.copier(), chain.Window{Image: i.parent, Base: i.extents.Size()})
+	if h.lost && !h.unclean {
+		if err := i.warnLost(t, a == ReadOnly || o.ReadOnly); err != nil {
+			return err
+		}
 	}
+	s := i.newSpace(file, t)
 	if a == ReadOnly {
 		i.extents.Add(frozen{s}, sectors*sectorSize)
 		return nil
 	}
 	i.extents.Add(s, sectors*sectorSize)
 	i.sparse = append(i.sparse, s)
+	return nil
+}
+
+// newSpace returns the storage of an extent, above the parent's.
+func (i *Image) newSpace(file disk.File, t *sparse) writable {
+	var table mapped.Copier = t
+	var str *stream
+	switch {
+	case t.compressed:
+		str = newStream(t)
+		table = str
+	case t.flags&flagZeroGrain != 0:
+		table = zeroing{t}
+	}
+	store := mapped.New(file, table)
+	if i.parent != nil {
+		store = mapped.NewChild(file, table, chain.Window{Image: i.parent, Base: i.extents.Size()})
+	}
+	if str != nil {
+		return &streamSpace{Store: store, table: str, parent: i.parent != nil}
+	}
+	return sparseSpace{store, t}
+}
+
+// warnLost has a stream that was cut off be read as far as it goes, with a warning, and refuses to write to it.
+func (i *Image) warnLost(t *sparse, readOnly bool) error {
+	if !readOnly {
+		return disk.Corrupt(t.file.Name(), t.length,
+			"the file has lost its end, where the grain directory is; open it read-only to save the %d grains that are left", len(t.found))
+	}
+	i.info.Unclean = true
+	i.info.Warnings = append(i.info.Warnings,
+		fmt.Sprintf("%s has lost its end; of its grains %d were found, what is missing reads as zeroes", t.file.Name(), len(t.found)))
 	return nil
 }
 

@@ -16,7 +16,7 @@ func (s *sparse) Collect() []mapped.Stage {
 	s.dirty, s.born = map[int64]bool{}, map[int64]bool{}
 	stages := []mapped.Stage{nil}
 	if len(s.taken.dirty) > 0 {
-		stages = append(stages, s.tablePatches())
+		stages = append(stages, s.tablePatches(s.taken.dirty))
 	}
 	if len(s.taken.born) > 0 {
 		stages = append(stages, s.directoryPatches())
@@ -24,9 +24,9 @@ func (s *sparse) Collect() []mapped.Stage {
 	return stages
 }
 
-// tablePatches returns the taken sectors of the grain tables, in each copy.
-func (s *sparse) tablePatches() (out mapped.Stage) {
-	for _, n := range slices.Sorted(maps.Keys(s.taken.dirty)) {
+// tablePatches returns sectors of the grain tables, in each copy.
+func (s *sparse) tablePatches(sectors map[int64]bool) (out mapped.Stage) {
+	for _, n := range slices.Sorted(maps.Keys(sectors)) {
 		i, sector := n/s.sectorsPerTable(), n%s.sectorsPerTable()
 		t := *s.tables[i].Load()
 		p := encode(t[sector*entriesPerSector : min(s.tableEntries, (sector+1)*entriesPerSector)])

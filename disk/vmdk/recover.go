@@ -27,6 +27,9 @@ type recovery struct {
 
 // recover makes both copies of the directory and the tables agree, gives room that belongs to nothing back, and takes the mark away.
 func (s sparseSpace) recover() error {
+	if !s.table.unclean {
+		return nil
+	}
 	r := &recovery{sparseSpace: s}
 	for _, step := range []func() error{r.restore, r.survey, r.reconcile, r.cut, r.complete, r.closeGaps, r.cut} {
 		if err := step(); err != nil {
@@ -335,11 +338,8 @@ func (r *recovery) move(from, to int64) error {
 // recover puts all extents right that the last writer left unclean.
 func (i *Image) recover() error {
 	for _, s := range i.sparse {
-		if !s.table.unclean {
-			continue
-		}
 		if err := s.recover(); err != nil {
-			return fmt.Errorf("%s: recover from a writer that did not close it: %w", s.table.file.Name(), err)
+			return fmt.Errorf("%s: recover from a writer that did not close it: %w", s.name(), err)
 		}
 	}
 	return nil

@@ -54,7 +54,7 @@ func (s sparseSpace) end() error {
 func (i *Image) begin() error {
 	for _, s := range i.sparse {
 		if err := s.begin(); err != nil {
-			return fmt.Errorf("%s: mark as in use: %w", s.table.file.Name(), err)
+			return fmt.Errorf("%s: mark as in use: %w", s.name(), err)
 		}
 	}
 	err := i.newCID()
@@ -112,7 +112,7 @@ func (i *Image) end(clean bool) error {
 	for _, s := range i.sparse {
 		if clean && err == nil {
 			if err = s.end(); err != nil {
-				err = fmt.Errorf("%s: mark as closed: %w", s.table.file.Name(), err)
+				err = fmt.Errorf("%s: mark as closed: %w", s.name(), err)
 			}
 		}
 	}

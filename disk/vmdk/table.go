@@ -44,6 +44,9 @@ type sparse struct {
 
 	tables []atomic.Pointer[grainTable]
 
+	found    []found // the grains of a stream that has lost its directory
+	inflated cache   // of compressed grains
+
 	mu     sync.Mutex
 	loaded int
 	gd     directory
@@ -67,7 +70,11 @@ func openSparse(file disk.File, h *header, fileSize int64, log *slog.Logger) (*s
 		dirty:      map[int64]bool{}, born: map[int64]bool{},
 	}
 	s.next = s.alignUp(fileSize)
-	if err := s.readDirectories(); err != nil {
+	read := s.readDirectories
+	if h.lost {
+		read = s.findLost
+	}
+	if err := read(); err != nil {
 		return nil, err
 	}
 	var err error
@@ -126,6 +133,13 @@ func (s *sparse) table(i int64) (grainTable, error) {
 func (s *sparse) load(i int64) (grainTable, error) {
 	if t := s.tables[i].Load(); t != nil {
 		return *t, nil
+	}
+	if s.found != nil {
+		t := s.foundTable(i)
+		if t != nil {
+			s.keep(i, t)
+		}
+		return t, nil
 	}
 	if s.gd[i] == 0 {
 		return nil, nil
@@ -213,6 +227,9 @@ func (s *sparse) misplaced(e uint32, grain int64) string {
 	}
 	start := int64(e) * sectorSize
 	end := start + min(s.grainBytes(), s.size-grain<<s.shift)
+	if s.compressed {
+		end = start + grainHeader // and more, as the record says
+	}
 	switch {
 	case end > s.length:
 		return fmt.Sprintf("grain %d lies at bytes %d to %d, beyond the end of the file (%d)", grain, start, end, s.length)
@@ -265,6 +282,8 @@ func (s *sparse) grainAt(grain int64) (host, whole int64, err error) {
 		return mapped.Hole, s.grainBytes(), nil
 	case e == zeroGrain: // the flag was checked when the table was read
 		return mapped.Zero, s.grainBytes(), nil
+	case s.compressed:
+		return mapped.Packed, s.grainBytes(), nil
 	default:
 		return int64(e) * sectorSize, s.grainBytes(), nil
 	}

@@ -22,6 +22,10 @@ func subjects() map[string]disktest.Subject {
 		v.Large = 40 << 30
 		out[variant] = v
 	}
+	stream := s
+	stream.Options = disk.CreateOptions{Variant: "streamOptimized"}
+	stream.Large = 2 << 40
+	out["streamOptimized"] = stream
 	small := s
 	small.Options = disk.CreateOptions{BlockSize: 4 << 10}
 	small.Large = 1 << 40
@@ -73,11 +77,12 @@ func TestQemu(t *testing.T) {
 	for name, subformat := range map[string]string{
 		"monolithicSparse": "monolithicSparse", "small grains": "monolithicSparse", "late tables": "monolithicSparse",
 		"monolithicFlat": "monolithicFlat", "twoGbMaxExtentSparse": "twoGbMaxExtentSparse", "twoGbMaxExtentFlat": "twoGbMaxExtentFlat",
+		"streamOptimized": "streamOptimized",
 	} {
-		sparse := strings.HasSuffix(subformat, "Sparse")
+		sparse := strings.HasSuffix(subformat, "Sparse") || subformat == "streamOptimized"
 		t.Run(name, func(t *testing.T) {
 			disktest.Cross(t, all[name], disktest.Peer{
-				Format: "vmdk", Options: []string{"-o", "subformat=" + subformat}, Check: sparse, Exact: true,
+				Format: "vmdk", Options: []string{"-o", "subformat=" + subformat}, Check: sparse, Exact: true, ReadOnly: subformat == "streamOptimized",
 			})
 		})
 	}
