@@ -6,7 +6,8 @@
 //	-- CMD ARGS...                  run a command of the initramfs, report its exit status, power off; without one, power off at once
 //	root=/dev/vda [ro] -- ...       continue with /sbin/init of that disk, which runs the command, or a shell on the console
 //
-// Lines that a host may wait for start with "vmm-guest: ", such as "vmm-guest: init after 1.23 s" and "vmm-guest: exit status 0".
+// Lines that a host may wait for start with "vmm-guest: ", such as "vmm-guest: init after 1.23 s" and "vmm-guest: exit status 0". The command
+// selfcheck of a root disk that package rootfs or the demo makes tests disks and network, in lines that start with "self-check: ".
 package guest
 
 import (

@@ -102,13 +102,12 @@ func shell() error {
 	}
 	for {
 		pid, err := unix.Wait4(-1, nil, 0, nil)
-		if err == nil && pid == cmd.Process.Pid {
-			ending.Lock() // a shell that ends because the machine does is not to be replaced
-			ending.Unlock()
-			return nil
+		if err == unix.EINTR || err == nil && pid != cmd.Process.Pid {
+			continue
 		}
-		if err != nil && err != unix.EINTR {
-			return err
-		}
+		// A shell that ends because the machine does is neither replaced nor missed.
+		ending.Lock()
+		defer ending.Unlock()
+		return err
 	}
 }
