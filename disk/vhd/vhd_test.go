@@ -74,3 +74,5 @@ func TestChain(t *testing.T) {
 		}
 	}
 }
+
+func TestLibvhdiChain(t *testing.T) { disktest.LibvhdiChain(t, subjects()["dynamic"]) }

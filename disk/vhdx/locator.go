@@ -2,6 +2,7 @@ package vhdx
 
 import (
 	"encoding/binary"
+	"path"
 	"slices"
 	"strings"
 
@@ -64,8 +65,8 @@ func readLocator(file disk.File, r region, i item) (*locator, error) {
 	if len(l.linkage) == 0 {
 		return nil, disk.Corrupt(name, i.at, "the parent locator has no %s", keyLinkage)
 	}
-	if path := pairs[keyRelative]; path != "" {
-		l.names = append(l.names, strings.TrimPrefix(strings.ReplaceAll(path, `\`, "/"), "./"))
+	if text := pairs[keyRelative]; text != "" {
+		l.names = append(l.names, strings.TrimPrefix(strings.ReplaceAll(text, `\`, "/"), "./"))
 	}
 	for _, key := range []string{keyVolume, keyAbsolute} {
 		if name := lastName(pairs[key]); name != "" && !slices.Contains(l.names, name) {
@@ -112,6 +113,8 @@ func (l *locator) encode() []byte {
 	pairs := [][2]string{
 		{keyLinkage, "{" + l.linkage[0].String() + "}"},
 		{keyRelative, strings.ReplaceAll(l.names[0], "/", `\`)},
+		// Some readers know no other path, and look for its last name only. Windows tries it last, and checks the linkage.
+		{keyAbsolute, `\\?\C:\` + path.Base(l.names[0])},
 	}
 	head := append(append([]byte(nil), locatorType[:]...), 0, 0)
 	head = le.AppendUint16(head, uint16(len(pairs)))

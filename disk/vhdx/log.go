@@ -26,6 +26,9 @@ const (
 	maxFile = 2 * maxSize
 )
 
+// maxHalf bounds the half of the log that an entry may fill, in bytes. Tests make it small.
+var maxHalf int64 = mib
+
 // change is what a descriptor of the log says: data is to be at off, or length zeroes.
 type change struct {
 	off, length int64
@@ -252,7 +255,7 @@ type logWriter struct {
 
 // newLogWriter returns the writer of the log of h with a new identifier, which makes all old entries invalid.
 func newLogWriter(h *header) *logWriter {
-	return &logWriter{at: h.logOffset, half: min(h.logLength/2, mib) &^ (pageSize - 1), guid: newGUID()}
+	return &logWriter{at: h.logOffset, half: min(h.logLength/2, maxHalf) &^ (pageSize - 1), guid: newGUID()}
 }
 
 // room is how many pages an entry can hold.

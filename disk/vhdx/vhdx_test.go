@@ -64,3 +64,5 @@ func TestQemu(t *testing.T) {
 		t.Run(name, func(t *testing.T) { disktest.Cross(t, s[name], p) })
 	}
 }
+
+func TestLibvhdiChain(t *testing.T) { disktest.LibvhdiChain(t, subjects()["small blocks"]) }
