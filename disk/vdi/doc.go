@@ -1,0 +1,9 @@
+// Package vdi reads and writes VirtualBox's disks (.vdi), version 1.1, dynamic and fixed. There is no specification; the layout is that of
+// VirtualBox's own VDICore.h, as qemu's block/vdi.c describes it too.
+//
+// Behind a header of 512 bytes lies the block map, an entry of 32 bits for each block (1 MiB, as a rule), which says in which slot of the file
+// it is, that it was never written, or that it is zero. The header counts the slots in use, and VirtualBox puts the next block into the
+// slot of that number: so slots are filled without gaps, and the count is durable before the map is.
+//
+// Differencing disks are refused. They know their parent by its UUID only, which the registry of VirtualBox resolves to a file.
+package vdi
