@@ -87,36 +87,32 @@ func (t *table) own(id int64) (piece, error) {
 	if host(e) != 0 && e&flagCopied != 0 {
 		return t.load(id)
 	}
-	first := i << t.perTable()
-	pieces := make([]piece, 1<<t.perTable())
-	for k := range pieces {
-		if host(e) == 0 {
-			pieces[k] = make(piece, t.entries())
-			continue
-		}
-		p, err := t.load(first + int64(k))
-		if err != nil {
-			return nil, err
-		}
-		pieces[k] = p
-	}
-	c, _, err := t.refs.alloc(1)
+	c, _, err := t.refs.allocZero(1)
 	if err != nil {
 		return nil, err
 	}
 	if host(e) != 0 {
+		if err := t.copyTable(i); err != nil {
+			t.refs.forget(c, 1)
+			return nil, err
+		}
 		t.refs.freed = append(t.refs.freed, host(e)>>t.clusterBits)
 	}
 	t.refs.meta.add(c)
-	for k, p := range pieces {
-		if t.inMemory(first+int64(k)) == nil {
-			t.keep(first+int64(k), p)
-		}
-		t.dirty[first+int64(k)] = true
-	}
 	t.dirtyL1[i/(sectorSize/8)] = true
 	atomic.StoreUint64(&t.l1[i], uint64(c<<t.clusterBits)|flagCopied)
-	return pieces[id-first], nil
+	return t.load(id)
+}
+
+// copyTable has all of L2 table i written again, to wherever it is by then. Called with mu held.
+func (t *table) copyTable(i int64) error {
+	for id := i << t.perTable(); id < (i+1)<<t.perTable(); id++ {
+		if _, err := t.load(id); err != nil {
+			return err
+		}
+		t.dirty[id] = true
+	}
+	return nil
 }
 
 // Place implements [mapped.Copier].

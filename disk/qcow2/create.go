@@ -1,6 +1,7 @@
 package qcow2
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math/bits"
@@ -123,7 +124,7 @@ func (h *header) write(file disk.File) error {
 	for _, part := range []struct {
 		at int64
 		p  []byte
-	}{{0, first}, {h.refTableAt, encode(table)}, {firstBlock, counts}} {
+	}{{0, first}, {h.refTableAt, encode(table)}, {firstBlock, bytes.TrimRight(counts, "\x00")}} {
 		if _, err := file.WriteAt(part.p, part.at); err != nil {
 			return err
 		}

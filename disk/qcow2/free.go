@@ -42,15 +42,22 @@ func (r *refcounts) alloc(n int64) (first, got int64, err error) {
 // allocZero is alloc of clusters that read as zeroes.
 func (r *refcounts) allocZero(n int64) (first, got int64, err error) {
 	fresh := r.fresh
-	if first, got, err = r.alloc(n); err != nil || first >= fresh {
-		return first, got, err
+	if first, got, err = r.alloc(n); err != nil {
+		return 0, 0, err
 	}
-	used := min(got, fresh-first)
-	if err := r.file.Zero(first<<r.clusterBits, used<<r.clusterBits, true); err != nil {
+	if err := r.zero(first, got, fresh); err != nil {
 		r.forget(first, got)
 		return 0, 0, err
 	}
 	return first, got, nil
+}
+
+// zero makes those of n clusters that lie before fresh read as zeroes.
+func (r *refcounts) zero(first, n, fresh int64) error {
+	if n = min(n, fresh-first); n <= 0 {
+		return nil
+	}
+	return r.file.Zero(first<<r.clusterBits, n<<r.clusterBits, true)
 }
 
 // forget takes back clusters that were allocated since the last Collect.
@@ -130,16 +137,14 @@ func (r *refcounts) addBlock(b int64) error {
 	if err := r.extend(c + 1); err != nil {
 		return err
 	}
+	if err := r.zero(c, 1, r.fresh); err != nil {
+		return err
+	}
 	r.cursor = c + 1
 	r.fresh = max(r.fresh, r.cursor)
 	r.table[b] = c << r.clusterBits
 	r.dirtyTable[b/(sectorSize/8)] = true
 	r.meta.add(c)
-	perBlock := r.clusterSize() / r.pieceSize()
-	for id := b * perBlock; id < (b+1)*perBlock; id++ {
-		r.pieces[id] = make([]byte, r.pieceSize())
-		r.dirty[id] = true
-	}
 	return r.count(c)
 }
 
