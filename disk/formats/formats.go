@@ -11,7 +11,9 @@ import (
 	"strings"
 
 	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/disk/qcow2"
 	"github.com/sharevm/vmm/disk/raw"
+	"github.com/sharevm/vmm/disk/vdi"
 	"github.com/sharevm/vmm/disk/vhd"
 	"github.com/sharevm/vmm/disk/vhdx"
 	"github.com/sharevm/vmm/disk/vmdk"
@@ -59,6 +61,22 @@ var all = []Format{
 		Open:       opener(vhdx.Open),
 		Create:     vhdx.Create,
 		Check:      vhdx.Check,
+	},
+	{
+		Name:       "vdi",
+		Extensions: []string{".vdi"},
+		Variants:   []string{"dynamic", "fixed"},
+		Open:       opener(vdi.Open),
+		Create:     vdi.Create,
+		Check:      vdi.Check,
+	},
+	{
+		Name:       "qcow2",
+		Extensions: []string{".qcow2"},
+		Variants:   []string{"v3", "v2"},
+		Open:       opener(qcow2.Open),
+		Create:     qcow2.Create,
+		Check:      qcow2.Check,
 	},
 }
 

@@ -13,7 +13,7 @@ import (
 func TestFind(t *testing.T) {
 	for _, c := range []struct{ path, name, want string }{
 		{"a.vmdk", "", "vmdk"}, {"A.VHD", "", "vhd"}, {"x.iso", "", "raw"}, {"x.img", "", "raw"},
-		{"x.vmdk", "raw", "raw"}, {"x", "vhd", "vhd"}, {"x", "", ""}, {"x.qcow2", "", ""}, {"x.vmdk", "zip", ""},
+		{"x.vmdk", "raw", "raw"}, {"x", "vhd", "vhd"}, {"x", "", ""}, {"x.qcow2", "", "qcow2"}, {"x.vdi", "", "vdi"}, {"x.qcow", "", ""}, {"x.vmdk", "zip", ""},
 	} {
 		f, err := formats.Find(c.path, c.name)
 		if f.Name != c.want || (err == nil) != (c.want != "") || err != nil && !errors.Is(err, disk.ErrUnsupported) {

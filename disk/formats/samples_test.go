@@ -90,7 +90,7 @@ func TestSamples(t *testing.T) {
 	opened := 0
 	for _, s := range samples(t, dir) {
 		name, _, _ := strings.Cut(s.format, ":")
-		format := map[string]string{"raw": "raw", "vmdk": "vmdk", "vpc": "vhd"}[name]
+		format := map[string]string{"raw": "raw", "vmdk": "vmdk", "vpc": "vhd", "qcow2": "qcow2"}[name]
 		if format == "" {
 			continue // a format that vmm does not know yet
 		}
@@ -128,8 +128,8 @@ func TestSamples(t *testing.T) {
 			}
 		})
 	}
-	if opened < 15 {
-		t.Errorf("only %d samples opened; the manifest has 15 that must", opened)
+	if opened < 19 {
+		t.Errorf("only %d samples opened; the manifest has 19 that must", opened)
 	}
 }
 
@@ -152,7 +152,7 @@ func TestSamplesTruncated(t *testing.T) {
 	dir := samplesDir(t)
 	for _, s := range samples(t, dir) {
 		format, _, _ := strings.Cut(s.format, ":")
-		if format = map[string]string{"vmdk": "vmdk", "vpc": "vhd", "vhdx": "vhdx"}[format]; format == "" {
+		if format = map[string]string{"vmdk": "vmdk", "vpc": "vhd", "vhdx": "vhdx", "qcow2": "qcow2"}[format]; format == "" {
 			continue
 		}
 		path := unpack(t, dir, s)
