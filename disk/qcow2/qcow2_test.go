@@ -16,7 +16,7 @@ func subjects() map[string]disktest.Subject {
 	old.Options = disk.CreateOptions{Variant: "v2"}
 	small.Options = disk.CreateOptions{BlockSize: 512}
 	small.Large = 5 << 30
-	large.Options = disk.CreateOptions{BlockSize: 2 << 20}
+	large.Options = disk.CreateOptions{BlockSize: 256 << 10}
 	return map[string]disktest.Subject{"v3": s, "v2": old, "small clusters": small, "large clusters": large}
 }
 

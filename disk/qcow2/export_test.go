@@ -1,0 +1,7 @@
+package qcow2
+
+// GetCount and PutCount are for tests.
+var (
+	GetCount = getCount
+	PutCount = putCount
+)
