@@ -41,7 +41,7 @@ var all = []Format{
 	{
 		Name:       "vmdk",
 		Extensions: []string{".vmdk"},
-		Variants:   []string{"monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "streamOptimized"},
+		Variants:   []string{"monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "streamOptimized", "vmfs"},
 		Open:       opener(vmdk.Open),
 		Create:     vmdk.Create,
 		Check:      vmdk.Check,

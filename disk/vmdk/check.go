@@ -28,7 +28,7 @@ func Check(path string, o disk.OpenOptions) (*disk.Report, error) {
 		return r, checkExtent(r, file, h, size, o)
 	}
 	for n, e := range i.descriptor.Extents {
-		if e.Type != "SPARSE" || e.Access == NoAccess {
+		if !e.sparse() || e.Access == NoAccess {
 			continue
 		}
 		if err := checkExtentFile(r, filepath.Dir(path), e, o); err != nil {
@@ -48,11 +48,43 @@ func checkExtentFile(r *disk.Report, folder string, e Extent, o disk.OpenOptions
 	if err != nil {
 		return err
 	}
+	var magic [8]byte
+	if err := disk.ReadFull(file, magic[:], 0, "header"); err != nil {
+		return err
+	}
+	if string(magic[:]) == seMagic {
+		return checkSE(r, file, size)
+	}
 	h, err := readHeader(file, size)
 	if err != nil {
 		return err
 	}
 	return checkExtent(r, file, h, size, o)
+}
+
+// checkSE adds what is wrong with the tables of an SEsparse extent.
+func checkSE(r *disk.Report, file disk.File, size int64) error {
+	s, err := openSE(file, size)
+	if err != nil {
+		return err
+	}
+	r.Total += (s.capacity + seGrain - 1) / seGrain
+	r.BlockSize = seGrain * sectorSize
+	for i := range int64(len(s.gd)) {
+		t, err := s.table(i)
+		var broken *disk.FormatError
+		if errors.As(err, &broken) {
+			r.Add(disk.Problem{Severity: disk.Damage, File: file.Name(), Offset: broken.Offset, What: broken.Reason})
+		} else if err != nil {
+			return err
+		}
+		for _, e := range t {
+			if e>>60 == seAllocated {
+				r.Allocated++
+			}
+		}
+	}
+	return nil
 }
 
 // checkExtent adds what is wrong with one extent to r.

@@ -34,12 +34,13 @@ var layouts = []layout{
 	{createType: "monolithicSparse", extent: "SPARSE", embedded: true},
 	{createType: "monolithicFlat", extent: "FLAT", suffix: "-flat"},
 	{createType: "twoGbMaxExtentSparse", extent: "SPARSE", split: true, suffix: "-s%03d"},
+	{createType: "vmfs", extent: "VMFS", suffix: "-flat"},
 	{createType: "streamOptimized", extent: "SPARSE", embedded: true, compressed: true},
 	{createType: "twoGbMaxExtentFlat", extent: "FLAT", split: true, suffix: "-f%03d"},
 }
 
 // Create makes a disk of o.Size bytes, or a snapshot of o.Parent; neither path nor the extents' files may exist. Variants are monolithicSparse (the default),
-// monolithicFlat, twoGbMaxExtentSparse, twoGbMaxExtentFlat and streamOptimized.
+// monolithicFlat, twoGbMaxExtentSparse, twoGbMaxExtentFlat, streamOptimized and vmfs.
 func Create(path string, o disk.CreateOptions) error {
 	l, err := findLayout(o.Variant)
 	if err != nil {

@@ -28,7 +28,7 @@ func readDirectory(file disk.File, h *header, sector, fileSize int64, what strin
 
 // metadata collects where the file's own structures lie.
 func metadata(name string, h *header, dirs ...directory) (regions, error) {
-	all := []region{{0, sectorSize}}
+	all := []region{{0, h.size()}}
 	add := func(sector, bytes int64) {
 		// Structures start and end at sectors. Tables mostly follow each other, and are kept as one.
 		r := region{sector * sectorSize, (sector*sectorSize + bytes + sectorSize - 1) / sectorSize * sectorSize}

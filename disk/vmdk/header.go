@@ -60,6 +60,7 @@ type header struct {
 	compressed       bool // grains are compressed
 	streamed         bool // the directory's place is in a footer
 	lost             bool // and that is not there
+	host             bool // a vmfsSparse extent (COWD)
 
 	footerAt int64 // byte offset of the footer's marker, if there is one
 }
@@ -73,6 +74,14 @@ func (h *header) entries() int64 {
 // tableBytes is the size of a grain table, which starts at a sector.
 func (h *header) tableBytes() int64 { return h.tableEntries * 4 }
 
+// size is the length of the header itself in bytes.
+func (h *header) size() int64 {
+	if h.host {
+		return 4 * sectorSize
+	}
+	return sectorSize
+}
+
 func (h *header) redundant() bool { return h.redundantGD != 0 }
 
 // readHeader reads the header of an extent in a file of its own, which has fileSize bytes.
@@ -84,8 +93,11 @@ func readHeader(file disk.File, fileSize int64) (*header, error) {
 	return wholeHeader(file, &first, fileSize)
 }
 
-// wholeHeader is parseHeader completed by a stream's footer.
+// wholeHeader reads the first sector of any hosted or host sparse extent, and completes a stream's by its footer.
 func wholeHeader(file disk.File, first *[sectorSize]byte, fileSize int64) (*header, error) {
+	if string(first[:4]) == cowdMagic {
+		return parseCOWD(file.Name(), first, fileSize)
+	}
 	h, err := parseHeader(file.Name(), first, fileSize)
 	if err != nil || !h.streamed {
 		return h, err

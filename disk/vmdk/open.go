@@ -113,10 +113,8 @@ func (i *Image) readDescriptor(file disk.File) (h *header, size int64, err error
 			return nil, 0, disk.Unsupported(file.Name(), 28, "this is one extent of a disk in several files; open the disk's descriptor, a small .vmdk beside it")
 		}
 		i.descriptorAt, length = h.descriptorOffset*sectorSize, h.descriptorSize*sectorSize
-	case "COWD":
-		return nil, 0, disk.Unsupported(file.Name(), 0, "vmfsSparse (COWD) extents are not implemented")
-	case "\xbe\xba\xfe\xca":
-		return nil, 0, disk.Unsupported(file.Name(), 0, "SEsparse extents are not implemented")
+	case cowdMagic, seMagic[:4]:
+		return nil, 0, disk.Unsupported(file.Name(), 0, "this is an extent of a disk; open the disk's descriptor, a small .vmdk beside it")
 	default:
 		if !looksLikeDescriptor(first[:]) {
 			return nil, 0, disk.Corrupt(file.Name(), 0, "neither a sparse extent nor a descriptor; a flat extent is opened by its descriptor")
@@ -178,7 +176,7 @@ func (i *Image) addExtent(path string, e Extent, o disk.OpenOptions) error {
 		i.extents.Add(zeroes{err: fmt.Errorf("%w: a ZERO extent stores nothing", disk.ErrReadOnly)}, e.Sectors*sectorSize)
 		return nil
 	}
-	if e.Type != "SPARSE" && e.Type != "FLAT" && e.Type != "VMFS" {
+	if !e.sparse() && e.Type != "FLAT" && e.Type != "VMFS" {
 		return disk.Unsupported(path, -1, "extents of type %s are not implemented", clip(e.Type))
 	}
 	file, err := i.extentFile(path, e, o)
@@ -189,23 +187,79 @@ func (i *Image) addExtent(path string, e Extent, o disk.OpenOptions) error {
 	if err != nil {
 		return err
 	}
-	if e.Type != "SPARSE" {
+	if !e.sparse() {
 		return i.addFlat(file, e, size)
+	}
+	var magic [8]byte
+	if err := disk.ReadFull(file, magic[:], 0, "header"); err != nil {
+		return err
+	}
+	if string(magic[:]) == seMagic {
+		return i.addSE(file, e, size, o)
 	}
 	h, err := readHeader(file, size)
 	if err != nil {
 		return err
 	}
-	if h.capacity < e.Sectors {
-		return disk.Corrupt(file.Name(), 12, "the extent has %d sectors, its descriptor says %d", h.capacity, e.Sectors)
+	if err := e.fits(file, h.capacity); err != nil {
+		return err
+	}
+	if err := e.writable(file, h.host, o); err != nil {
+		return err
 	}
 	i.info.BlockSize = max(i.info.BlockSize, h.grain*sectorSize)
 	return i.addSparse(file, h, size, e.Sectors, e.Access, o)
 }
 
+// sparse says whether the extent's file is one of the sparse formats; its first bytes say which.
+func (e Extent) sparse() bool {
+	return e.Type == "SPARSE" || e.Type == "VMFSSPARSE" || e.Type == "SESPARSE"
+}
+
+// fits checks that the extent's file has as many sectors as its line says.
+func (e Extent) fits(file disk.File, capacity int64) error {
+	if capacity < e.Sectors {
+		return disk.Corrupt(file.Name(), -1, "the extent has %d sectors, its descriptor says %d", capacity, e.Sectors)
+	}
+	return nil
+}
+
+// writable refuses to open an extent of one of ESXi's own formats for writing.
+func (e Extent) writable(file disk.File, host bool, o disk.OpenOptions) error {
+	if host && !o.ReadOnly && e.Access == ReadWrite {
+		return disk.Unsupported(file.Name(), 0, "extents of type %s can be read, not written; open the disk read-only, or convert it", e.Type)
+	}
+	return nil
+}
+
+// addSE adds an SEsparse extent.
+func (i *Image) addSE(file disk.File, e Extent, size int64, o disk.OpenOptions) error {
+	if err := e.writable(file, true, o); err != nil {
+		return err
+	}
+	t, err := openSE(file, size)
+	if err != nil {
+		return err
+	}
+	if err := e.fits(file, t.capacity); err != nil {
+		return err
+	}
+	i.info.BlockSize = max(i.info.BlockSize, seGrain*sectorSize)
+	i.extents.Add(frozen{i.store(file, t)}, e.Sectors*sectorSize)
+	return nil
+}
+
+// store returns the blocks of an extent, above the parent's.
+func (i *Image) store(file disk.File, t mapped.Table) *mapped.Store {
+	if i.parent == nil {
+		return mapped.New(file, t)
+	}
+	return mapped.NewChild(file, t, chain.Window{Image: i.parent, Base: i.extents.Size()})
+}
+
 // extentFile opens the file of an extent, or returns the one that an earlier flat extent opened under the same name.
 func (i *Image) extentFile(path string, e Extent, o disk.OpenOptions) (disk.File, error) {
-	if f := i.flat[e.Name]; f != nil && e.Type != "SPARSE" {
+	if f := i.flat[e.Name]; f != nil && !e.sparse() {
 		return f, nil
 	}
 	readOnly := true
@@ -217,7 +271,7 @@ func (i *Image) extentFile(path string, e Extent, o disk.OpenOptions) (disk.File
 		return nil, err
 	}
 	i.adopt(file)
-	if e.Type != "SPARSE" {
+	if !e.sparse() {
 		i.flat[e.Name] = file
 	}
 	return file, nil
@@ -265,23 +319,14 @@ func (i *Image) addSparse(file disk.File, h *header, size, sectors int64, a Acce
 
 // newSpace returns the storage of an extent, above the parent's.
 func (i *Image) newSpace(file disk.File, t *sparse) writable {
-	var table mapped.Copier = t
-	var str *stream
 	switch {
 	case t.compressed:
-		str = newStream(t)
-		table = str
+		table := newStream(t)
+		return &streamSpace{Store: i.store(file, table), table: table, parent: i.parent != nil}
 	case t.flags&flagZeroGrain != 0:
-		table = zeroing{t}
+		return sparseSpace{i.store(file, zeroing{t}), t}
 	}
-	store := mapped.New(file, table)
-	if i.parent != nil {
-		store = mapped.NewChild(file, table, chain.Window{Image: i.parent, Base: i.extents.Size()})
-	}
-	if str != nil {
-		return &streamSpace{Store: store, table: str, parent: i.parent != nil}
-	}
-	return sparseSpace{store, t}
+	return sparseSpace{i.store(file, t), t}
 }
 
 // warnLost has a stream that was cut off be read as far as it goes, with a warning, and refuses to write to it.

@@ -17,8 +17,8 @@ const (
 	zeroGrain = 1
 	// growStep is by how much a growing file is extended, so that few syncs have to store a new length. It is cut off again at Close.
 	growStep = 16 << 20
-	// maxTables bounds the grain tables kept in memory: 64 MiB, which serve 1 TiB in ordinary grains.
-	maxTables = 32 << 10
+	// maxTables bounds the grain tables kept in memory, in bytes; they serve 1 TiB in ordinary grains.
+	maxTables = 64 << 20
 	// entriesPerSector is how many grain table entries are written at a time.
 	entriesPerSector = sectorSize / 4
 )
@@ -160,7 +160,7 @@ func (s *sparse) load(i int64) (grainTable, error) {
 
 // keep remembers a table, dropping others when there are too many. Called with mu held.
 func (s *sparse) keep(i int64, t grainTable) {
-	if s.loaded >= maxTables {
+	if int64(s.loaded) >= maxTables/s.tableBytes() {
 		s.evict()
 	}
 	if s.tables[i].Swap(&t) == nil {

@@ -33,8 +33,8 @@ func New(file disk.File, table Table) *Store {
 	return s
 }
 
-// NewChild returns the Store of file's blocks above parent, which the caller closes.
-func NewChild(file disk.File, table Copier, parent chain.Window) *Store {
+// NewChild returns the Store of file's blocks above parent, which the caller closes. Without a [Copier] it is for reading only.
+func NewChild(file disk.File, table Table, parent chain.Window) *Store {
 	s := New(file, table)
 	s.parent = &parent
 	return s
