@@ -30,6 +30,7 @@ var benchImages = []struct {
 	{"vmdk-flat", "disk.vmdk", disk.CreateOptions{Variant: "monolithicFlat"}},
 	{"vhd-dynamic", "disk.vhd", disk.CreateOptions{}},
 	{"vhd-fixed", "disk.vhd", disk.CreateOptions{Variant: "fixed"}},
+	{"vhdx-dynamic", "disk.vhdx", disk.CreateOptions{}},
 	{"vdi", "disk.vdi", disk.CreateOptions{}},
 	{"qcow2", "disk.qcow2", disk.CreateOptions{}},
 }

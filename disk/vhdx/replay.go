@@ -92,7 +92,11 @@ func (r *replayed) commit() error {
 		}
 	}
 	for _, z := range r.zeroes {
-		if err := r.Zero(z.start, z.end-z.start, false); err != nil {
+		end := min(z.end, size) // behind it are zeroes
+		if z.start >= end {
+			continue
+		}
+		if err := r.Zero(z.start, end-z.start, true); err != nil {
 			return err
 		}
 	}
