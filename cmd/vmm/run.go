@@ -214,12 +214,10 @@ func (fl *runFlags) runNested(ctx context.Context, file string, cfg *config.Mach
 		return &exitError{exitNoKVM, errors.New("already in the nested host, and KVM does not work here")}
 	}
 	c := nested.Config{Shares: []string{cfg.Folder}}
-	for _, n := range cfg.NICs {
-		for _, f := range n.Publish {
-			if !f.UDP {
-				c.Publish = append(c.Publish, nested.Forward{Host: f.HostPort, Guest: f.HostPort})
-			}
-		}
+	var lost []string
+	c.Publish, lost = throughNested(cfg)
+	for _, l := range lost {
+		fmt.Fprintln(os.Stderr, "vmm:", l)
 	}
 	if cfg.CPU.Count > 1 {
 		c.CPUs = 2
@@ -236,6 +234,7 @@ func (fl *runFlags) runNested(ctx context.Context, file string, cfg *config.Mach
 
 // runHere runs the machine on this host's KVM.
 func (fl *runFlags) runHere(ctx context.Context, cfg *config.Machine, allowed []uint16, log *slog.Logger) (err error) {
+	publishInNested(cfg)
 	timeline := newTimeline()
 	timeline.Add("command line and .vmx read")
 	sys, err := kvm.Open("")
