@@ -34,7 +34,7 @@ run)
 	;;
 test)
 	# What other programs make of our disks and tables.
-	packages="$packages $nested qemu-utils acpica-tools libvmdk-utils libvhdi-utils"
+	packages="$packages $nested qemu-utils acpica-tools dmidecode libvmdk-utils libvhdi-utils"
 	;;
 bench)
 	packages="$packages $nested qemu-utils acpica-tools libvmdk-utils libvhdi-utils gcc libc6-dev"

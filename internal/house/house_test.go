@@ -1,0 +1,87 @@
+// Package house holds the code to the floors of docs/architecture.md.
+package house
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/sharevm/vmm/"
+
+// floors says what a folder may import of ours, besides itself and the helpers. The longest prefix counts. Tests are free.
+var floors = map[string][]string{
+	"vmm":                {"vmm"},
+	"vmm/host":           {"vmm"},
+	"disk":               {"disk"},
+	"config":             {"config"},
+	"network":            {"network"},
+	"boot":               {"boot", "vmm/memory"},
+	"devices":            {"vmm/bus", "vmm/irq", "vmm/state", "vmm/event", "vmm/memory"},
+	"virtio":             {"virtio/queue", "virtio/internal", "vmm/bus", "vmm/irq", "vmm/state", "vmm/event", "vmm/memory"},
+	"virtio/transport":   {"virtio", "devices/pci", "vmm/bus", "vmm/irq", "vmm/state", "vmm/event", "vmm/memory"},
+	"virtio/virtiotest":  {"virtio", "devices/pci", "vmm"},
+	"virtio/blk":         {"virtio", "disk", "vmm/state", "vmm/memory"},
+	"virtio/net":         {"virtio", "network", "vmm/state", "vmm/memory"},
+	"virtio/console":     {"virtio", "vmm/state", "vmm/memory"},
+	"virtio/rng":         {"virtio", "vmm/state", "vmm/memory"},
+	"machine":            {"machine", "vmm", "disk", "config", "network", "boot", "devices", "virtio"},
+	"images/guest":       {"images", "network"},
+	"images":             {"images", "vmm/host", "vmm/kvm", "disk", "config", "network"},
+	"cmd":                {"machine", "vmm", "disk", "config", "network", "images"},
+	"internal/guesttest": {""},
+	"internal/testsuite": {"images", "vmm"},
+	"internal/bench":     {""},
+	"internal":           {},
+}
+
+// helpers have no floor: anybody may use them. They import nothing of ours but each other.
+var helpers = []string{"internal/"}
+
+func TestFloors(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, module+"...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	packages := 0
+	for line := range strings.Lines(string(out)) {
+		words := strings.Fields(line)
+		pkg := strings.TrimPrefix(words[0], module)
+		packages++
+		room, may := rule(pkg)
+		if room == "" {
+			t.Errorf("%s stands on no floor: say in the table what it may import", pkg)
+			continue
+		}
+		for _, dep := range words[1:] {
+			dep, ours := strings.CutPrefix(dep, module)
+			if ours && !within(dep, room) && !allowed(dep, may) && !allowed(dep, helpers) {
+				t.Errorf("%s imports %s: %s may import %v", pkg, dep, room, may)
+			}
+		}
+	}
+	if packages < 30 {
+		t.Errorf("go list told of %d packages only", packages)
+	}
+}
+
+// rule returns the folder whose rule holds for a package.
+func rule(pkg string) (room string, may []string) {
+	for folder, m := range floors {
+		if within(pkg, folder) && len(folder) > len(room) {
+			room, may = folder, m
+		}
+	}
+	return room, may
+}
+
+func allowed(dep string, list []string) bool {
+	for _, m := range list {
+		if m == "" || within(dep, strings.TrimSuffix(m, "/")) {
+			return true
+		}
+	}
+	return false
+}
+
+func within(pkg, folder string) bool { return pkg == folder || strings.HasPrefix(pkg, folder+"/") }
