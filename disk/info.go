@@ -5,7 +5,7 @@ type Info struct {
 	Format  string   // "raw", "vmdk", "vhd"
 	Variant string   // the format's own word: "monolithicSparse", "dynamic"; empty when there is only one
 	Path    string   // the file that was opened
-	Files   []string // every file that holds part of the image, Path first
+	Files   []string // every file that holds part of the image, Path first, those of parents last
 	Size    int64    // capacity in bytes
 	// BlockSize is the allocation unit in bytes (grain, block, cluster), or 0 for a format without one.
 	BlockSize int64

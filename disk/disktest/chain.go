@@ -17,7 +17,7 @@ import (
 // Chain checks images of s that have a parent of the same format: all of [Run] and [Crash] above a parent, and what chains add.
 func Chain(t *testing.T, s Subject) {
 	t.Run("Run", func(t *testing.T) { Run(t, s.above(nil)) })
-	t.Run("Crash", func(t *testing.T) { Crash(t, s.above(checker)) })
+	t.Run("Crash", func(t *testing.T) { crashes(t, s.above(checker), 1) })
 	t.Run("Faults", func(t *testing.T) { Faults(t, s.above(nil)) })
 	for name, test := range map[string]func(*testing.T, Subject){
 		"Model": testChainModel, "Concurrent": testChainConcurrent, "Sizes": testChainSizes, "Extents": testChainExtents, "Outside": testOutside,

@@ -1,6 +1,7 @@
 package formats_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/csv"
 	"encoding/hex"
@@ -130,6 +131,48 @@ func TestSamples(t *testing.T) {
 	}
 	if opened < 19 {
 		t.Errorf("only %d samples opened; the manifest has 19 that must", opened)
+	}
+}
+
+// TestLargeSample compares a stream of 16 GiB, too large to be hashed, with what qemu makes of it.
+func TestLargeSample(t *testing.T) {
+	dir, img := samplesDir(t), disktest.FindTool(t, "qemu-img", "qemu-utils")
+	path := unpack(t, dir, sample{path: "qemu/iotest-version3.vmdk"})
+	raw := filepath.Join(filepath.Dir(path), "qemu.raw")
+	img.Run("convert", "-f", "vmdk", "-O", "raw", path, raw)
+	ours, err := formats.Open(path, disk.OpenOptions{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ours.Close()
+	theirs, err := formats.Open(raw, disk.OpenOptions{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer theirs.Close()
+	if ours.Size() != theirs.Size() {
+		t.Fatalf("size %d, qemu sees %d", ours.Size(), theirs.Size())
+	}
+	compared := int64(0)
+	for _, by := range []disk.Image{ours, theirs} {
+		if err := by.Extents(0, by.Size(), func(e disk.Extent) bool {
+			if e.Kind != disk.Data {
+				return true
+			}
+			a, b := make([]byte, e.Length), make([]byte, e.Length)
+			_, err1 := ours.ReadAt(a, e.Offset)
+			_, err2 := theirs.ReadAt(b, e.Offset)
+			if err := errors.Join(err1, err2); err != nil || !bytes.Equal(a, b) {
+				t.Errorf("bytes %d to %d differ (%v)", e.Offset, e.Offset+e.Length, err)
+			}
+			compared += e.Length
+			return true
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if compared < 8<<20 {
+		t.Errorf("only %d bytes of data were compared", compared)
 	}
 }
 

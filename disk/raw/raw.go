@@ -38,6 +38,9 @@ func Create(path string, o disk.CreateOptions) error {
 	if o.Size < 0 {
 		return fmt.Errorf("%s: create: negative size %d", path, o.Size)
 	}
+	if o.Parent != "" {
+		return fmt.Errorf("%s: create: a raw image cannot have a parent", path)
+	}
 	file, err := o.Create(path)
 	if err != nil {
 		return err

@@ -49,7 +49,7 @@ func seSparse() []byte {
 	}
 	put64(p[512:], 0xcafecafe)
 	put64(p[gd*512:], 1<<60|1) // the tables in the other order
-	put64(p[gd*512+8:], 1<<60|0)
+	put64(p[gd*512+8:], 1<<60)
 	entry := func(table, k int, e uint64) { put64(p[tables*512+table*64*512+k*8:], e) }
 	allocated := func(place uint64) uint64 { return 3<<60 | place&0xfff<<48 | place>>12 }
 	for n, place := range []uint64{0, 1, 4999} {

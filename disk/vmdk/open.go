@@ -84,6 +84,9 @@ func (i *Image) open(path string, o disk.OpenOptions) error {
 	for _, f := range i.files {
 		i.info.Files = append(i.info.Files, f.Name())
 	}
+	if i.parent != nil {
+		i.info.Files = append(i.info.Files, i.parent.Info().Files...)
+	}
 	i.info.Size = i.extents.Size()
 	if !o.ReadOnly {
 		if err := i.recover(); err != nil {

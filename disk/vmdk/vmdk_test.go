@@ -91,7 +91,7 @@ func TestQemu(t *testing.T) {
 // TestLibvmdk has another implementation read the descriptor and size that we write.
 func TestLibvmdk(t *testing.T) {
 	tool := disktest.FindTool(t, "vmdkinfo", "libvmdk-utils")
-	for _, variant := range []string{"monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat"} {
+	for _, variant := range []string{"monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "streamOptimized", "vmfs"} {
 		path := filepath.Join(t.TempDir(), "disk.vmdk")
 		if err := vmdk.Create(path, disk.CreateOptions{Size: 5<<20 + 512, Variant: variant}); err != nil {
 			t.Fatal(err)
