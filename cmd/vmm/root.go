@@ -20,6 +20,8 @@ and without added drivers, and leaves them fit to go back.`,
   vmm nested -- go test ./...       real KVM inside QEMU, on hosts that have none`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Args:          usageArgs(cobra.NoArgs),
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return &exitError{exitUsage, usageError(c, err)}
