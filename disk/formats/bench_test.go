@@ -180,3 +180,58 @@ func BenchmarkFill(b *testing.B) {
 		})
 	}
 }
+
+// childFiles are the formats whose images may have parents.
+var childFiles = []string{"disk.vhd", "disk.vhdx", "disk.vmdk", "disk.qcow2"}
+
+// child makes a child of an image without holes.
+func child(b *testing.B, file string) disk.Image {
+	b.Helper()
+	parent := full(b, file, disk.CreateOptions{})
+	base := parent.Info().Path
+	parent.Close()
+	path := filepath.Join(filepath.Dir(base), "child-"+file)
+	if err := formats.Create(path, disk.CreateOptions{Parent: base}); err != nil {
+		b.Fatal(err)
+	}
+	i, err := formats.Open(path, disk.OpenOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { i.Close() })
+	return i
+}
+
+// BenchmarkChildWrite4K writes random 4 KiB blocks of a child, most of them for the first time: what copying up and bookkeeping cost.
+func BenchmarkChildWrite4K(b *testing.B) {
+	for _, file := range childFiles {
+		b.Run(file[5:], func(b *testing.B) {
+			i, p := child(b, file), make([]byte, benchBlock)
+			each(b, func(off int64) error {
+				_, err := i.WriteAt(p, off)
+				return err
+			})
+		})
+	}
+}
+
+// BenchmarkChildRead4K reads random 4 KiB blocks of a child that has every other one.
+func BenchmarkChildRead4K(b *testing.B) {
+	for _, file := range childFiles {
+		b.Run(file[5:], func(b *testing.B) {
+			i, p := child(b, file), make([]byte, benchBlock)
+			for off := int64(0); off < benchSize; off += 2 * benchBlock {
+				if _, err := i.WriteAt(p, off); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if err := i.Flush(); err != nil {
+				b.Fatal(err)
+			}
+			each(b, func(off int64) error {
+				_, err := i.ReadAt(p, off)
+				return err
+			})
+		})
+	}
+}

@@ -5,6 +5,9 @@ import (
 	"sync/atomic"
 )
 
+// maxClean bounds how many blocks are remembered as clean.
+const maxClean = 64 << 10
+
 // placed is room for a block of a differencing disk that the table does not show yet.
 type placed struct {
 	entry  uint32
@@ -27,7 +30,10 @@ func (t *table) Place(off, length int64) (host, n int64, err error) {
 		}
 		t.bits[block] = b // it stays in memory until Adopt
 		host = t.data(e) + in
-		return host, n, t.file.Zero(host, n, true)
+		if !t.clean[block] {
+			err = t.file.Zero(host, n, true)
+		}
+		return host, n, err
 	}
 	p, again := t.pending[block]
 	if !again {
@@ -52,12 +58,17 @@ func (t *table) Adopt(off, n, _ int64) {
 		b.set((t.size-block<<t.shift+sectorSize-1)/sectorSize, t.blockSize/sectorSize) // what is beyond the disk
 		t.bits[block] = b
 		t.fresh = append(t.fresh, uint32(block))
+		if len(t.clean) >= maxClean {
+			clear(t.clean)
+		}
+		t.clean[block] = !p.soiled
 		atomic.StoreUint32(&t.bat[block], p.entry)
 	}
 	b := t.bits[block]
 	b.set(in/sectorSize, (in+n)/sectorSize)
 	if b.full(t.blockSize / sectorSize) {
 		t.setFull(block)
+		delete(t.clean, block)
 	}
 }
 
@@ -65,6 +76,7 @@ func (t *table) Adopt(off, n, _ int64) {
 func (t *table) Forget(off, _, _ int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	delete(t.clean, off>>t.shift)
 	if p, ok := t.pending[off>>t.shift]; ok {
 		p.soiled = true
 		t.pending[off>>t.shift] = p

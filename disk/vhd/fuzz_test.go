@@ -42,3 +42,35 @@ func FuzzImage(f *testing.F) {
 		disktest.Exercise(t, s, content)
 	})
 }
+
+// FuzzChild changes a child whose parent is there, so that it opens.
+func FuzzChild(f *testing.F) {
+	parent := written(f, "dynamic")
+	files := disktest.NewRecorder()
+	files.Put("d/parent.vhd", parent)
+	if err := vhd.Create(path, disk.CreateOptions{Parent: "d/parent.vhd", BlockSize: 16 << 10, Files: files}); err != nil {
+		f.Fatal(err)
+	}
+	i, err := vhd.Open(path, disk.OpenOptions{Files: files})
+	if err != nil {
+		f.Fatal(err)
+	}
+	if _, err := i.WriteAt(make([]byte, 700), 100); err != nil {
+		f.Fatal(err)
+	}
+	if err := i.Close(); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(files.Get(path))
+	s := subjects()["dynamic"]
+	open := s.Open
+	f.Fuzz(func(t *testing.T, content []byte) {
+		vhd.Mend(content)
+		s.Open = func(path string, o disk.OpenOptions) (disk.Image, error) {
+			o.Files.(*disktest.Recorder).Put("d/parent.vhd", parent)
+			o.AllowStaleParent = true
+			return open(path, o)
+		}
+		disktest.Exercise(t, s, content)
+	})
+}

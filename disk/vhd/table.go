@@ -36,6 +36,7 @@ type table struct {
 	fresh   []uint32         // blocks placed since the last Collect
 	filled  []uint32         // blocks whose bitmaps became full since then
 	pending map[int64]placed // room for blocks that the table does not show yet
+	clean   map[int64]bool   // blocks of which what is not marked reads as zeroes in the file
 	bits    map[int64]bitmap // bitmaps that differ from the file, of a disk with a parent
 	taken   struct {
 		fresh, filled []uint32
@@ -49,7 +50,7 @@ func readTable(file disk.File, f *footer, h header, size int64) (*table, error) 
 	t := &table{
 		file: file, footer: f, header: h, size: size,
 		shift: uint(bits.TrailingZeros64(uint64(h.blockSize))),
-		full:  make([]atomic.Uint64, (h.entries+63)/64), pending: map[int64]placed{}, bits: map[int64]bitmap{},
+		full:  make([]atomic.Uint64, (h.entries+63)/64), pending: map[int64]placed{}, clean: map[int64]bool{}, bits: map[int64]bitmap{},
 	}
 	raw := make([]byte, h.entries*4)
 	if err := disk.ReadFull(file, raw, h.tableOffset, "block allocation table"); err != nil {

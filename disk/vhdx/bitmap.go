@@ -7,6 +7,9 @@ import (
 	"github.com/sharevm/vmm/disk/internal/mapped"
 )
 
+// maxFresh bounds how many blocks are remembered as fresh.
+const maxFresh = 64 << 10
+
 // maxBitmaps bounds the pages of sector bitmaps kept in memory: 4 MiB.
 const maxBitmaps = 1024
 
@@ -15,6 +18,7 @@ type bitmaps struct {
 	cached  map[int64]*[pageSize]byte // pages of sector bitmaps by file offset
 	changed map[int64]bool            // those that differ from the file
 	placed  map[int64]placed          // room for blocks that the table does not show yet
+	fresh   map[int64]bool            // blocks of which what is not marked reads as zeroes in the file
 }
 
 // placed is room for a block.
@@ -24,7 +28,7 @@ type placed struct {
 }
 
 func newBitmaps() bitmaps {
-	return bitmaps{cached: map[int64]*[pageSize]byte{}, changed: map[int64]bool{}, placed: map[int64]placed{}}
+	return bitmaps{cached: map[int64]*[pageSize]byte{}, changed: map[int64]bool{}, placed: map[int64]placed{}, fresh: map[int64]bool{}}
 }
 
 // bitmapPage returns the page of a sector bitmap at file offset at.
@@ -138,7 +142,10 @@ func (t *table) place(off, length int64) (host, n int64, err error) {
 	}
 	if e.stored() {
 		host = int64(e.offset()) + in
-		return host, n, t.file.Zero(host, n, true)
+		if !t.fresh[block] {
+			err = t.file.Zero(host, n, true)
+		}
+		return host, n, err
 	}
 	p, ok := t.placed[block]
 	if !ok {
@@ -201,18 +208,23 @@ func (t *table) Adopt(off, n, host int64) {
 func (t *table) adopt(off, n, host int64) {
 	block, in := off>>t.blockShift, off&(t.blockSize()-1)
 	index, at := t.index(block), host-in
-	if _, fresh := t.placed[block]; fresh {
+	if p, isNew := t.placed[block]; isNew {
 		delete(t.placed, block)
 		if t.whole(block, in, n) {
 			t.set(index, newEntry(fullyPresent, at))
 			return
 		}
 		t.mark(block, 0, t.blockSize()/t.sector, false) // whatever was there
+		if len(t.fresh) >= maxFresh {
+			clear(t.fresh)
+		}
+		t.fresh[block] = !p.soiled
 	}
 	t.mark(block, in/t.sector, (in+n)/t.sector, true)
 	state := partiallyPresent
 	if t.allMarked(block) {
 		state = fullyPresent
+		delete(t.fresh, block)
 	}
 	t.set(index, newEntry(state, at))
 }
@@ -250,6 +262,7 @@ func (t *table) Forget(off, _, _ int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	block := off >> t.blockShift
+	delete(t.fresh, block)
 	if p, ok := t.placed[block]; ok {
 		p.soiled = true
 		t.placed[block] = p

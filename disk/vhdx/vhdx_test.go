@@ -16,6 +16,7 @@ func subjects() map[string]disktest.Subject {
 	}
 	small, fixed := s, s
 	small.Options = disk.CreateOptions{BlockSize: mib}
+	small.Large = 5 << 30
 	fixed.Options = disk.CreateOptions{Variant: "fixed"}
 	fixed.Large = 5 << 30
 	return map[string]disktest.Subject{"dynamic": s, "small blocks": small, "fixed": fixed}
@@ -31,7 +32,6 @@ func TestConformance(t *testing.T) {
 func TestChain(t *testing.T) {
 	for name, block := range map[string]int64{"differencing": 0, "large blocks": 32 * mib} {
 		s := subjects()["small blocks"]
-		s.Large = 5 << 30
 		s.Create = func(path string, o disk.CreateOptions) error {
 			if o.Parent != "" {
 				o.BlockSize = block
