@@ -397,6 +397,40 @@ func TestTableMoves(t *testing.T) {
 	}
 }
 
+// TestBounds allocates a table per write until tables must be forgotten and read again, and until they must be written before anybody flushes.
+func TestBounds(t *testing.T) {
+	const size, step = 1280 << 20, 32 << 10
+	p := filepath.Join(disktest.Dir(t), "disk.qcow2")
+	if err := qcow2.Create(p, disk.CreateOptions{Size: size, BlockSize: 512}); err != nil {
+		t.Fatal(err)
+	}
+	i, err := qcow2.Open(p, disk.OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var data, got [8]byte
+	for off := int64(0); off < size; off += step {
+		binary.LittleEndian.PutUint64(data[:], uint64(off)+1)
+		if _, err := i.WriteAt(data[:], off+off/step%step/8*8); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if pieces, unsaved := qcow2.InMemory(i); pieces > 16<<20 || unsaved > 8<<20 {
+		t.Errorf("%d bytes of tables are in memory, %d of them unsaved", pieces, unsaved)
+	}
+	for off := int64(0); off < size; off += step {
+		if _, err := i.ReadAt(got[:], off+off/step%step/8*8); err != nil || binary.LittleEndian.Uint64(got[:]) != uint64(off)+1 {
+			t.Fatalf("at %d: not what was written (%v)", off, err)
+		}
+	}
+	if err := i.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := qcow2.Check(p, disk.OpenOptions{}); err != nil || len(r.Problems) > 0 {
+		t.Errorf("check: %+v, %v", r, err)
+	}
+}
+
 func FuzzImage(f *testing.F) {
 	seeds := [][]byte{written(f, "v3"), written(f, "v2"), snapshotOf(written(f, "v3")), put64(72, 1)(written(f, "v3"))}
 	seeds = append(seeds, l2(1, 1)(written(f, "v3")), compressed(written(f, "v3"), []byte{1, 4, 0, 251, 255, 1, 2, 3, 4}))
