@@ -35,8 +35,10 @@ var fields = [...]struct{ off, size int }{
 	queueDesc: {0x20, 8}, queueDriver: {0x28, 8}, queueDevice: {0x30, 8}, queueNotifyData: {0x38, 2}, queueReset: {0x3a, 2},
 }
 
-// readCommon answers an access of any width at any offset, register by register; p is zero where there is none. t.mu is held.
+// readCommon answers an access of any width at any offset, register by register; p is zero where there is none.
 func (t *Transport) readCommon(off int, p []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	for r, f := range fields {
 		if off >= f.off+f.size || f.off >= off+len(p) {
 			continue
@@ -50,8 +52,11 @@ func (t *Transport) readCommon(off int, p []byte) {
 	}
 }
 
-// writeCommon takes an access of any width at any offset: registers that it covers in part keep their other bytes. t.mu is held.
+// writeCommon takes an access of any width at any offset: registers that it covers in part keep their other bytes. The
+// device is called from here: the lock is given back when it panics, or Close would wait for ever.
 func (t *Transport) writeCommon(off int, p []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	for r, f := range fields {
 		if off >= f.off+f.size || f.off >= off+len(p) {
 			continue

@@ -23,6 +23,7 @@ type echo struct {
 	activation *virtio.Activation
 	served     func() // called with each chain in hand, if set
 	refuse     bool   // Activate fails
+	crash      bool   // Activate panics, once
 
 	mu     sync.Mutex
 	config [8]byte
@@ -48,6 +49,10 @@ func (d *echo) WriteConfig(off uint32, p []byte) {
 func (d *echo) Activate(a *virtio.Activation) error {
 	if d.refuse {
 		return errors.New("not today")
+	}
+	if d.crash {
+		d.crash = false
+		panic("not today either")
 	}
 	d.activation = a
 	d.Resume()

@@ -186,9 +186,7 @@ func (t *Transport) Read(off uint64, p []byte) {
 		clear(q)
 		switch off &^ (regionSize - 1) {
 		case commonBase:
-			t.mu.Lock()
 			t.readCommon(at, q)
-			t.mu.Unlock()
 		case isrBase:
 			if at == 0 {
 				q[0] = t.takeISR()
@@ -209,9 +207,7 @@ func (t *Transport) Write(off uint64, p []byte) {
 		q, at := p[:n], int(off%regionSize)
 		switch off &^ (regionSize - 1) {
 		case commonBase:
-			t.mu.Lock()
 			t.writeCommon(at, q)
-			t.mu.Unlock()
 		case configBase:
 			if q = t.clip(at, q); len(q) > 0 {
 				t.dev.WriteConfig(uint32(at), q)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sharevm/vmm/devices/pci"
 	"github.com/sharevm/vmm/virtio"
@@ -251,6 +252,32 @@ func TestBrokenDevice(t *testing.T) {
 		d.Start(0)
 		works(t, d, 0)
 	})
+}
+
+// TestPanicUnderTheLock has a device panic in a vCPU's access, which the run loop recovers: the driver goes on, and Close ends.
+func TestPanicUnderTheLock(t *testing.T) {
+	dev := &echo{crash: true}
+	d := virtiotest.New(t, dev) // closes it in the end
+	d.Negotiate(0)
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the device did not panic")
+			}
+		}()
+		d.DriverOK()
+	}()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		d.Start(0)
+		works(t, d, 0)
+	}()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		panic("the transport's lock is still held") // Close would hang too
+	}
 }
 
 // TestResetWaits resets while a chain is in the device's hands: it must be let go before the reset is done.
