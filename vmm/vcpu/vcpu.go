@@ -61,6 +61,7 @@ type VCPU struct {
 
 	exits   atomic.Uint64
 	yielded time.Time // when last; the thread's own
+	panics  int       // of devices, logged so far; the thread's own
 }
 
 // New returns a vCPU that is not yet running.
@@ -186,7 +187,7 @@ func (v *VCPU) loop() {
 func (v *VCPU) enter() (stop *Stop, crashed bool) {
 	defer func() {
 		if p := recover(); p != nil {
-			v.c.Log.Error("device panicked in a vCPU access", "vcpu", v.c.ID, "access", v.describeExit(), "panic", fmt.Sprint(p), "stack", stack())
+			v.complain(p)
 			crashed = true
 		}
 	}()
@@ -210,6 +211,20 @@ func (v *VCPU) enter() (stop *Stop, crashed bool) {
 		default:
 			return v.failed(fmt.Errorf("KVM_RUN: %w", errno)), false
 		}
+	}
+}
+
+// maxPanics bounds what is logged: a guest that has found an access that panics can repeat it.
+const maxPanics = 16
+
+// complain logs a device's panic. The exit is still the one that reached the device.
+func (v *VCPU) complain(panicked any) {
+	if v.panics++; v.panics > maxPanics {
+		return
+	}
+	v.c.Log.Error("device panicked in a vCPU access", "vcpu", v.c.ID, "access", v.describeExit(), "panic", fmt.Sprint(panicked), "stack", stack())
+	if v.panics == maxPanics {
+		v.c.Log.Error("further panics in accesses of this vCPU are not logged", "vcpu", v.c.ID)
 	}
 }
 
