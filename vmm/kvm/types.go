@@ -152,17 +152,14 @@ type translation struct {
 	linear   uint64
 	physical uint64
 	valid    uint8
-	writable uint8
-	user     uint8
-	_        [5]uint8
+	_        [7]uint8 // writable, usermode, padding
 }
 
 type irqfd struct {
-	fd         uint32
-	gsi        uint32
-	flags      uint32
-	resampleFD uint32
-	_          [16]uint8
+	fd    uint32
+	gsi   uint32
+	flags uint32
+	_     [20]uint8 // resamplefd, padding
 }
 
 const irqfdDeassign = 1
@@ -188,8 +185,8 @@ type pitConfig struct {
 }
 
 type enableCap struct {
-	cap   uint32
-	flags uint32
-	args  [4]uint64
-	_     [64]uint8
+	cap  uint32
+	_    uint32 // flags
+	args [4]uint64
+	_    [64]uint8
 }
