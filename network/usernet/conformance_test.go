@@ -1,7 +1,6 @@
 package usernet_test
 
 import (
-	"fmt"
 	"net"
 	"net/netip"
 	"testing"
@@ -49,11 +48,7 @@ func TestConformance(t *testing.T) {
 			Listen:       listenLoopback,
 			ListenPacket: func() (net.PacketConn, error) { return net.ListenPacket("udp4", "127.0.0.1:0") },
 			Dial: func(port uint16) (net.Conn, error) {
-				f, err := usernet.ParseForward(fmt.Sprintf("0:%d", port))
-				if err != nil {
-					return nil, err
-				}
-				at, err := n.Publish(f)
+				at, err := n.Publish(usernet.Forward{Protocol: usernet.TCP, Host: anyPort, Guest: port})
 				if err != nil {
 					return nil, err
 				}

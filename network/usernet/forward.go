@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -22,65 +20,6 @@ type Forward struct {
 }
 
 func (f Forward) String() string { return fmt.Sprintf("%v:%v:%d", f.Protocol, f.Host, f.Guest) }
-
-// ErrForward is what every error of ParseForward wraps.
-var ErrForward = errors.New("not a port forward ([tcp|udp:][HOSTADDR:]HOSTPORT:GUESTPORT)")
-
-// ParseForward reads [tcp|udp:][HOSTADDR:]HOSTPORT:GUESTPORT. The protocol is TCP unless said, the address the
-// loopback 127.0.0.1: whoever wants others to reach the guest says 0.0.0.0 or an address. An IPv6 address stands in
-// brackets. HOSTPORT 0 is any free port.
-func ParseForward(s string) (Forward, error) {
-	f := Forward{Protocol: TCP}
-	rest := s
-	if r, ok := strings.CutPrefix(rest, "tcp:"); ok {
-		rest = r
-	} else if r, ok := strings.CutPrefix(rest, "udp:"); ok {
-		rest, f.Protocol = r, UDP
-	}
-	host, guest, ok := cutLast(rest)
-	if !ok {
-		return Forward{}, fmt.Errorf("%q is %w", s, ErrForward)
-	}
-	port, err := parsePort(guest)
-	if err != nil || port == 0 {
-		return Forward{}, fmt.Errorf("%q is %w: guest port %q", s, ErrForward, guest)
-	}
-	f.Guest = port
-	addr := netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	if a, p, ok := cutLast(host); ok {
-		text := a
-		bracketed := strings.HasPrefix(a, "[") && strings.HasSuffix(a, "]")
-		if bracketed {
-			text = a[1 : len(a)-1]
-		}
-		if addr, err = netip.ParseAddr(text); err != nil || addr.Is6() != bracketed {
-			return Forward{}, fmt.Errorf("%q is %w: host address %q", s, ErrForward, a)
-		}
-		host = p
-	}
-	if port, err = parsePort(host); err != nil {
-		return Forward{}, fmt.Errorf("%q is %w: host port %q", s, ErrForward, host)
-	}
-	f.Host = netip.AddrPortFrom(addr, port)
-	return f, nil
-}
-
-func cutLast(s string) (before, after string, found bool) {
-	i := strings.LastIndexByte(s, ':')
-	if i < 0 {
-		return "", s, false
-	}
-	return s[:i], s[i+1:], true
-}
-
-// parsePort reads a decimal port; strconv alone would take a sign.
-func parsePort(s string) (uint16, error) {
-	if strings.HasPrefix(s, "+") {
-		return 0, strconv.ErrSyntax
-	}
-	p, err := strconv.ParseUint(s, 10, 16)
-	return uint16(p), err
-}
 
 // Publish opens a port on the host for as long as the network lives, and returns where it listens.
 func (n *Network) Publish(f Forward) (netip.AddrPort, error) {

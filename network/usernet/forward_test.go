@@ -14,51 +14,6 @@ import (
 	"github.com/sharevm/vmm/network/usernet"
 )
 
-func TestParseForward(t *testing.T) {
-	for in, want := range map[string]string{
-		"8080:80":                   "tcp:127.0.0.1:8080:80",
-		"tcp:8080:80":               "tcp:127.0.0.1:8080:80",
-		"udp:53:5353":               "udp:127.0.0.1:53:5353",
-		"0.0.0.0:22:22":             "tcp:0.0.0.0:22:22",
-		"udp:192.0.2.1:65535:65535": "udp:192.0.2.1:65535:65535",
-		"[::1]:8080:80":             "tcp:[::1]:8080:80",
-		"udp:[fe80::1%eth0]:1:2":    "udp:[fe80::1%eth0]:1:2",
-		"0:80":                      "tcp:127.0.0.1:0:80",
-	} {
-		f, err := usernet.ParseForward(in)
-		if err != nil || f.String() != want {
-			t.Errorf("%q: %v, %v; want %v", in, f, err, want)
-		}
-	}
-	for _, in := range []string{
-		"", "80", ":", ":80", "80:", "80:0", "80:65536", "65536:80", "-1:80", "80:-1", "80:+8", "+8:80", "x:80", "80:x", "80: 80",
-		"sctp:80:80", "TCP:80:80", "tcp:80", "localhost:80:80", "::1:80:80", "[::1:80:80", "[127.0.0.1]:80:80", "1.2.3:80:80",
-		"tcp:udp:80:80", "80:80:80:80", "127.0.0.1::80", "[]:80:80", "80:80\n",
-	} {
-		if f, err := usernet.ParseForward(in); !errors.Is(err, usernet.ErrForward) {
-			t.Errorf("%q: %v, %v; want ErrForward", in, f, err)
-		} else if !strings.Contains(err.Error(), fmt.Sprintf("%q", in)) {
-			t.Errorf("%q: the error %q does not name it", in, err)
-		}
-	}
-}
-
-func FuzzParseForward(f *testing.F) {
-	for _, s := range []string{"8080:80", "udp:[::1]:0:1", "tcp:0.0.0.0:65535:65535", ":::", "[%]:1:1"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		fwd, err := usernet.ParseForward(s)
-		if err != nil {
-			return
-		}
-		again, err := usernet.ParseForward(fwd.String())
-		if err != nil || again != fwd {
-			t.Errorf("%q becomes %v, and that %v, %v", s, fwd, again, err)
-		}
-	})
-}
-
 func TestForwardErrors(t *testing.T) {
 	taken, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -81,13 +36,13 @@ func TestForwardErrors(t *testing.T) {
 	}
 }
 
-func publish(t *testing.T, n *usernet.Network, s string) netip.AddrPort {
+// anyPort has the host choose a free port of its loopback.
+var anyPort = netip.MustParseAddrPort("127.0.0.1:0")
+
+// publish opens a free port of the host's for a port of the guest's, and returns it.
+func publish(t *testing.T, n *usernet.Network, proto usernet.Protocol, guest uint16) netip.AddrPort {
 	t.Helper()
-	f, err := usernet.ParseForward(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	at, err := n.Publish(f)
+	at, err := n.Publish(usernet.Forward{Protocol: proto, Host: anyPort, Guest: guest})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +53,7 @@ func TestForwardUDP(t *testing.T) {
 	n := newNetwork(t, usernet.Config{MaxUDP: 8})
 	g := linktest.NewGuest(t, n, linktest.GuestConfig{})
 	lease(t)(g)
-	at := publish(t, n, "udp:0:7000")
+	at := publish(t, n, usernet.UDP, 7000)
 	server, err := g.ListenUDP(7000)
 	if err != nil {
 		t.Fatal(err)
@@ -148,7 +103,7 @@ func TestForwardRefused(t *testing.T) {
 	n := newNetwork(t, usernet.Config{})
 	g := linktest.NewGuest(t, n, linktest.GuestConfig{})
 	lease(t)(g)
-	at := publish(t, n, "0:7001")
+	at := publish(t, n, usernet.TCP, 7001)
 	c, err := net.Dial("tcp4", at.String()) // which may be as quick as the reset, or not
 	if err == nil {
 		defer c.Close()
@@ -166,7 +121,7 @@ func TestForwardRefused(t *testing.T) {
 // Close frees the ports.
 func TestForwardPortsFree(t *testing.T) {
 	n := newNetwork(t, usernet.Config{})
-	tcp, udp := publish(t, n, "0:80"), publish(t, n, "udp:0:80")
+	tcp, udp := publish(t, n, usernet.TCP, 80), publish(t, n, usernet.UDP, 80)
 	if err := n.Close(); err != nil {
 		t.Fatal(err)
 	}
