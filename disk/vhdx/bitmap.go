@@ -10,8 +10,8 @@ import (
 // maxFresh bounds how many blocks are remembered as fresh.
 const maxFresh = 64 << 10
 
-// maxBitmaps bounds the pages of sector bitmaps kept in memory: 4 MiB.
-const maxBitmaps = 1024
+// maxBitmaps bounds the pages of sector bitmaps kept in memory: 4 MiB. Tests make it small.
+var maxBitmaps = 1024
 
 // bitmaps is what a table with a parent knows of sectors and of blocks under way. Everything is guarded by table.mu.
 type bitmaps struct {
@@ -38,7 +38,7 @@ func (t *table) bitmapPage(at int64) (*[pageSize]byte, error) {
 	}
 	if len(t.cached) >= maxBitmaps {
 		for old := range t.cached {
-			if !t.changed[old] && !t.unapplied(old) {
+			if !t.changed[old] && !t.inFlight[old] {
 				delete(t.cached, old)
 			}
 		}

@@ -113,7 +113,9 @@ func (m *metadata) descend(path string, o disk.CreateOptions) error {
 	if m.size == 0 {
 		m.size = p.Size()
 	}
-	m.sector, m.locator = int64(p.info.SectorSize), &locator{linkage: []guid{p.dataWrite}, names: []string{name}}
+	// What belongs to the disk and not to the file is the parent's (2.6.1.2).
+	m.id, m.sector, m.physical = p.metadata.id, p.metadata.sector, p.metadata.physical
+	m.locator = &locator{linkage: []guid{p.dataWrite}, names: []string{name}}
 	return nil
 }
 

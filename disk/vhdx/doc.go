@@ -8,8 +8,7 @@
 // second makes the new log entry durable, whose tail is itself. Entries take turns in the two halves of the log, so that one which is torn
 // never lies over the one that is needed. The log is opened by the first allocation of a session and emptied at Close.
 //
-// An image that was not closed is replayed when it is opened: in the file, or in memory when it is opened read-only (package file
-// replay.go).
+// An image that was not closed is replayed when it is opened: in the file, or in memory when it is opened read-only.
 //
 // # Differencing disks
 //

@@ -29,11 +29,11 @@ func MendLog(img []byte) {
 	}
 }
 
-// ShortLog has log entries hold one page only, for the rest of the test.
-func ShortLog(t *testing.T) {
-	old := maxHalf
-	maxHalf = 2 * pageSize
-	t.Cleanup(func() { maxHalf = old })
+// Cramp has log entries hold one page only, and memory as few as possible, for the rest of the test.
+func Cramp(t *testing.T) {
+	half, pages, bitmaps := maxHalf, maxPages, maxBitmaps
+	maxHalf, maxPages, maxBitmaps = 2*pageSize, 1, 1
+	t.Cleanup(func() { maxHalf, maxPages, maxBitmaps = half, pages, bitmaps })
 }
 
 // Seal stores the checksum of a log entry.

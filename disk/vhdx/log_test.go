@@ -113,14 +113,16 @@ func TestQemuReplays(t *testing.T) {
 	tool.Run("compare", "-f", "vhdx", "-F", "raw", file, raw)
 }
 
-// TestShortLog runs the crash suite with entries that hold one page, so that most flushes need several.
-func TestShortLog(t *testing.T) {
-	vhdx.ShortLog(t)
+// TestCramped runs the suites with log entries that hold one page, so that most flushes need several, and without caches.
+func TestCramped(t *testing.T) {
+	vhdx.Cramp(t)
 	s := subjects()["small blocks"]
-	t.Run("dynamic", func(t *testing.T) { disktest.Crash(t, s) })
+	t.Run("dynamic", func(t *testing.T) { disktest.Run(t, s) })
 	t.Run("faults", func(t *testing.T) { disktest.Faults(t, s) })
+	t.Run("crash", func(t *testing.T) { disktest.Crash(t, s) })
 	s.Create = createChild
-	t.Run("differencing", func(t *testing.T) { disktest.Crash(t, s) })
+	t.Run("differencing", func(t *testing.T) { disktest.Run(t, s) })
+	t.Run("differencing crash", func(t *testing.T) { disktest.Crash(t, s) })
 }
 
 // createChild makes a child of a disk that stores zeroes, so that each write has something to copy.

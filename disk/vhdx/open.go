@@ -16,6 +16,7 @@ import (
 type Image struct {
 	*space.Front
 	info      disk.Info
+	metadata  *metadata
 	dataWrite guid // when it was opened; what children remember
 }
 
@@ -110,7 +111,7 @@ func open(file *steady, o disk.OpenOptions) (*Image, error) {
 		return nil, err
 	}
 	m := c.metadata
-	i := &Image{dataWrite: c.headers.dataWrite, info: disk.Info{
+	i := &Image{metadata: m, dataWrite: c.headers.dataWrite, info: disk.Info{
 		Format: "vhdx", Variant: m.variant(), Path: file.Name(), Files: []string{file.Name()}, Size: m.size, BlockSize: m.blockSize,
 		SectorSize: int(m.sector), ReadOnly: o.ReadOnly, Unclean: c.headers.dirty(), ID: c.headers.dataWrite.String(),
 		Warnings: slices.Concat(c.headers.problems, c.regions.problems),

@@ -78,6 +78,13 @@ func TestChild(t *testing.T) {
 	if block&7 != 7 || bitmap&7 != 6 {
 		t.Fatalf("entries %#x and %#x, want a partially present block and a bitmap", block, bitmap)
 	}
+	base, err := os.ReadFile(parent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id := img[itemsAt+16 : itemsAt+32]; !bytes.Equal(id, base[itemsAt+16:itemsAt+32]) {
+		t.Errorf("the disk's identifier % x is not the parent's", id)
+	}
 	if got := img[bitmap&^7:][:4]; !bytes.Equal(got, []byte{2, 0, 0, 0}) {
 		t.Errorf("the bitmap begins % x, want only the second sector", got)
 	}

@@ -14,6 +14,8 @@ type publishing struct {
 	// logged are the pages of the last log entry, which have not been written in their places yet. The first stage of the
 	// next flush, or Close, does it.
 	logged []page
+	// inFlight are the places of pages that the last Collect took or had logged before: the file may not hold them yet.
+	inFlight map[int64]bool
 	// taken is what the last Collect took; past is where the log stood before each of its stages.
 	taken struct {
 		bat  []int64
@@ -29,17 +31,16 @@ type progress struct {
 	stages   int // that are left
 }
 
-// unapplied says whether the page at off is in the log and nowhere else.
-func (p *publishing) unapplied(off int64) bool {
-	return slices.ContainsFunc(p.logged, func(g page) bool { return g.off == off })
-}
-
 // Collect implements [mapped.Table]. First goes, with the data, what the last flush logged; then a log entry; should one not be
 // enough, its pages in their places, and the next entry.
 func (t *table) Collect() []mapped.Stage {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	dirty := t.takeDirty()
+	t.inFlight = map[int64]bool{}
+	for _, p := range slices.Concat(t.logged, dirty) {
+		t.inFlight[p.off] = true
+	}
 	stages := []mapped.Stage{patches(t.logged)}
 	past := []progress{{t.logged, t.session.sequence(), 0}, {nil, t.session.sequence(), 0}}
 	t.logged = nil

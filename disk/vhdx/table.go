@@ -13,11 +13,12 @@ import (
 const (
 	// surveyed bounds how much of the table Open looks at, in bytes: a few milliseconds, all of a disk of 64 TiB in usual blocks.
 	surveyed = 16 << 20
-	// maxPages bounds the pages of the table kept in memory: 16 MiB.
-	maxPages = 4096
 	// maxRun bounds how many entries Find looks at.
 	maxRun = entriesPerPage
 )
+
+// maxPages bounds the pages of the table kept in memory: 16 MiB. Tests make it small.
+var maxPages = 4096
 
 // page is a page of metadata and its place in the file.
 type page struct {
@@ -136,7 +137,7 @@ func (t *table) page(n int64) (*batPage, error) {
 // evict forgets all pages that the file holds as they are. Readers that still use one see what was true when they started.
 func (t *table) evict() {
 	for n := range t.pages {
-		if t.pages[n].Load() == nil || t.dirty[int64(n)] || t.unapplied(t.batPageAt(int64(n))) {
+		if t.pages[n].Load() == nil || t.dirty[int64(n)] || t.inFlight[t.batPageAt(int64(n))] {
 			continue
 		}
 		t.pages[n].Store(nil)
