@@ -119,6 +119,7 @@ func (b *board) vcpuStopped(s vcpu.Stop) {
 
 func (b *board) start() { b.vm.Start() }
 
+// pause and resume take turns: devices do not count.
 func (b *board) pause() {
 	b.vm.Pause()
 	for _, d := range b.devices {

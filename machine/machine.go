@@ -52,6 +52,8 @@ type Machine struct {
 
 	mu      sync.Mutex
 	board   *board // nil while powered off
+	pauses  int    // in force; they outlive a power cycle
+	off     bool   // powered off for good: what restarts does not start any more
 	columns uint16
 	rows    uint16
 }
@@ -151,12 +153,23 @@ func (m *Machine) powerOn() (*board, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.mu.Lock()
-	m.board = b
-	b.resize(m.columns, m.rows)
-	m.mu.Unlock()
+	m.adopt(b)
 	b.start()
 	return b, nil
+}
+
+// adopt makes b the board that the machine's methods act on, and catches it up with what they said while there was none.
+func (m *Machine) adopt(b *board) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.board = b
+	b.resize(m.columns, m.rows)
+	if m.pauses > 0 {
+		b.pause()
+	}
+	if m.off {
+		b.verdict.decide(poweredOff, nil)
+	}
 }
 
 // PowerButton presses the power button: the guest decides what to do. It says whether the guest listens.
@@ -165,17 +178,41 @@ func (m *Machine) PowerButton() (heard bool) {
 	return heard
 }
 
-// PowerOff ends the machine at once, whatever the guest is doing. Disks are flushed and closed by Close.
-func (m *Machine) PowerOff() { m.withBoard(func(b *board) { b.verdict.decide(poweredOff, nil) }) }
+// PowerOff ends the machine at once, whatever the guest is doing, also between two power cycles and before Run. Disks are flushed and
+// closed by Close.
+func (m *Machine) PowerOff() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.off = true
+	if m.board != nil {
+		m.board.verdict.decide(poweredOff, nil)
+	}
+}
 
 // Reset starts the guest anew.
 func (m *Machine) Reset() { m.withBoard(func(b *board) { b.verdict.decide(rebooted, nil) }) }
 
-// Pause stops the guest between two instructions, and its devices between two requests. Calls nest.
-func (m *Machine) Pause() { m.withBoard((*board).pause) }
+// Pause stops the guest between two instructions, and its devices between two requests. Calls nest. A machine that is powered off
+// starts paused.
+func (m *Machine) Pause() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.pauses++; m.pauses == 1 && m.board != nil {
+		m.board.pause()
+	}
+}
 
-// Resume undoes one Pause.
-func (m *Machine) Resume() { m.withBoard((*board).resume) }
+// Resume undoes one Pause. Without one it does nothing.
+func (m *Machine) Resume() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.pauses == 0 {
+		return
+	}
+	if m.pauses--; m.pauses == 0 && m.board != nil {
+		m.board.resume()
+	}
+}
 
 // Resize tells the guest the size of the user's terminal.
 func (m *Machine) Resize(columns, rows uint16) {
