@@ -63,7 +63,7 @@ func newHeader(path string, o disk.CreateOptions) (*header, error) {
 		return nil, fmt.Errorf("cluster size %d is not a power of two from %d to %d", block, 1<<minBits, 1<<maxBits)
 	case h.size < 0 || h.size%sectorSize != 0:
 		return nil, fmt.Errorf("a size of %d bytes is not a multiple of %d", h.size, sectorSize)
-	case h.tables()*8 > maxL1Bytes:
+	case h.tables()*8 > maxL1Bytes || h.clusters()>>(min(h.clusterBits, pieceBits)-3) > maxPieces:
 		return nil, fmt.Errorf("a disk of %d bytes needs clusters larger than %d bytes", h.size, block)
 	}
 	return h, nil

@@ -14,6 +14,8 @@ const (
 	pieceBits = 12
 	// cachedBytes bounds the clean pieces of L2 tables in memory, which place 128 GiB in clusters of 64 KiB, and those of refcount blocks.
 	cachedBytes = 16 << 20
+	// maxPieces bounds the list of pieces: 64 MiB, which serve 256 TiB in clusters of 64 KiB.
+	maxPieces = 8 << 20
 	// dirtyBytes is how much of the tables may wait for a flush before one is done for that reason.
 	dirtyBytes = 8 << 20
 )
@@ -21,15 +23,12 @@ const (
 // piece is a part of an L2 table. Entries are read and written atomically, written under table.mu.
 type piece []uint64
 
-// l2 holds those pieces of an L2 table that are in memory.
-type l2 []atomic.Pointer[piece]
-
 // table is the mapping of the disk's clusters. The L1 table is in memory, L2 tables are read by the piece when needed.
 type table struct {
 	*header
 	file     disk.File
 	l1       []uint64 // read and written atomically, written under mu
-	tables   []atomic.Pointer[l2]
+	pieces   []atomic.Pointer[piece]
 	l2Shift  uint // of an L2 table in clusters
 	shift    uint // of a piece in clusters
 	writable bool
@@ -56,12 +55,15 @@ func openTable(file disk.File, h *header, length int64, writable bool) (*table, 
 		l2Shift: h.clusterBits - 3, shift: min(h.clusterBits, pieceBits) - 3,
 		dirty: map[int64]bool{}, dirtyL1: map[int64]bool{},
 	}
+	if h.tables()<<t.perTable() > maxPieces {
+		return nil, disk.Unsupported(file.Name(), 24, "%d bytes in clusters of %d are more than is supported", h.size, h.clusterSize())
+	}
 	raw := make([]byte, h.l1Entries*8)
 	if err := disk.ReadFull(file, raw, h.l1At, "L1 table"); err != nil {
 		return nil, err
 	}
 	t.l1 = make([]uint64, h.l1Entries)
-	t.tables = make([]atomic.Pointer[l2], h.tables())
+	t.pieces = make([]atomic.Pointer[piece], h.tables()<<t.perTable())
 	for i := range t.l1 {
 		t.l1[i] = binary.BigEndian.Uint64(raw[i*8:])
 	}
@@ -119,10 +121,8 @@ func (t *table) perTable() uint { return t.l2Shift - t.shift }
 
 // inMemory returns a piece if it is there.
 func (t *table) inMemory(id int64) piece {
-	if l := t.tables[id>>t.perTable()].Load(); l != nil {
-		if p := (*l)[id&(1<<t.perTable()-1)].Load(); p != nil {
-			return *p
-		}
+	if p := t.pieces[id].Load(); p != nil {
+		return *p
 	}
 	return nil
 }
@@ -188,14 +188,8 @@ func (t *table) keep(id int64, p piece) {
 	if int64(len(t.loaded)) >= cachedBytes/t.pieceSize() {
 		t.evict()
 	}
-	slot := &t.tables[id>>t.perTable()]
-	l := slot.Load()
-	if l == nil {
-		l = new(make(l2, 1<<t.perTable()))
-		slot.Store(l)
-	}
 	t.loaded = append(t.loaded, id)
-	(*l)[id&(1<<t.perTable()-1)].Store(&p)
+	t.pieces[id].Store(&p)
 }
 
 // evict forgets all pieces that the file holds as they are. Readers that still use one see what was true when they started.
@@ -206,12 +200,7 @@ func (t *table) evict() {
 			kept = append(kept, id)
 			continue
 		}
-		slot := &t.tables[id>>t.perTable()]
-		l := *slot.Load()
-		l[id&(1<<t.perTable()-1)].Store(nil)
-		if len(l) == 1 {
-			slot.Store(nil)
-		}
+		t.pieces[id].Store(nil)
 	}
 	t.loaded = kept
 }
