@@ -255,3 +255,34 @@ func refused(t *testing.T, img []byte, want string) {
 		t.Error("the file was changed")
 	}
 }
+
+// TestLoggedPages reads elsewhere while a page of the table is in the log only: without caches, it must stay in memory.
+func TestLoggedPages(t *testing.T) {
+	vhdx.Cramp(t)
+	files := disktest.NewRecorder()
+	if err := vhdx.Create(path, disk.CreateOptions{Size: 4 << 30, BlockSize: mib, Files: files}); err != nil {
+		t.Fatal(err)
+	}
+	i, err := vhdx.Open(path, disk.OpenOptions{Files: files})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.Close()
+	want, got := []byte("here"), make([]byte, 4)
+	for _, off := range []int64{0, 1 << 30, 2 << 30, 3 << 30} {
+		if _, err := i.WriteAt(want, off); err != nil {
+			t.Fatal(err)
+		}
+		if err := i.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		for _, at := range []int64{3<<30 + mib, off} { // the first is in another page
+			if _, err := i.ReadAt(got, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("byte %d: %q, want %q", off, got, want)
+		}
+	}
+}
