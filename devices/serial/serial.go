@@ -114,9 +114,12 @@ func New(c Config) *UART {
 	return u
 }
 
-// Close writes out what the guest has sent, for a second at most, and ends the goroutines. A reader that blocks in Read keeps its
-// goroutine until it returns: close the reader, or let it go.
+// Close writes out what the guest has sent, for a second at most, and ends the goroutines. A reader or writer that blocks keeps its
+// goroutine until it returns: close it, or let it go. The line is left alone from then on, as its interrupt controller may be gone.
 func (u *UART) Close() {
+	u.mu.Lock()
+	u.paused = true
+	u.mu.Unlock()
 	if u.in != nil {
 		u.in.close()
 	}

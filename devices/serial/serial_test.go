@@ -550,3 +550,24 @@ func TestTransmitDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations for a character", n)
 	}
 }
+
+// TestCloseLeavesTheLine has a writer come back after Close has given up on it: the machine that the line belonged to is gone by then.
+func TestCloseLeavesTheLine(t *testing.T) {
+	in, out := io.Pipe()
+	p := newPort(t, Config{Output: out})
+	p.out(regMCR, mcrOut2)
+	for range ringSize + 1 { // the writer waits, the last byte does not fit
+		p.out(regData, 'x')
+	}
+	p.out(regIER, ierTransmit) // to be told of room
+	if p.line.level() {
+		t.Fatal("the ring is not full")
+	}
+	p.Close()
+	go func() { _, _ = io.Copy(io.Discard, in) }()
+	<-p.UART.out.ended
+	if p.line.level() {
+		t.Error("the line was raised after Close")
+	}
+	_ = out.Close()
+}
