@@ -135,7 +135,7 @@ func createChild(path string, o disk.CreateOptions) error {
 	if err != nil {
 		return err
 	}
-	_, err = i.WriteAt(make([]byte, o.Size), 0)
+	_, err = i.WriteAt(make([]byte, min(o.Size, 4*mib)), 0)
 	if err := errors.Join(err, i.Close()); err != nil {
 		return err
 	}
