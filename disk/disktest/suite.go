@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -17,6 +19,7 @@ func Run(t *testing.T, s Subject) {
 	for name, test := range map[string]func(*testing.T, Subject){
 		"Empty": testEmpty, "Model": testModel, "Bounds": testBounds, "Concurrent": testConcurrent, "ReadOnly": testReadOnly,
 		"Locked": testLocked, "Closed": testClosed, "Large": testLarge, "Extents": testExtents,
+		"Killed": testKilled,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -378,6 +381,67 @@ func testLarge(t *testing.T, s Subject) {
 		}
 		i.Close()
 	}
+}
+
+// testKilled takes away the files of an image in use, as they are when its writer is killed: they hold what was flushed, show no
+// damage, and are spotless after opening and closing.
+func testKilled(t *testing.T, s Subject) {
+	const size = 12 * mib
+	path := s.make(t, size)
+	i := s.open(t, path, disk.OpenOptions{})
+	m := model{want: make([]byte, size), rng: rand.New(rand.NewPCG(8, 8))}
+	for range 3 {
+		for range 30 {
+			if err := m.step(i); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := i.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		flushed := bytes.Clone(m.want)
+		copy(m.want[size-mib:], bytes.Repeat([]byte{9}, mib))
+		if _, err := i.WriteAt(m.want[size-mib:], size-mib); err != nil { // and this was not
+			t.Fatal(err)
+		}
+		left := Dir(t)
+		if err := os.CopyFS(left, os.DirFS(filepath.Dir(path))); err != nil {
+			t.Fatal(err)
+		}
+		killed := filepath.Join(left, filepath.Base(path))
+		if s.Check != nil {
+			r, err := s.Check(killed, disk.OpenOptions{ReadOnly: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if worst, _ := r.Worst(); worst == disk.Damage {
+				t.Fatalf("check: %+v", r.Problems)
+			}
+		}
+		j := s.open(t, killed, disk.OpenOptions{})
+		if err := holds(j, flushed[:size-mib]); err != nil {
+			t.Fatal(err)
+		}
+		s.closeClean(t, j, killed)
+		j = s.open(t, killed, disk.OpenOptions{ReadOnly: true})
+		if err := holds(j, flushed[:size-mib]); err != nil {
+			t.Fatalf("after recovery: %v", err)
+		}
+		j.Close()
+	}
+	s.closeClean(t, i, path)
+}
+
+// holds compares the start of an image.
+func holds(i disk.Image, want []byte) error {
+	got := make([]byte, len(want))
+	if _, err := i.ReadAt(got, 0); err != nil {
+		return err
+	}
+	if k := mismatch(got, want); k >= 0 {
+		return fmt.Errorf("byte %d reads as %#x, want %#x", k, got[k], want[k])
+	}
+	return nil
 }
 
 // testExtents checks that extents cover a range exactly, that holes read as zeroes, and that stopping works.

@@ -84,6 +84,7 @@ func findLayout(variant string) (layout, error) {
 	if variant == "" {
 		return layouts[0], nil
 	}
+	variant = strings.Replace(variant, "2Gb", "twoGb", 1) // what newer programs write
 	var known []string
 	for _, l := range layouts {
 		if strings.EqualFold(l.createType, variant) {

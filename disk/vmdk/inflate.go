@@ -153,7 +153,7 @@ func (s *sparse) readPacked(f *inflater, grain, at int64) error {
 	switch {
 	case number != uint64(grain*s.grain):
 		return disk.Corrupt(s.file.Name(), at, "the record of grain %d says that it is sector %d, not %d", grain, number, grain*s.grain)
-	case size == 0 || size > s.maxPacked() || size > s.length-at-grainHeader:
+	case size == 0 || size > s.maxPacked():
 		return disk.Corrupt(s.file.Name(), at+8, "compressed data of %d bytes is impossible here", size)
 	}
 	whole := grainHeader + size

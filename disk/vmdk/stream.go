@@ -48,6 +48,8 @@ func (t *stream) end() (int64, error) {
 // begin makes the header lead to the directory, because the footer will be overwritten. That of an empty extent is forgotten, and
 // gets a place behind the first grains.
 func (t *stream) begin() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	empty := !slices.ContainsFunc(t.gd, func(e uint32) bool { return e != 0 })
 	switch {
 	case t.streamed && empty:

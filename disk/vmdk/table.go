@@ -17,8 +17,8 @@ const (
 	zeroGrain = 1
 	// growStep is by how much a growing file is extended, so that few syncs have to store a new length. It is cut off again at Close.
 	growStep = 16 << 20
-	// maxTables bounds the grain tables kept in memory, in bytes; they serve 1 TiB in ordinary grains.
-	maxTables = 64 << 20
+	// maxTables bounds the grain tables kept in memory, in bytes; they serve 512 GiB in ordinary grains.
+	maxTables = 32 << 20
 	// entriesPerSector is how many grain table entries are written at a time.
 	entriesPerSector = sectorSize / 4
 )
