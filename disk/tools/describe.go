@@ -1,0 +1,78 @@
+package tools
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/disk/formats"
+)
+
+// Description is what can be told of an image and of the images below it.
+type Description struct {
+	disk.Info
+	Used  int64 // bytes that the image's own files take on the host
+	Chain []Description
+}
+
+// Describe opens path read-only and tells what it is. Chain lists its parents, the nearest first.
+func Describe(path string, o disk.OpenOptions) (*Description, error) {
+	o.ReadOnly = true
+	var parents []Description
+	o.Parents = func(path string, o disk.OpenOptions) (disk.Image, error) {
+		i, err := formats.Open(path, o)
+		if err == nil {
+			parents = append(parents, Description{Info: i.Info()})
+		}
+		return i, err
+	}
+	i, err := formats.Open(path, o)
+	if err != nil {
+		return nil, err
+	}
+	defer i.Close()
+	slices.Reverse(parents) // an image opens before the one above it
+	d := &Description{Info: i.Info(), Chain: parents}
+	if d.Used, err = used(d.Files); err != nil {
+		return nil, err
+	}
+	for k := range d.Chain {
+		if d.Chain[k].Used, err = used(d.Chain[k].Files); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+// used adds up what files take on the host.
+func used(files []string) (total int64, err error) {
+	for _, f := range files {
+		var st unix.Stat_t
+		if err := unix.Stat(f, &st); err != nil {
+			return 0, &os.PathError{Op: "stat", Path: f, Err: err}
+		}
+		total += st.Blocks * 512 // whatever the file system's own block is
+	}
+	return total, nil
+}
+
+// Check looks for contradictions in an image's metadata, as [formats.Check] does. An image that is too damaged to open is reported, not
+// returned as an error.
+func Check(path string, o disk.OpenOptions) (*disk.Report, error) {
+	r, err := formats.Check(path, o)
+	var broken *disk.FormatError
+	if err == nil || !errors.As(err, &broken) || !errors.Is(broken, disk.ErrCorrupt) {
+		return r, err
+	}
+	f, findErr := formats.Find(path, o.Format)
+	if findErr != nil {
+		return nil, fmt.Errorf("%w (%w)", err, findErr)
+	}
+	r = &disk.Report{Format: f.Name}
+	r.Add(disk.Problem{Severity: disk.Damage, File: broken.File, Offset: broken.Offset, What: broken.Reason})
+	return r, nil
+}
