@@ -114,8 +114,14 @@ func (b *board) addConsole() error {
 		return err
 	}
 	b.hvc = dev
+	closeDevice := closeFunc(func() {
+		// A terminal that is held must not fail the machine, nor keep it from restarting.
+		if err := dev.Close(); err != nil {
+			b.m.log.Warn("console output is lost", "error", err)
+		}
+	})
 	// Its reader has to end before the device can.
-	b.closers = append(b.closers, dev, end)
+	b.closers = append(b.closers, closeDevice, end)
 	return b.plug("console", dev)
 }
 

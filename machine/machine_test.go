@@ -1,9 +1,16 @@
 package machine
 
 import (
+	"bytes"
+	"io"
+	"log/slog"
+	"strings"
 	"testing"
 
+	"github.com/sharevm/vmm/devices/pci"
 	"github.com/sharevm/vmm/vmm"
+	"github.com/sharevm/vmm/vmm/bus"
+	"github.com/sharevm/vmm/vmm/memory"
 	"github.com/sharevm/vmm/vmm/state"
 )
 
@@ -77,5 +84,33 @@ func TestPowerOffBetweenPowerCycles(t *testing.T) {
 	}
 	if b.verdict.decide(rebooted, nil); b.verdict.what != poweredOff {
 		t.Errorf("the verdict is %v", b.verdict.what)
+	}
+}
+
+// TestHeldTerminal takes a board down while the user's terminal takes no output, as after Ctrl-S: that is no failure of the machine.
+func TestHeldTerminal(t *testing.T) {
+	in, held := io.Pipe()
+	defer in.Close()
+	var log bytes.Buffer
+	m := &Machine{console: newUserConsole(nil, held), log: slog.New(slog.NewTextHandler(&log, nil))}
+	mem, err := memory.FromRegions(memory.Region{Host: make([]byte, 4096)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := pci.NewRoot(pci.Config{Memory: bus.New("memory", nil), IO: bus.New("port", nil), Buses: 1}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &board{m: m, vm: &vmm.VM{}, mem: mem, root: root, verdict: newVerdict()}
+	if err := b.addConsole(); err != nil {
+		t.Fatal(err)
+	}
+	const emergencyWrite = 8 // in the configuration space of virtio's console
+	b.hvc.WriteConfig(emergencyWrite, []byte("x"))
+	if err := b.close(); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(log.String(), "lost") {
+		t.Errorf("nothing says that output was lost: %q", log.String())
 	}
 }
