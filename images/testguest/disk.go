@@ -58,31 +58,28 @@ func aligned(n int) []byte {
 	return b[skip : skip+n : skip+n]
 }
 
-// arguments splits DEVICE:NUMBER:NUMBER...
-func arguments(args string, numbers int) (string, []int64, error) {
+// openWith opens the disk of DEVICE:NUMBER:NUMBER... and returns the numbers.
+func openWith(args string, numbers int) (*device, []int64, error) {
 	parts := strings.Split(args, ":")
 	if len(parts) != numbers+1 {
-		return "", nil, fmt.Errorf("%d arguments expected", numbers+1)
+		return nil, nil, fmt.Errorf("%d arguments expected", numbers+1)
 	}
 	var ns []int64
 	for _, p := range parts[1:] {
 		n, err := strconv.ParseInt(p, 10, 64)
 		if err != nil {
-			return "", nil, err
+			return nil, nil, err
 		}
 		ns = append(ns, n)
 	}
-	return parts[0], ns, nil
+	d, err := openDevice(parts[0])
+	return d, ns, err
 }
 
 // verifyDisk (DEVICE:MIB:SEED) writes, zeroes and flushes random pieces of a disk and checks every byte against a model
 // kept in memory, on the way and at the end. It covers the whole of a disk of up to MIB; of a larger one the beginning.
 func verifyDisk(args string) error {
-	path, n, err := arguments(args, 2)
-	if err != nil {
-		return err
-	}
-	d, err := openDevice(path)
+	d, n, err := openWith(args, 2)
 	if err != nil {
 		return err
 	}
@@ -140,7 +137,7 @@ func verifyDisk(args string) error {
 	if !bytes.Equal(seen, model) {
 		return fmt.Errorf("the disk differs from what was written")
 	}
-	say("disk %s writes=%d zeroes=%d reads=%d flushes=%d sha256=%x", path, writes, zeroes, reads, flushes, sha256.Sum256(model))
+	say("disk %s writes=%d zeroes=%d reads=%d flushes=%d sha256=%x", d.Name(), writes, zeroes, reads, flushes, sha256.Sum256(model))
 	return nil
 }
 
@@ -178,11 +175,7 @@ func hashDisk(path string) error {
 
 // fillDisk (DEVICE:MIB:SEED) writes random bytes from the start and discards every eighth piece again.
 func fillDisk(args string) error {
-	path, n, err := arguments(args, 2)
-	if err != nil {
-		return err
-	}
-	d, err := openDevice(path)
+	d, n, err := openWith(args, 2)
 	if err != nil {
 		return err
 	}
@@ -206,11 +199,7 @@ func fillDisk(args string) error {
 // journal (DEVICE:MIB:SEED) writes numbered records at random places and says "synced N" once everything up to N is
 // flushed. The test kills the monitor and looks for the records.
 func journal(args string) error {
-	path, n, err := arguments(args, 2)
-	if err != nil {
-		return err
-	}
-	d, err := openDevice(path)
+	d, n, err := openWith(args, 2)
 	if err != nil {
 		return err
 	}

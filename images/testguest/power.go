@@ -26,11 +26,7 @@ func mark(arg string) error {
 // reboot (DEVICE:TIMES) restarts the machine that often, counting in the disk's last block. How is up to the kernel: with
 // reboot=t on its command line it faults three times in a row.
 func reboot(args string) error {
-	path, n, err := arguments(args, 1)
-	if err != nil {
-		return err
-	}
-	d, err := openDevice(path)
+	d, n, err := openWith(args, 1)
 	if err != nil {
 		return err
 	}
