@@ -27,6 +27,9 @@ type consoleUI struct {
 // pump passes what the user types to the guest, and keys for the monitor to do.
 func (u *consoleUI) pump(in io.Reader, guest io.WriteCloser) {
 	keys := terminal.Keys{GuestInterrupt: u.guestInterrupt}
+	if u.raw {
+		guest = newTypeahead(guest)
+	}
 	buf := make([]byte, 512)
 	for {
 		n, err := in.Read(buf)
