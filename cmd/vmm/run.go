@@ -237,6 +237,7 @@ func (fl *runFlags) runHere(ctx context.Context, cfg *config.Machine, allowed []
 	publishInNested(cfg)
 	timeline := newTimeline()
 	timeline.Add("command line and .vmx read")
+	outliveReaders()
 	sys, err := kvm.Open("")
 	if err != nil {
 		return &exitError{exitNoKVM, err}
