@@ -10,10 +10,12 @@ import (
 	"os/signal"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sharevm/vmm/config"
 	"github.com/sharevm/vmm/config/vmx"
 	"github.com/sharevm/vmm/images/nested"
+	"github.com/sharevm/vmm/internal/footprint"
 	"github.com/sharevm/vmm/internal/size"
 	"github.com/sharevm/vmm/internal/terminal"
 	"github.com/sharevm/vmm/machine"
@@ -232,12 +234,16 @@ func (fl *runFlags) runNested(ctx context.Context, file string, cfg *config.Mach
 	return nestedSelf(ctx, args, c)
 }
 
+// settled is how long after the start a guest's kernel has most of its boot behind it; what only the start needed is then given back.
+const settled = time.Second
+
 // runHere runs the machine on this host's KVM.
 func (fl *runFlags) runHere(ctx context.Context, cfg *config.Machine, allowed []uint16, log *slog.Logger) (err error) {
 	publishInNested(cfg)
 	timeline := newTimeline()
 	timeline.Add("command line and .vmx read")
 	outliveReaders()
+	footprint.Limit()
 	sys, err := kvm.Open("")
 	if err != nil {
 		return &exitError{exitNoKVM, err}
@@ -276,6 +282,7 @@ func (fl *runFlags) runHere(ctx context.Context, cfg *config.Machine, allowed []
 			ui.do(terminal.Interrupt)
 		}
 	}()
+	defer time.AfterFunc(settled, footprint.Shrink).Stop()
 	err = m.Run(ctx)
 	term.Restore()
 	if fl.timeline && !ui.timesShown() {
