@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sharevm/vmm/disk"
 	"github.com/sharevm/vmm/disk/disktest"
@@ -284,5 +285,36 @@ func TestLoggedPages(t *testing.T) {
 		if !bytes.Equal(got, want) {
 			t.Errorf("byte %d: %q, want %q", off, got, want)
 		}
+	}
+}
+
+// TestLogOfHeaders fills the largest log with sectors that each begin an entry as long as the log: the time that it takes grows with the
+// length of the log, and not with its square.
+func TestLogOfHeaders(t *testing.T) {
+	img := killed(t)
+	const length, at = 32 * mib, 8 * mib
+	guid := bytes.Clone(img[entryAt+32 : entryAt+48])
+	img = append(img, make([]byte, at+length-len(img))...)
+	for n := at; n < len(img); n += 4096 {
+		e := img[n : n+4096]
+		copy(e, "loge")
+		le.PutUint32(e[8:], length)
+		le.PutUint64(e[16:], 1)
+		le.PutUint32(e[24:], length/4096-1) // one data sector for each
+		copy(e[32:], guid)
+		for d := 64; d < 4096; d += 32 {
+			copy(e[d:], "desc")
+			le.PutUint64(e[d+24:], 1)
+		}
+	}
+	for _, h := range []int{header1, header2} {
+		le.PutUint32(img[h+68:], length)
+		le.PutUint64(img[h+72:], at)
+	}
+	vhdx.Mend(img)
+	start := time.Now()
+	refused(t, img, "no complete sequence")
+	if took := time.Since(start); took > 30*time.Second {
+		t.Errorf("it took %v", took)
 	}
 }
