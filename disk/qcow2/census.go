@@ -1,9 +1,16 @@
 package qcow2
 
-import "math"
+import (
+	"math"
+
+	"github.com/sharevm/vmm/disk"
+)
 
 // censusWindow is how many clusters of the file are counted together, so that memory stays bounded whatever the file's length.
 const censusWindow = 4 << 20
+
+// windowCost is what going through a window takes, in bytes of tables that could be read in that time.
+const windowCost = 64 << 20
 
 // census counts the references to the clusters of a window of the file.
 type census struct {
@@ -24,6 +31,25 @@ func (c *census) next(from, all int64) {
 	c.from, c.counts, c.owners = from, c.counts[:n], c.owners[:n]
 	clear(c.counts)
 	clear(c.owners)
+}
+
+// windows has walk visit the references from a file's tables once for each window of its clusters, all of them together, and hands
+// the census to done after each.
+func (c *census) windows(w walker, file disk.File, all, budget int64, done func() error) error {
+	w.file, w.budget = file, &budget
+	for from := int64(0); from == 0 || from < all; from += censusWindow {
+		c.next(from, all)
+		if budget -= windowCost; budget < 0 {
+			return errTooMuch(file.Name())
+		}
+		if err := w.walk(); err != nil {
+			return err
+		}
+		if err := done(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // add counts a reference. It returns the first cluster of it in the window that belonged to the same tree or to metadata already, or to

@@ -61,20 +61,14 @@ func (c *check) marks() {
 
 // run goes through the file by windows of clusters. What is not about counts is reported in the first.
 func (c *check) run(file disk.File, length int64) error {
+	w := walker{header: c.header, length: length, visit: c.visit, broken: func(field int64, what string) {
+		if c.census.from == 0 {
+			c.add(disk.Damage, field, "%s", what)
+		}
+	}}
 	all := c.refs.fresh
-	for from := int64(0); from == 0 || from < all; from += censusWindow {
-		c.census.next(from, all)
-		w := walker{header: c.header, file: file, length: length, visit: c.visit, broken: func(field int64, what string) {
-			if from == 0 {
-				c.add(disk.Damage, field, "%s", what)
-			}
-		}}
-		if err := w.walk(); err != nil {
-			return err
-		}
-		if err := c.compare(); err != nil {
-			return err
-		}
+	if err := c.census.windows(w, file, all, maxWalked, c.compare); err != nil {
+		return err
 	}
 	err := c.refs.beyond(all, func(int64) error { c.report.Leaked += c.clusterSize(); return nil })
 	if err != nil {

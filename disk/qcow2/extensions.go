@@ -16,6 +16,9 @@ const (
 	extensionBitmaps = 0x23852875
 )
 
+// maxBitmaps is qemu's own limit.
+const maxBitmaps = 65535
+
 // bitmapsExtension says where the directory of the dirty bitmaps is.
 type bitmapsExtension struct {
 	count     int64
@@ -57,6 +60,9 @@ func (h *header) parseExtensions(name string, p []byte) (err error) {
 				count:     int64(binary.BigEndian.Uint32(data)),
 				bytes:     int64(binary.BigEndian.Uint64(data[8:])),
 				directory: int64(binary.BigEndian.Uint64(data[16:])),
+			}
+			if h.bitmaps.count > maxBitmaps {
+				err = disk.Corrupt(name, at, "%d bitmaps are more than any disk has", h.bitmaps.count)
 			}
 		}
 	})

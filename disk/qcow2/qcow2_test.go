@@ -51,6 +51,9 @@ func TestQemu(t *testing.T) {
 
 func TestChain(t *testing.T) {
 	for name, s := range subjects() {
+		if name == "large clusters" {
+			continue // they are slow to copy, and no other code does it
+		}
 		t.Run(name, func(t *testing.T) { disktest.Chain(t, s) })
 	}
 }

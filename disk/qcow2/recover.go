@@ -2,6 +2,7 @@ package qcow2
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 
@@ -10,22 +11,14 @@ import (
 
 // recover counts all references and corrects the refcounts if the last writer did not close the disk, so that nothing in use can be taken for
 // free, and what was allocated for nothing is given back. The mark goes last: an interrupted recovery starts again.
-//
-// Version 2 has no such mark. There the tables are looked at each time, if they are not large; that finds leaks, and nothing else can be
-// wrong if the last writer kept to the order of package comment.
 func (i *Image) recover() error {
-	t := i.table
-	switch dirty := t.incompat&incompatDirty != 0; {
-	case !dirty && (t.version > 2 || t.header.tables()*t.clusterSize() > surveyed):
+	if i.table.version < 3 {
+		return i.recoverV2()
+	}
+	if i.table.incompat&incompatDirty == 0 {
 		return nil
-	case !dirty:
-		_, err := i.count()
-		return err
 	}
-	sound, err := i.count()
-	if err == nil && !sound {
-		err = disk.Corrupt(i.info.Path, incompatAt, "the last writer did not close it, and its tables hold pointers that lead nowhere; open it read-only, and check it")
-	}
+	err := i.count(maxWalked)
 	if err == nil {
 		err = i.mark(false)
 	}
@@ -33,6 +26,16 @@ func (i *Image) recover() error {
 		return fmt.Errorf("%s: recover from a writer that did not close it: %w", i.info.Path, err)
 	}
 	return nil
+}
+
+// recoverV2 is recover for version 2, which has no mark of a writer: the tables are looked at each time, if they are not large. That finds
+// clusters that are counted and not used; nothing else can be wrong if the last writer knew in which order to write.
+func (i *Image) recoverV2() error {
+	err := i.count(windowCost + surveyed)
+	if errors.Is(err, disk.ErrUnsupported) || errors.Is(err, disk.ErrCorrupt) {
+		return nil
+	}
+	return err
 }
 
 // mark sets or clears the mark of a disk that is being written, durably, and disowns what programs have added that would be out of date from
@@ -58,41 +61,38 @@ func (i *Image) mark(dirty bool) error {
 	return i.store.Flush()
 }
 
-// count makes all refcounts right, and says whether every pointer leads somewhere: if not, nothing is changed from there on. New refcount blocks
-// go behind everything that the file holds, because until it is done nothing says what is free.
-func (i *Image) count() (sound bool, err error) {
+// count makes all refcounts right. It reads as much of the tables as budget says, in bytes, and changes nothing once a pointer leads nowhere. New
+// refcount blocks go behind everything that the file holds, because until it is done nothing says what is free.
+func (i *Image) count(budget int64) error {
 	t := i.table
 	r, all, last := t.refs, t.refs.fresh, int64(1)
 	r.cursor = all
+	defer func() { r.cursor = 0 }()
 	c := newCensus(all)
-	sound = true
-	for from := int64(0); from < all; from += censusWindow {
-		c.next(from, all)
-		w := walker{
-			header: t.header, file: i.file, length: r.length.Load(),
-			visit:  func(ref reference) { c.add(ref); last = max(last, ref.first+ref.n) },
-			broken: func(int64, string) { sound = false },
-		}
-		if err := w.walk(); err != nil || !sound {
-			r.cursor = 0
-			return false, err
+	astray := false
+	w := walker{
+		header: t.header, length: r.length.Load(),
+		visit:  func(ref reference) { c.add(ref); last = max(last, ref.first+ref.n) },
+		broken: func(int64, string) { astray = true },
+	}
+	err := c.windows(w, i.file, all, budget, func() error {
+		if astray {
+			return disk.Corrupt(i.info.Path, -1, "its tables hold pointers that lead nowhere; open it read-only, and check it")
 		}
 		changed, err := t.correct(c)
-		if err != nil {
-			return false, err
+		if err != nil || !changed {
+			return err
 		}
-		if changed {
-			i.store.Wrote()
-			if err := i.store.Flush(); err != nil {
-				return false, err
-			}
-		}
+		i.store.Wrote()
+		return i.store.Flush()
+	})
+	if err != nil {
+		return err
 	}
 	if err := i.forgetBeyond(max(all, r.fresh)); err != nil {
-		return false, err
+		return err
 	}
-	r.cursor = 0
-	return true, r.cut(last, all)
+	return r.cut(last, all)
 }
 
 // forgetBeyond corrects the refcounts of what lies behind the end of the file.

@@ -10,8 +10,8 @@ import (
 const (
 	// surveyed bounds how much of the L2 tables Open looks at, in bytes: a few milliseconds, all of a disk of 128 GiB.
 	surveyed = 16 << 20
-	// maxWalked bounds a walk through all tables, in bytes of tables: snapshots of a hostile file can share them endlessly.
-	maxWalked = 16 << 30
+	// maxWalked bounds how much of the tables is read to count references, in bytes: snapshots of a hostile file can share them endlessly.
+	maxWalked = 256 << 30
 )
 
 // The trees of tables that a walk visits: what the header leads to, the disk, then the snapshots.
@@ -36,7 +36,7 @@ type walker struct {
 	*header
 	file   disk.File
 	length int64
-	walked int64
+	budget *int64 // bytes that may still be read
 	visit  func(reference)
 	// broken is told of pointers that lead nowhere.
 	broken func(field int64, what string)
@@ -110,10 +110,15 @@ func (w *walker) array(at, entries int64, what string, fn func(field int64, e ui
 }
 
 func (w *walker) read(p []byte, at int64, what string) error {
-	if w.walked += int64(len(p)); w.walked > maxWalked {
-		return disk.Unsupported(w.file.Name(), -1, "its tables and those of its snapshots come to more than %d GiB", maxWalked>>30)
+	if *w.budget -= int64(len(p)); *w.budget < 0 {
+		return errTooMuch(w.file.Name())
 	}
 	return disk.ReadFull(w.file, p, at, what)
+}
+
+// errTooMuch says that a file's tables are more than anybody would wait for.
+func errTooMuch(name string) error {
+	return disk.Unsupported(name, -1, "counting all references takes too long: its tables and those of its snapshots, or its length, are too large")
 }
 
 // tree visits an L1 table and all below it.
@@ -156,7 +161,7 @@ func (w *walker) table(tree int, at int64) error {
 // dirtyBitmaps visits the bitmaps of changed blocks that backup programs keep: a directory of entries, each with a table of clusters.
 func (w *walker) dirtyBitmaps() error {
 	b := w.bitmaps
-	if b.count == 0 || !w.inside(0, b.directory, b.bytes, "bitmap directory") {
+	if b.count == 0 || !w.inside(-1, b.directory, b.bytes, "bitmap directory") {
 		return nil
 	}
 	w.meta(-1, b.directory, b.bytes)
