@@ -47,16 +47,17 @@ type sparse struct {
 	found    []found // the grains of a stream that has lost its directory
 	inflated cache   // of compressed grains
 
-	mu     sync.Mutex
-	loaded int
-	gd     directory
-	rgd    directory
-	next   int64          // file offset of the next new grain
-	length int64          // of the file
-	free   []int64        // file offsets of grains' room that nothing refers to; it holds any bytes
-	dirty  map[int64]bool // sectors of tables to be written, by table*sectorsPerTable+sector
-	born   map[int64]bool // tables that the directories in the file lack
-	taken  struct{ dirty, born map[int64]bool }
+	mu      sync.Mutex
+	loaded  int
+	evictAt int // evict is worth another try from this many tables on
+	gd      directory
+	rgd     directory
+	next    int64          // file offset of the next new grain
+	length  int64          // of the file
+	free    []int64        // file offsets of grains' room that nothing refers to; it holds any bytes
+	dirty   map[int64]bool // sectors of tables to be written, by table*sectorsPerTable+sector
+	born    map[int64]bool // tables that the directories in the file lack
+	taken   struct{ dirty, born map[int64]bool }
 }
 
 // openSparse reads the directories of the extent in file.
@@ -160,8 +161,9 @@ func (s *sparse) load(i int64) (grainTable, error) {
 
 // keep remembers a table, dropping others when there are too many. Called with mu held.
 func (s *sparse) keep(i int64, t grainTable) {
-	if int64(s.loaded) >= maxTables/s.tableBytes() {
+	if limit := int(maxTables / s.tableBytes()); s.loaded >= max(limit, s.evictAt) {
 		s.evict()
+		s.evictAt = s.loaded + limit/4
 	}
 	if s.tables[i].Swap(&t) == nil {
 		s.loaded++
