@@ -33,7 +33,8 @@ type Options struct {
 	// OnReady is called once, when a guest that knows MarkPort first says that it is ready, before its next instruction. It
 	// may be nil, and must not block on the guest.
 	OnReady func()
-	Log     *slog.Logger // nil is silent
+	// Log takes what goes wrong, and nothing a guest can flood it with: repeated lines are dropped. nil is silent.
+	Log *slog.Logger
 }
 
 // Machine is a virtual machine from its first power-on to its last power-off.
@@ -63,6 +64,7 @@ func New(o Options) (_ *Machine, err error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	o.Log = limited(o.Log)
 	if err := o.Config.Validate(); err != nil {
 		return nil, err
 	}
