@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// deflateLevel is where compressing twice as hard stops paying.
-	deflateLevel = 5
+	// deflateLevel takes 5 % more space than level 6 for ordinary data, and two thirds of the time.
+	deflateLevel = 3
 	// appendBatch is how many bytes of the disk are compressed together, by all processors.
 	appendBatch = 4 << 20
 )
