@@ -17,6 +17,7 @@ type userConsole struct {
 	ends  []*consoleEnd // attached, in order of attachment
 	typed []byte        // not yet taken by the guest
 	eof   bool          // the user will type no more
+	done  bool          // nobody will read any more
 }
 
 // maxTyped bounds what is kept of the user's typing while the guest does not read.
@@ -40,17 +41,28 @@ func (c *userConsole) read(in io.Reader) {
 	for {
 		n, err := in.Read(buf)
 		c.mu.Lock()
-		for len(c.typed)+n > maxTyped {
+		for len(c.typed)+n > maxTyped && !c.done {
 			c.cond.Wait()
 		}
-		c.typed = append(c.typed, buf[:n]...)
-		c.eof = c.eof || err != nil
+		c.eof = c.eof || err != nil || c.done
+		end := c.eof
+		if !c.done {
+			c.typed = append(c.typed, buf[:n]...)
+		}
 		c.cond.Broadcast()
 		c.mu.Unlock()
-		if err != nil {
+		if end {
 			return
 		}
 	}
+}
+
+// close ends the reading, at the latest when the user types next.
+func (c *userConsole) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.done = true
+	c.cond.Broadcast()
 }
 
 // consoleEnd is one of the guest's consoles, seen from its device: Read is what the user typed, Write is what the guest prints.

@@ -96,3 +96,20 @@ func TestConsoleTellsOfItsUse(t *testing.T) {
 	default:
 	}
 }
+
+// TestConsoleReaderEnds closes a console whose reader waits for room, as when the guest never read.
+func TestConsoleReaderEnds(t *testing.T) {
+	c := newUserConsole(nil, nil)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		c.read(strings.NewReader(strings.Repeat("x", 2*maxTyped)))
+	}()
+	c.mu.Lock()
+	for len(c.typed) < maxTyped {
+		c.cond.Wait()
+	}
+	c.mu.Unlock()
+	c.close()
+	<-ended
+}

@@ -51,8 +51,14 @@ func (b *board) addPCI() error {
 	})
 }
 
+// lastSlot is the last slot of a PCI bus.
+const lastSlot = 31
+
 // plug puts a virtio device into the next free slot.
 func (b *board) plug(name string, dev virtio.Device) error {
+	if b.slot == lastSlot {
+		return fmt.Errorf("%s: the fast board holds %d devices, disks, network cards and two of its own together; leave some out", name, lastSlot)
+	}
 	t, err := transport.New(dev, transport.Config{Name: name, Memory: b.mem, MSI: b.vm, Log: b.m.log})
 	if err != nil {
 		return err

@@ -252,5 +252,6 @@ func (m *Machine) Close() error {
 		}
 	}
 	m.links, m.disks = nil, nil
+	m.console.close()
 	return errors.Join(errs...)
 }

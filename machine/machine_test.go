@@ -2,12 +2,14 @@ package machine
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
 	"testing"
 
 	"github.com/sharevm/vmm/devices/pci"
+	"github.com/sharevm/vmm/virtio/rng"
 	"github.com/sharevm/vmm/vmm"
 	"github.com/sharevm/vmm/vmm/bus"
 	"github.com/sharevm/vmm/vmm/memory"
@@ -84,6 +86,26 @@ func TestPowerOffBetweenPowerCycles(t *testing.T) {
 	}
 	if b.verdict.decide(rebooted, nil); b.verdict.what != poweredOff {
 		t.Errorf("the verdict is %v", b.verdict.what)
+	}
+}
+
+// TestTooManyDevices fills the bus: the error names what has no place, and what to do.
+func TestTooManyDevices(t *testing.T) {
+	root, err := pci.NewRoot(pci.Config{Memory: bus.New("memory", nil), IO: bus.New("port", nil), Buses: 1}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &board{m: &Machine{log: slog.New(slog.DiscardHandler)}, vm: &vmm.VM{}, root: root}
+	for i := range 32 {
+		switch err = b.plug(fmt.Sprintf("disk %d", i), rng.New()); {
+		case i < 31 && err != nil:
+			t.Fatal(err)
+		case i == 31 && (err == nil || !strings.Contains(err.Error(), "disk 31: the fast board holds 31 devices")):
+			t.Errorf("the 32nd device: %v", err)
+		}
+	}
+	if err := b.close(); err != nil {
+		t.Error(err)
 	}
 }
 
