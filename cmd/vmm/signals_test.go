@@ -5,8 +5,23 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
+	"slices"
+	"syscall"
 	"testing"
 )
+
+func TestIgnoredSignalsStayIgnored(t *testing.T) {
+	all := []os.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1}
+	if got := wanted(all...); !slices.Equal(got, all) {
+		t.Errorf("%v is left of %v", got, all)
+	}
+	signal.Ignore(syscall.SIGHUP) // as nohup has it
+	defer signal.Reset(syscall.SIGHUP)
+	if got, want := wanted(all...), []os.Signal{syscall.SIGTERM, syscall.SIGUSR1}; !slices.Equal(got, want) {
+		t.Errorf("%v is left, want %v", got, want)
+	}
+}
 
 // TestOutlivesReaders runs this test again as a child whose standard output nobody reads any more.
 func TestOutlivesReaders(t *testing.T) {
