@@ -34,7 +34,7 @@ type Converted struct {
 // name, and after an error nothing is left of it.
 func Convert(ctx context.Context, in, out string, o ConvertOptions) (*Converted, error) {
 	o.In.ReadOnly = true
-	src, err := formats.Open(in, o.In)
+	src, parents, err := openChain(in, o.In)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +46,11 @@ func Convert(ctx context.Context, in, out string, o ConvertOptions) (*Converted,
 	r := &Converted{Size: src.Size(), Warnings: src.Info().Warnings}
 	r.fit(&o.Out, src.Info(), format.Name)
 
-	w, err := newOutput(out, o.Force)
+	sources := src.Info().Files
+	for _, p := range parents {
+		sources = append(sources, p.Files...)
+	}
+	w, err := newOutput(out, o.Force, sources)
 	if err != nil {
 		return nil, err
 	}

@@ -20,14 +20,14 @@ func (p Progress) report(done, total int64) {
 const (
 	// finestHole is the shortest run of zeroes that becomes a hole: a page, which is what file systems allocate.
 	finestHole = 4 << 10
-	// coarseHole is for formats whose blocks are larger than a piece. A hole there saves nothing in the table, only in the host's file.
+	// coarseHole is for formats with larger blocks. A hole inside a block saves nothing in the table, only in the host's file.
 	coarseHole = 64 << 10
 )
 
 // granularity is what runs of data in a disk with such blocks are rounded to, a divisor of pieceSize.
 func granularity(blockSize int64) int64 {
 	switch {
-	case blockSize > pieceSize:
+	case blockSize > coarseHole:
 		return coarseHole
 	case blockSize < finestHole || pieceSize%blockSize != 0:
 		return finestHole

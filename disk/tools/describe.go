@@ -22,30 +22,38 @@ type Description struct {
 // Describe opens path read-only and tells what it is. Chain lists its parents, the nearest first.
 func Describe(path string, o disk.OpenOptions) (*Description, error) {
 	o.ReadOnly = true
-	var parents []Description
-	o.Parents = func(path string, o disk.OpenOptions) (disk.Image, error) {
-		i, err := formats.Open(path, o)
-		if err == nil {
-			parents = append(parents, Description{Info: i.Info()})
-		}
-		return i, err
-	}
-	i, err := formats.Open(path, o)
+	i, parents, err := openChain(path, o)
 	if err != nil {
 		return nil, err
 	}
 	defer i.Close()
-	slices.Reverse(parents) // an image opens before the one above it
-	d := &Description{Info: i.Info(), Chain: parents}
+	d := &Description{Info: i.Info()}
 	if d.Used, err = used(d.Files); err != nil {
 		return nil, err
 	}
-	for k := range d.Chain {
-		if d.Chain[k].Used, err = used(d.Chain[k].Files); err != nil {
+	for _, p := range parents {
+		below := Description{Info: p}
+		if below.Used, err = used(p.Files); err != nil {
 			return nil, err
 		}
+		d.Chain = append(d.Chain, below)
 	}
 	return d, nil
+}
+
+// openChain opens an image and tells what its parents are, the nearest first.
+func openChain(path string, o disk.OpenOptions) (disk.Image, []disk.Info, error) {
+	var parents []disk.Info
+	o.Parents = func(path string, o disk.OpenOptions) (disk.Image, error) {
+		i, err := formats.Open(path, o)
+		if err == nil {
+			parents = append(parents, i.Info())
+		}
+		return i, err
+	}
+	i, err := formats.Open(path, o)
+	slices.Reverse(parents) // an image opens before the one above it
+	return i, parents, err
 }
 
 // used adds up what files take on the host.

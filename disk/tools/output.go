@@ -20,12 +20,13 @@ type output struct {
 	path  string // of the image in the hidden folder
 	final string
 	force bool
+	keep  []string // files that must not be replaced in any case
 	dir   *os.File
 }
 
-// newOutput prepares to make an image at path, which must not exist unless force is set.
-func newOutput(path string, force bool) (*output, error) {
-	o := &output{final: path, force: force}
+// newOutput prepares to make an image at path, which must not exist unless force is set, and must not be one of keep.
+func newOutput(path string, force bool, keep []string) (*output, error) {
+	o := &output{final: path, force: force, keep: keep}
 	if err := o.free(path); err != nil {
 		return nil, err
 	}
@@ -99,7 +100,13 @@ func (o *output) hold(path string) (disk.File, error) {
 		return nil, err
 	case !st.Mode().IsRegular():
 		return nil, fmt.Errorf("%s: not a regular file (%s)", path, st.Mode().Type())
-	case !o.force:
+	}
+	for _, k := range o.keep {
+		if kept, err := os.Stat(k); err == nil && os.SameFile(st, kept) {
+			return nil, fmt.Errorf("%s: %w: it is part of what is being copied", path, disk.ErrLocked)
+		}
+	}
+	if !o.force {
 		return nil, &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
 	}
 	return disk.HostFiles{}.Open(path, disk.FileOptions{Write: true})
