@@ -275,7 +275,9 @@ func (fl *runFlags) runHere(ctx context.Context, cfg *config.Machine, allowed []
 	ui.raw = term != nil
 	go ui.pump(os.Stdin, typing)
 	interrupts := make(chan os.Signal, 4)
-	signal.Notify(interrupts, os.Interrupt)
+	if !signal.Ignored(os.Interrupt) {
+		signal.Notify(interrupts, os.Interrupt)
+	}
 	defer signal.Stop(interrupts)
 	go func() {
 		for range interrupts {
