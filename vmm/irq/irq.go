@@ -1,5 +1,5 @@
 // Package irq holds the interfaces by which a device raises an interrupt, and nothing else: the KVM side lives in
-// vmm/kvm, so that a device can be tested and fuzzed without a virtual machine.
+// vmm, so that a device can be tested and fuzzed without a virtual machine.
 package irq
 
 // Line is a level-sensitive input of the interrupt controllers (a GSI). SetLevel may be called from any goroutine
