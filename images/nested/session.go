@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/sharevm/vmm/images/nested/wire"
 	"golang.org/x/sys/unix"
@@ -63,6 +64,8 @@ func (s *session) run(start wire.Start) (wire.Exit, error) {
 	}
 	stop := s.forwardSignals()
 	defer stop()
+	alive := s.beat()
+	defer alive()
 	go s.source.Copy(s.files[wire.Stdin]) // a broken connection shows in the reads below
 	var copies sync.WaitGroup
 	for i, sink := range s.sinks {
@@ -79,6 +82,30 @@ func (s *session) run(start wire.Start) (wire.Exit, error) {
 	copies.Wait()
 	s.source.Close()
 	return exit, err
+}
+
+// beatInterval is how long a guest may sleep over an interrupt that it has missed.
+const beatInterval = 500 * time.Millisecond
+
+// beat sends the guest a frame now and then until the returned function is called. Under emulation its kernel once in some hundred boots of
+// inner guests loses a timer interrupt on the way into sleep, and then sleeps until another interrupt comes: minutes, if none does.
+func (s *session) beat() (stop func()) {
+	ended := make(chan struct{})
+	go func() {
+		t := time.NewTicker(beatInterval)
+		defer t.Stop()
+		for {
+			select {
+			case <-t.C:
+				if s.out.Write(wire.Frame{Kind: wire.KindBeat}) != nil {
+					return // a broken connection shows where frames are read
+				}
+			case <-ended:
+				return
+			}
+		}
+	}()
+	return func() { close(ended) }
 }
 
 // errGuest is what listen wraps when the agent itself says that it failed.

@@ -209,6 +209,7 @@ func (c *command) obey(f wire.Frame) error {
 		if c.master != nil {
 			resize(c.master, s)
 		}
+	case wire.KindBeat:
 	default:
 		return fmt.Errorf("%w: unexpected kind %d", wire.ErrMalformed, f.Kind)
 	}

@@ -25,7 +25,8 @@ const (
 	KindResize                  // H: the terminal has a new size; payload is Size
 	KindExit                    // G: the command has ended; payload is Exit
 	KindFailure                 // G: the guest could not run the command at all; payload is text
-	kindLast    = KindFailure
+	KindBeat                    // H: nothing; its interrupt wakes a guest that has missed one
+	kindLast    = KindBeat
 )
 
 // The streams, numbered as file descriptors are.

@@ -85,7 +85,7 @@ func (w *Writer) WriteStart(s Start) error {
 	}
 }
 
-// ReadStart collects what WriteStart sent. No other frame may come in between.
+// ReadStart collects what WriteStart sent. No other frame than KindBeat may come in between.
 func (r *Reader) ReadStart() (Start, error) {
 	var all []byte
 	for {
@@ -93,6 +93,8 @@ func (r *Reader) ReadStart() (Start, error) {
 		switch {
 		case err != nil:
 			return Start{}, err
+		case f.Kind == KindBeat:
+			continue
 		case f.Kind != KindStart:
 			return Start{}, fmt.Errorf("%w: kind %d where a start was due", ErrMalformed, f.Kind)
 		case len(all)+len(f.Payload) > maxStart:
