@@ -17,6 +17,7 @@ and without added drivers, and leaves them fit to go back.`,
 		Example: `  vmm run chromeos.vmx              run a machine, its console on this terminal
   vmm lint windows.vmx              what of a .vmx is honoured, and what is not
   vmm doctor                        what this host can run, and what to do where it can't
+  vmm disk convert win.vmdk w.vhdx  disk images in and out of every format
   vmm nested -- go test ./...       real KVM inside QEMU, on hosts that have none`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -27,7 +28,7 @@ and without added drivers, and leaves them fit to go back.`,
 		return &exitError{exitUsage, usageError(c, err)}
 	})
 	root.PersistentFlags().CountP("verbose", "v", "say more on standard error; twice for debugging")
-	root.AddCommand(newRun(), newLint(), newDoctor(), newNested(), newVersion(), newMan(root))
+	root.AddCommand(newRun(), newLint(), newDoctor(), newDisk(), newNested(), newVersion(), newMan(root))
 	for _, c := range root.Commands() {
 		c.Args = usageArgs(c.Args)
 	}

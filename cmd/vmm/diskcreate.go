@@ -1,0 +1,88 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/disk/formats"
+	"github.com/sharevm/vmm/disk/tools"
+	"github.com/sharevm/vmm/internal/size"
+	"github.com/spf13/cobra"
+)
+
+func newDiskCreate() *cobra.Command {
+	var (
+		o     disk.CreateOptions
+		block string
+	)
+	c := &cobra.Command{
+		Use:   "create FILE SIZE",
+		Short: "Make an empty image, or one on top of another",
+		Long: `Makes an image of SIZE bytes that reads as zeroes. With --parent it starts as a copy of that image and stores only what changes;
+SIZE may then be left out. The parent must not change afterwards.
+
+What exists is never replaced. The variants, the first being the default:` + variantsHelp(),
+		Example: `  vmm disk create data.vhdx 80G
+  vmm disk create data.vmdk 1.5T --variant twoGbMaxExtentSparse
+  vmm disk create try.vmdk --parent windows.vmdk`,
+		Args:              cobra.RangeArgs(1, 2),
+		ValidArgsFunction: completeImages(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := parseSizes(&o, block, args); err != nil {
+				return &exitError{exitUsage, usageError(c, err)}
+			}
+			o.Logger = logger(c)
+			if err := formats.Create(args[0], o); err != nil {
+				return err
+			}
+			return sayCreated(c, args[0], o)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.Format, "format", "", "the image's `FORMAT`, if its name does not tell")
+	addVariant(c, &o.Variant, "format", 0)
+	f.StringVar(&o.Parent, "parent", "", "the image that the new one starts as a copy of: a `FILE`")
+	f.StringVar(&o.ParentFormat, "parent-format", "", "the parent's `FORMAT`, if its name does not tell")
+	f.StringVar(&block, "block-size", "", "`SIZE` of the blocks that are allocated (default: the format's)")
+	f.IntVar(&o.SectorSize, "sector-size", 0, "logical sector in `BYTES`, 512 or 4096 (VHDX only)")
+	f.BoolVar(&o.AllowOutside, "allow-outside", false, "let the parent name files outside its own folder; only if you trust it")
+	_ = c.MarkFlagFilename("parent", imageExtensions()...)
+	_ = c.RegisterFlagCompletionFunc("format", completeFormats)
+	_ = c.RegisterFlagCompletionFunc("parent-format", completeFormats)
+	return c
+}
+
+// parseSizes reads the sizes that were typed into o.
+func parseSizes(o *disk.CreateOptions, block string, args []string) (err error) {
+	if len(args) == 2 {
+		if o.Size, err = size.Parse(args[1]); err != nil {
+			return err
+		}
+	} else if o.Parent == "" {
+		return errors.New("SIZE is missing")
+	}
+	if block != "" {
+		if o.BlockSize, err = size.Parse(block); err != nil {
+			return fmt.Errorf("--block-size: %w", err)
+		}
+	}
+	return nil
+}
+
+// sayCreated describes the new image, and says so if it will need an option to be opened.
+func sayCreated(c *cobra.Command, path string, o disk.CreateOptions) error {
+	d, err := tools.Describe(path, disk.OpenOptions{Format: o.Format, AllowOutside: o.AllowOutside})
+	if errors.Is(err, disk.ErrOutside) {
+		warn(c, []string{fmt.Sprintf("%s: its parent lies outside its folder, so it opens only with --allow-outside", path)})
+		if d, err = tools.Describe(path, disk.OpenOptions{Format: o.Format, AllowOutside: true}); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return err
+	}
+	warn(c, d.Warnings)
+	_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %s, %s\n", printable(path), formatName(d), size.Format(d.Size))
+	return err
+}
