@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -129,6 +130,9 @@ func (fl *runFlags) override(cfg *config.Machine) ([]uint16, error) {
 	if fl.ctrlC != "button" && fl.ctrlC != "guest" {
 		return nil, fmt.Errorf("--ctrl-c %q: want button or guest", fl.ctrlC)
 	}
+	if !slices.Contains([]string{"yes", "true", "no", "false", "auto"}, fl.nested) {
+		return nil, fmt.Errorf("--nested %q: want yes, no or auto", fl.nested)
+	}
 	if err := fl.overrideNet(cfg); err != nil {
 		return nil, err
 	}
@@ -146,7 +150,7 @@ func (fl *runFlags) override(cfg *config.Machine) ([]uint16, error) {
 		}
 		ports = append(ports, uint16(n))
 	}
-	return ports, nil
+	return ports, cfg.Validate() // as the .vmx has it, the machine was valid
 }
 
 func (fl *runFlags) overrideNet(cfg *config.Machine) error {
@@ -183,12 +187,8 @@ func (fl *runFlags) overrideNet(cfg *config.Machine) error {
 
 // chooseHost says whether to run on this host's own KVM.
 func (fl *runFlags) chooseHost() (bool, error) {
-	switch fl.nested {
-	case "yes", "true":
+	if fl.nested == "yes" || fl.nested == "true" {
 		return false, nil
-	case "no", "false", "auto":
-	default:
-		return false, &exitError{exitUsage, fmt.Errorf("--nested %q: want yes, no or auto", fl.nested)}
 	}
 	sys, err := kvm.Open("")
 	if err != nil {
@@ -249,6 +249,12 @@ func (fl *runFlags) runHere(ctx context.Context, cfg *config.Machine, allowed []
 		return &exitError{exitNoKVM, err}
 	}
 	defer sys.Close()
+	// Until the disks are closed: an impatient Ctrl-C must not end the program in the midst of that.
+	interrupts := make(chan os.Signal, 4)
+	if !signal.Ignored(os.Interrupt) {
+		signal.Notify(interrupts, os.Interrupt)
+	}
+	defer signal.Stop(interrupts)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	ui := &consoleUI{timeline: timeline, guestInterrupt: fl.ctrlC == "guest", powerOff: stop}
@@ -274,11 +280,6 @@ func (fl *runFlags) runHere(ctx context.Context, cfg *config.Machine, allowed []
 	defer term.Restore()
 	ui.raw = term != nil
 	go ui.pump(os.Stdin, typing)
-	interrupts := make(chan os.Signal, 4)
-	if !signal.Ignored(os.Interrupt) {
-		signal.Notify(interrupts, os.Interrupt)
-	}
-	defer signal.Stop(interrupts)
 	go func() {
 		for range interrupts {
 			ui.do(terminal.Interrupt)
