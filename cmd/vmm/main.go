@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/sharevm/vmm/images/nested/agent"
@@ -57,6 +58,11 @@ func run() int {
 			return code
 		}
 	}
-	fmt.Fprintf(os.Stderr, "vmm: %v\n", err)
+	fmt.Fprint(os.Stderr, complaint(err))
 	return code
+}
+
+// complaint is what the user reads of an error: a line for each of several.
+func complaint(err error) string {
+	return "vmm: " + strings.ReplaceAll(err.Error(), "\n", "\nvmm: ") + "\n"
 }

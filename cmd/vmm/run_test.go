@@ -1,0 +1,48 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// TestWrongFlags gives flags that make no sense of a machine that is right but for its kernel: they are a wrong command line.
+func TestWrongFlags(t *testing.T) {
+	folder := t.TempDir()
+	file := filepath.Join(folder, "a.vmx")
+	text := `.encoding = "UTF-8"
+config.version = "8"
+virtualHW.version = "14"
+guestOS = "other-64"
+memsize = "64"
+vmm.kernel = "kernel"
+ethernet0.present = "TRUE"
+ethernet0.virtualDev = "vmxnet3"
+`
+	for name, content := range map[string]string{file: text, filepath.Join(folder, "kernel"): "not one"} {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, flags := range [][]string{
+		{"--mem", "3"}, {"--mem", "100T"}, {"--mem", "-5M"}, {"--cpus", "-1"}, {"--cpus", "300"}, {"--net", "tap"}, {"--net", "tap=a/b"},
+		{"--publish", "80"}, {"--net", "none", "--publish", "80:80"}, {"--host-access", "0"}, {"--append", "a\nb"},
+		{"--nested=maybe"}, {"--ctrl-c", "x"},
+	} {
+		root := newRoot()
+		root.SetArgs(append([]string{"run", file}, flags...))
+		err := root.Execute()
+		var exit *exitError
+		if !errors.As(err, &exit) || exit.code != exitUsage {
+			t.Errorf("%q: %v; want a wrong command line", flags, err)
+		}
+	}
+}
+
+func TestComplaint(t *testing.T) {
+	got := complaint(errors.Join(errors.New("one"), errors.New("two")))
+	if want := "vmm: one\nvmm: two\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
