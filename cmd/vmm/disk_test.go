@@ -277,3 +277,19 @@ func hidden(t *testing.T, dir string) int {
 	}
 	return len(list)
 }
+
+// TestDiskManual checks that the manual page has the commands below vmm disk, each with its options.
+func TestDiskManual(t *testing.T) {
+	root := newRoot()
+	var page bytes.Buffer
+	root.SetOut(&page)
+	root.SetArgs([]string{"man"})
+	if err := root.Execute(); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{".SS disk\n", ".SS disk convert IN OUT", `\-\-verify`, ".SS disk map FILE"} {
+		if !strings.Contains(page.String(), want) {
+			t.Errorf("the manual page lacks %q", want)
+		}
+	}
+}

@@ -32,7 +32,7 @@ func (b *bars) step(name string) tools.Progress {
 	return func(done, total int64) {
 		if bar == nil {
 			b.drop()
-			bar = b.p.AddBar(total,
+			bar = b.p.AddBar(total, mpb.BarRemoveOnComplete(),
 				mpb.PrependDecorators(decor.Name(name, decor.WCSyncSpaceR)),
 				mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f"), decor.Name("  "), decor.AverageETA(decor.ET_STYLE_GO)))
 			b.bar = bar

@@ -26,7 +26,17 @@ func writeMan(w io.Writer, root *cobra.Command) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, ".TH VMM 1 \"\" \"vmm %s\" \"User Commands\"\n.SH NAME\nvmm \\- %s\n.SH SYNOPSIS\n.B vmm\n.I COMMAND\n[OPTIONS]\n.SH DESCRIPTION\n%s\n", roff(version), roff(root.Short), roff(root.Long))
 	b.WriteString(".SH COMMANDS\n")
-	for _, c := range root.Commands() {
+	manCommands(&b, root)
+	b.WriteString(".SH OPTIONS OF ALL COMMANDS\n")
+	manFlags(&b, root.PersistentFlags())
+	fmt.Fprintf(&b, ".SH EXIT STATUS\n.TP\n0\nIt worked.\n.TP\n%d\nIt failed; a line on standard error says why.\n.TP\n%d\nThe command line makes no sense.\n.TP\n%d\nThis host's KVM cannot run the machine; \\-\\-nested can.\n.PP\n.B vmm nested\nexits with the command's own status, or 125 when the nested host itself failed.\n", exitFailed, exitUsage, exitNoKVM)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// manCommands writes a section for each command below parent.
+func manCommands(b *strings.Builder, parent *cobra.Command) {
+	for _, c := range parent.Commands() {
 		if c.Hidden || c.Name() == "help" {
 			continue
 		}
@@ -34,17 +44,13 @@ func writeMan(w io.Writer, root *cobra.Command) error {
 		if about == "" {
 			about = c.Short
 		}
-		fmt.Fprintf(&b, ".SS %s\n%s\n", roff(strings.TrimPrefix(c.UseLine(), "vmm ")), roff(about))
-		manFlags(&b, c.LocalFlags())
+		fmt.Fprintf(b, ".SS %s\n%s\n", roff(strings.TrimPrefix(c.UseLine(), "vmm ")), roff(about))
+		manFlags(b, c.LocalFlags())
 		if c.Example != "" {
-			fmt.Fprintf(&b, ".PP\nExamples:\n.PP\n.nf\n%s\n.fi\n", roff(c.Example))
+			fmt.Fprintf(b, ".PP\nExamples:\n.PP\n.nf\n%s\n.fi\n", roff(c.Example))
 		}
+		manCommands(b, c)
 	}
-	b.WriteString(".SH OPTIONS OF ALL COMMANDS\n")
-	manFlags(&b, root.PersistentFlags())
-	fmt.Fprintf(&b, ".SH EXIT STATUS\n.TP\n0\nIt worked.\n.TP\n%d\nIt failed; a line on standard error says why.\n.TP\n%d\nThe command line makes no sense.\n.TP\n%d\nThis host's KVM cannot run the machine; \\-\\-nested can.\n.PP\n.B vmm nested\nexits with the command's own status, or 125 when the nested host itself failed.\n", exitFailed, exitUsage, exitNoKVM)
-	_, err := io.WriteString(w, b.String())
-	return err
 }
 
 func manFlags(b *strings.Builder, flags *pflag.FlagSet) {
