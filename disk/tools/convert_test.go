@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/disk/disktest"
 	"github.com/sharevm/vmm/disk/formats"
 	"github.com/sharevm/vmm/disk/tools"
 )
@@ -281,6 +282,21 @@ func TestConvertAtOnce(t *testing.T) {
 		t.Errorf("the faster one: %v", second)
 	}
 	only(t, d, "o.vhd", "src.raw")
+}
+
+// TestConvertForQemu has qemu-img judge what each conversion made, where it reads the variant.
+func TestConvertForQemu(t *testing.T) {
+	qemu := disktest.FindTool(t, "qemu-img", "qemu-utils")
+	d := dir(t)
+	put("in.raw", mixed(9*mib+512, 8))(t, d)
+	for _, f := range formats.All() {
+		for _, v := range append(f.Variants, "") {
+			path := in(d, "out"+v+f.Extensions[0])
+			_, err := tools.Convert(t.Context(), in(d, "in.raw"), path, tools.ConvertOptions{Force: true, Out: disk.CreateOptions{Variant: v}})
+			must(t, err)
+			qemu.Run("compare", "-q", "-f", "raw", "-F", qemuNames[f.Name], in(d, "in.raw"), path)
+		}
+	}
 }
 
 var errAny = errors.New("any error")
