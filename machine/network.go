@@ -56,11 +56,20 @@ func closeLinks(links []network.Link) error {
 	return errors.Join(errs...)
 }
 
-// noWayOut is the policy of a host-only network: the guest reaches its gateway and nothing beyond.
+// noWayOut is the policy of a host-only network: the guest reaches its gateway and nothing beyond. Names stay unanswered, since a
+// question to a server of the guest's choice carries whatever it likes to the outside.
 type noWayOut struct{}
+
+var _ usernet.NamePolicy = noWayOut{}
 
 // Allow implements usernet.Policy.
 func (noWayOut) Allow(usernet.Protocol, netip.AddrPort) bool { return false }
+
+// AllowName implements usernet.NamePolicy.
+func (noWayOut) AllowName(string) bool { return false }
+
+// Resolved implements usernet.NamePolicy.
+func (noWayOut) Resolved(string, []netip.Addr) {}
 
 // forward translates a published port.
 func forward(f config.Forward) usernet.Forward {
