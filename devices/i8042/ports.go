@@ -107,9 +107,12 @@ func (s systemPort) Read(_ uint64, p []byte) {
 }
 
 // Write implements bus.Device.
-func (s systemPort) Write(_ uint64, p []byte) {
-	s.d.mu.Lock()
-	s.d.output = s.d.output&^systemA20 | p[0]&systemA20
-	s.d.mu.Unlock()
-	s.d.reset(p[0]&systemReset != 0)
+func (s systemPort) Write(_ uint64, p []byte) { s.d.reset(s.d.system(p[0])) }
+
+// system takes a byte written to port 92h and says whether it resets the machine.
+func (d *Device) system(v uint8) (reset bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.output = d.output&^systemA20 | v&systemA20
+	return v&systemReset != 0
 }

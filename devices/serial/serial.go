@@ -233,13 +233,19 @@ func (u *UART) send(v uint8) {
 	case u.mcr&mcrLoop != 0:
 		u.store(v)
 	case u.out != nil:
-		u.mu.Unlock()
-		u.out.put(v) // may wait
-		u.mu.Lock()
+		u.put(v)
 	}
 	if u.ready() {
 		u.transmit = true
 	}
+}
+
+// put hands a byte to the writer without the lock, since that may wait. The caller holds the lock again even after a panic: to give
+// back one that is not held would end the process.
+func (u *UART) put(v uint8) {
+	u.mu.Unlock()
+	defer u.mu.Lock()
+	u.out.put(v)
 }
 
 // ready says whether the transmitter takes another byte.

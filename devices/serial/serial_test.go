@@ -571,3 +571,26 @@ func TestCloseLeavesTheLine(t *testing.T) {
 	}
 	_ = out.Close()
 }
+
+// TestPanicWhileSending has the transmitter panic in a vCPU's access, which the run loop recovers: the UART is still there.
+func TestPanicWhileSending(t *testing.T) {
+	p := newPort(t, Config{Output: io.Discard})
+	o := p.UART.out
+	move := func(head int) {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.head = head
+	}
+	move(-1) // a bug
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic")
+			}
+			move(0)
+		}()
+		p.out(regData, 'x')
+	}()
+	p.out(regScratch, 0x5a)
+	p.want("the scratch register", p.in(regScratch), 0x5a)
+}
