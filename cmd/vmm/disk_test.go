@@ -83,6 +83,8 @@ func TestDisk(t *testing.T) {
 		{"convert out.vmdk out.vhd --json", 0, `{"path":"out.vhd","size":3999744,"written":`, ""},
 		{"convert out.vmdk out.qcow2 --from raw --to raw", 0, "out.qcow2: ", ""},
 		{"convert out.vmdk out.vmdk --force", 1, "", "part of what is being copied"},
+		{"convert in.raw x.vhdx --dry-run", 0, "x.vhdx: 3.8 MiB, of which at most 3.8 MiB would be stored; nothing was changed\n", ""},
+		{"convert in.raw out.vmdk --dry-run", 1, "", "out.vmdk: file already exists"},
 		{"convert stump.vhdx x.raw", 1, "", "damaged disk image"},
 		{"convert none.vhdx x.raw", 1, "", "no such file"},
 		{"convert in.raw no/x.raw", 1, "", "no such file"},

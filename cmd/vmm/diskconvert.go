@@ -42,15 +42,12 @@ The variants, the first being the default:` + variantsHelp(),
 					Size     int64    `json:"size"`
 					Written  int64    `json:"written"`
 					Verified bool     `json:"verified"`
+					DryRun   bool     `json:"dry_run,omitempty"`
 					Warnings []string `json:"warnings,omitempty"`
-				}{args[1], r.Size, r.Written, o.Verify, r.Warnings})
+				}{args[1], r.Size, r.Written, o.Verify && !o.DryRun, o.DryRun, r.Warnings})
 			}
 			warn(c, r.Warnings)
-			verified := ""
-			if o.Verify {
-				verified = ", verified"
-			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %s, of which %s are stored%s\n", printable(args[1]), size.Format(r.Size), size.Format(r.Written), verified)
+			_, err = fmt.Fprintf(c.OutOrStdout(), "%s: %s, %s\n", printable(args[1]), size.Format(r.Size), outcome(&o, size.Format(r.Written)))
 			return err
 		},
 	}
@@ -61,6 +58,18 @@ The variants, the first being the default:` + variantsHelp(),
 	addVariant(c, &o.Out.Variant, "to", 1)
 	f.BoolVar(&o.Force, "force", false, "replace OUT if it exists")
 	f.BoolVar(&o.Verify, "verify", false, "read the new image back and compare before it gets its name")
+	f.BoolVar(&o.DryRun, "dry-run", false, "say what there would be to do, and change nothing")
 	f.BoolVar(&asJSON, "json", false, "print JSON, and no progress")
 	return c
+}
+
+// outcome says what became of the stored part of a disk.
+func outcome(o *tools.ConvertOptions, stored string) string {
+	switch {
+	case o.DryRun:
+		return "of which at most " + stored + " would be stored; nothing was changed"
+	case o.Verify:
+		return "of which " + stored + " are stored, verified"
+	}
+	return "of which " + stored + " are stored"
 }

@@ -19,6 +19,7 @@ type ConvertOptions struct {
 	Out    disk.CreateOptions
 	Force  bool // replace what is there
 	Verify bool // compare the new image with the old one before it gets its name
+	DryRun bool // find out whether it can be done, and change nothing
 	// Copying and Verifying are told how far each step has come.
 	Copying, Verifying Progress
 }
@@ -26,7 +27,7 @@ type ConvertOptions struct {
 // Converted is what Convert did.
 type Converted struct {
 	Size     int64    // bytes of the disk
-	Written  int64    // bytes of it that had to be stored
+	Written  int64    // bytes of it that had to be stored; after a dry run, at most so many
 	Warnings []string // what the new image cannot keep of the old one, one sentence each
 }
 
@@ -60,6 +61,13 @@ func Convert(ctx context.Context, in, out string, o ConvertOptions) (*Converted,
 	}
 	if err := w.check(); err != nil { // the names of its extents are known now
 		return nil, err
+	}
+	if o.DryRun {
+		err := stored(ctx, src, coarseHole, func(_, length int64) error {
+			r.Written += length
+			return nil
+		})
+		return r, err
 	}
 	if err := r.fill(ctx, w.path, src, o); err != nil {
 		return nil, err

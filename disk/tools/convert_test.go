@@ -284,6 +284,20 @@ func TestConvertAtOnce(t *testing.T) {
 	only(t, d, "o.vhd", "src.raw")
 }
 
+// TestConvertDryRun says what there would be to do, and does nothing.
+func TestConvertDryRun(t *testing.T) {
+	d := dir(t)
+	put("src.raw", mixed(4*mib, 9))(t, d)
+	put("taken-flat.vmdk", nil)(t, d)
+	for name, want := range map[string]error{"o.vmdk": nil, "taken.vmdk": fs.ErrExist} {
+		r, err := tools.Convert(t.Context(), in(d, "src.raw"), in(d, name), tools.ConvertOptions{DryRun: true, Out: disk.CreateOptions{Variant: "monolithicFlat"}})
+		if !errors.Is(err, want) || err == nil && (r.Size != 4*mib || r.Written < mib || r.Written > r.Size) {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+		only(t, d, "src.raw", "taken-flat.vmdk")
+	}
+}
+
 // TestConvertForQemu has qemu-img judge what each conversion made, where it reads the variant.
 func TestConvertForQemu(t *testing.T) {
 	qemu := disktest.FindTool(t, "qemu-img", "qemu-utils")

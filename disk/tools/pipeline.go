@@ -7,11 +7,13 @@ import (
 )
 
 const (
-	// pieceSize is how much is read and written at once: enough to keep every processor of a parallel deflate busy, and few enough
-	// system calls.
-	pieceSize = 1 << 20
+	// pieceSize is how much is read and written at once: large enough for a parallel deflate and for few system calls, small enough that
+	// what one processor has just read is still in its cache when it is compared or written.
+	pieceSize = 512 << 10
 	// pieces is how many are in memory at a time.
-	pieces = 12
+	pieces = 16
+	// leastWorkers keeps several reads in flight where there are few processors.
+	leastWorkers = 4
 )
 
 // piece is a part of a disk on its way through a [pipeline].
@@ -56,7 +58,7 @@ func (p pipeline) run(ctx context.Context) error {
 			stop(err)
 		}
 	})
-	for range runtime.GOMAXPROCS(0) {
+	for range max(runtime.GOMAXPROCS(0), leastWorkers) {
 		wg.Go(func() {
 			for c := range todo {
 				if ctx.Err() == nil {
