@@ -80,7 +80,7 @@ func boot(ctx context.Context, args []string, wantMemory bool) (booted, error) {
 		err = fmt.Errorf("nothing more was heard for %v", limit)
 	}
 	if err != nil {
-		err = fmt.Errorf("%w; the console's end: %s; standard error: %s", err, console.String(), complaints.String())
+		err = fmt.Errorf("%w; the console's end: %s; standard error: %s", err, console.String(), firstLine(complaints.String()))
 	}
 	return b, err
 }
@@ -164,4 +164,13 @@ func quoted(args []string) string {
 		b.WriteString(a)
 	}
 	return b.String()
+}
+
+// firstLine is enough of a peer's last words: the rest may be the state of all its threads.
+func firstLine(s string) string {
+	line, _, more := strings.Cut(strings.TrimSpace(s), "\n")
+	if more {
+		line += " ..."
+	}
+	return line
 }
