@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/signal"
 	"strconv"
@@ -114,8 +115,16 @@ func (o *openFlags) add(c *cobra.Command, format string) {
 
 func (o *openFlags) options(c *cobra.Command) disk.OpenOptions {
 	return disk.OpenOptions{
-		ReadOnly: true, Format: o.format, AllowOutside: o.allowOutside, AllowStaleParent: o.allowStale, Logger: logger(c),
+		ReadOnly: true, Format: o.format, AllowOutside: o.allowOutside, AllowStaleParent: o.allowStale, Logger: diskLogger(c),
 	}
+}
+
+// diskLogger logs only with -v: what matters to everybody is among an image's warnings, which the commands print themselves.
+func diskLogger(c *cobra.Command) *slog.Logger {
+	if n, _ := c.Flags().GetCount("verbose"); n == 0 {
+		return nil
+	}
+	return logger(c)
 }
 
 // completeImages returns a completion of up to n images.

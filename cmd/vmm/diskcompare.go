@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/sharevm/vmm/disk"
 	"github.com/sharevm/vmm/disk/formats"
@@ -44,6 +45,7 @@ of different sizes differ, unless --pad lets zeroes follow the shorter one.`,
 			}
 			defer a.Close()
 			defer b.Close()
+			warn(c, append(slices.Clone(a.Info().Warnings), b.Info().Warnings...))
 			bars := newBars(c, !asJSON)
 			o.Progress = bars.step("comparing")
 			d, err := tools.Compare(c.Context(), a, b, o)

@@ -29,7 +29,7 @@ The variants, the first being the default:` + variantsHelp(),
 		ValidArgsFunction: completeImages(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			bars := newBars(c, !asJSON)
-			o.In, o.Out.Logger = open.options(c), logger(c)
+			o.In, o.Out.Logger = open.options(c), diskLogger(c)
 			o.Copying, o.Verifying = bars.step("copying"), bars.step("verifying")
 			r, err := tools.Convert(c.Context(), args[0], args[1], o)
 			bars.end()

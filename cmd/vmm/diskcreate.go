@@ -32,7 +32,7 @@ What exists is never replaced. The variants, the first being the default:` + var
 			if err := parseSizes(&o, block, args); err != nil {
 				return &exitError{exitUsage, usageError(c, err)}
 			}
-			o.Logger = logger(c)
+			o.Logger = diskLogger(c)
 			if err := formats.Create(args[0], o); err != nil {
 				return err
 			}

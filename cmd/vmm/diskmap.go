@@ -32,6 +32,7 @@ range is found (0 is the image itself); and, for data that is stored as it is, i
 				return err
 			}
 			defer i.Close()
+			warn(c, i.Info().Warnings)
 			w := bufio.NewWriter(c.OutOrStdout())
 			write := writeMap
 			if asJSON {
