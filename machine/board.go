@@ -70,7 +70,11 @@ func (b *board) addMemory() (err error) {
 		return err
 	}
 	high := b.layout.High.Base
-	b.mem, err = memory.New(memory.Config{Size: b.layout.RAM, LowLimit: lowLimit(b.layout), HighBase: high})
+	c := memory.Config{Size: b.layout.RAM, LowLimit: lowLimit(b.layout), HighBase: high}
+	if b.m.opt.HugePages {
+		c.Backing = memory.HugeTLB
+	}
+	b.mem, err = memory.New(c)
 	if err == nil {
 		b.closers = append(b.closers, b.mem)
 	}

@@ -27,6 +27,8 @@ type Options struct {
 	Discard bool
 	// AllowHostPorts are ports of the host's loopback that the guest may reach at its gateway.
 	AllowHostPorts []uint16
+	// HugePages takes RAM from the host's reserved pages of 2 MiB (memory.HugeTLB).
+	HugePages bool
 	// NoReboot ends the run where the guest would start anew.
 	NoReboot bool
 	Timeline *Timeline // nil records nothing

@@ -37,6 +37,7 @@ type runFlags struct {
 	discard    bool
 	timeline   bool
 	noReboot   bool
+	hugePages  bool
 	nested     string
 	ctrlC      string
 	allow      vmx.Options
@@ -72,6 +73,7 @@ Ctrl-C powers off at once; --ctrl-c=guest leaves it to the guest. Exits with sta
 	f.BoolVar(&fl.discard, "snapshot", false, "forget at the end what the guest writes")
 	f.BoolVar(&fl.timeline, "timeline", false, "print on standard error where the boot time went, when the guest says that it is ready or else at the end")
 	f.BoolVar(&fl.noReboot, "no-reboot", false, "end where the guest would start anew")
+	f.BoolVar(&fl.hugePages, "hugepages", false, "take the guest's memory from the host's reserved 2 MiB pages (vm.nr_hugepages)")
 	f.StringVar(&fl.nested, "nested", "no", "run in the nested host: yes, no or auto (where KVM cannot run the machine)")
 	f.Lookup("nested").NoOptDefVal = "yes"
 	f.StringVar(&fl.ctrlC, "ctrl-c", "button", "who gets Ctrl-C: the power button or the guest")
@@ -259,7 +261,7 @@ func (fl *runFlags) runHere(ctx context.Context, cfg *config.Machine, allowed []
 	defer stop()
 	ui := &consoleUI{timeline: timeline, guestInterrupt: fl.ctrlC == "guest", powerOff: stop}
 	options := machine.Options{
-		Config: cfg, System: sys, Out: os.Stdout, Discard: fl.discard, AllowHostPorts: allowed, NoReboot: fl.noReboot,
+		Config: cfg, System: sys, Out: os.Stdout, Discard: fl.discard, AllowHostPorts: allowed, NoReboot: fl.noReboot, HugePages: fl.hugePages,
 		Timeline: timeline, Log: log,
 	}
 	if fl.timeline {

@@ -2,6 +2,8 @@ package guesttest
 
 import (
 	"fmt"
+	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
@@ -104,4 +106,19 @@ func TestConsoles(t *testing.T) {
 		g.expect(`^you typed "hello ` + tty + `\\n"`)
 	}
 	g.finish()
+}
+
+// TestHugePages runs a guest from reserved huge pages, and where there are none wants to be told so.
+func TestHugePages(t *testing.T) {
+	f := newFile(t, "info,cpus")
+	const knob = "/proc/sys/vm/nr_hugepages"
+	out, err := exec.Command(vmmBin, "run", "--allow-outside", "--hugepages", f.write(t)).CombinedOutput()
+	if err == nil || !oneLine(out) || !strings.Contains(string(out), "vm.nr_hugepages=128") {
+		t.Errorf("without reserved pages: %v\n%s", err, out)
+	}
+	if err := os.WriteFile(knob, []byte("128"), 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.WriteFile(knob, []byte("0"), 0) })
+	f.start(t, "--hugepages").finish()
 }

@@ -3,6 +3,7 @@ package memory
 import (
 	"errors"
 	"math"
+	"strings"
 	"testing"
 	"unsafe"
 )
@@ -81,5 +82,15 @@ func TestNewRefusesTooMuch(t *testing.T) {
 	var e *TooLargeError
 	if _, err := New(Config{Size: 1 << 50, LowLimit: 1 << 31, HighBase: 1 << 32}); !errors.As(err, &e) {
 		t.Errorf("1 PiB: %v", err)
+	}
+}
+
+func TestHugePagesAreReservedOrRefused(t *testing.T) {
+	_, err := New(Config{Size: 1 << 30, LowLimit: 2 << 30, HighBase: 4 << 30, Backing: HugeTLB})
+	if err == nil {
+		t.Skip("this host has a gigabyte of huge pages reserved")
+	}
+	if !strings.Contains(err.Error(), "vm.nr_hugepages=512") {
+		t.Errorf("%v does not say what to do", err)
 	}
 }

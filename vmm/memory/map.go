@@ -63,7 +63,7 @@ func New(c Config) (*Guest, error) {
 		if r.size == 0 {
 			continue
 		}
-		host, err := g.mapRegion(r.off, r.size)
+		host, err := g.mapRegion(r.off, r.size, c.Backing)
 		if err != nil {
 			_ = g.Close()
 			return nil, err
@@ -90,12 +90,19 @@ func (g *Guest) Close() error {
 // FD returns the memfd behind the RAM, or -1 for anonymous memory.
 func (g *Guest) FD() int { return g.fd }
 
-func (g *Guest) mapRegion(off, size uint64) ([]byte, error) {
+func (g *Guest) mapRegion(off, size uint64, b Backing) ([]byte, error) {
 	flags := unix.MAP_SHARED | unix.MAP_NORESERVE
-	if g.fd < 0 {
+	switch b {
+	case Anonymous:
 		flags = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_NORESERVE
+	case HugeTLB:
+		// Reserved now, or the first touch of a page that is not there kills the process.
+		flags = unix.MAP_SHARED
 	}
 	host, err := mmapAligned(g.fd, int64(off), size, flags)
+	if err != nil && b == HugeTLB {
+		return nil, fmt.Errorf("memory: map %d MiB of huge pages: %w: reserve them (sudo sysctl vm.nr_hugepages=%d), or do without", size>>20, err, g.size/hugePage)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("memory: map %d MiB of guest RAM: %w", size>>20, err)
 	}
