@@ -28,8 +28,8 @@ ethernet0.virtualDev = "e1000"
 ethernet0.addressType = "generated"
 # vmm.publish = "8080:80"
 
-# a kernel of its own makes all devices virtio. loglevel=3: no complaint that configuration space is not at the old ports
+# a kernel of its own makes all devices virtio.
 vmm.kernel = "` + kernelName + `"
 vmm.initrd = "` + initrdName + `"
-vmm.cmdline = "console=ttyS0 console=hvc0 loglevel=3 panic=1 net.ifnames=0 root=/dev/vda"
+vmm.cmdline = "console=ttyS0 console=hvc0 quiet panic=1 net.ifnames=0 root=/dev/vda"
 `
