@@ -149,21 +149,19 @@ func serve(port string) error {
 	if err != nil {
 		return err
 	}
-	done := make(chan struct{})
+	asked, answered := make(chan struct{}), make(chan error, 1)
 	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body) // an HTTP/1 server must not answer before it has read
 		_, _ = w.Write(append([]byte("the guest echoes: "), body...))
-		close(done)
+		close(asked)
 	})}
 	go func() {
-		<-done
-		_ = s.Shutdown(context.Background())
+		<-asked
+		answered <- s.Shutdown(context.Background()) // returns once the answer is out
 	}()
 	say("serving %s", port)
 	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
-	// Serve returns when Shutdown begins; the answer may still be on its way.
-	time.Sleep(200 * time.Millisecond)
-	return nil
+	return <-answered
 }
