@@ -16,6 +16,12 @@ type OpenOptions struct {
 	AllowOutside bool
 	// AllowStaleParent opens a chain although a parent has changed since its child was made. What is read may then be nonsense.
 	AllowStaleParent bool
+	// Alone opens the image without its parent: what it does not store reads as zeroes, and WriteAt, WriteZeroes and Discard return
+	// [ErrReadOnly]. For looking at it, and for [Relinker], when the parent is missing or of no interest.
+	Alone bool
+	// KeepIdentity has writes leave what children know their parent by (VMDK's CID, VHDX's data write GUID, VHD's time stamp), so that they stay
+	// valid. Only for a tool that sees to it that no child notices what it writes.
+	KeepIdentity bool
 	// Parents opens parents, of whatever format they are; nil means that each format opens only its own.
 	Parents func(path string, o OpenOptions) (Image, error)
 	// Children are the paths of the images above this one when it is opened as a parent, the topmost first.

@@ -28,6 +28,9 @@ type Format struct {
 	Open       func(path string, o disk.OpenOptions) (disk.Image, error)
 	Create     func(path string, o disk.CreateOptions) error
 	Check      func(path string, o disk.OpenOptions) (*disk.Report, error) // nil: the format has nothing to check
+	// Repair puts right what Check calls a leak or repairable, without touching what it calls damage. It opens every file by o.Files,
+	// and must leave nothing worse, wherever it is interrupted. Nil: the format has nothing to repair.
+	Repair func(path string, o disk.OpenOptions) error
 }
 
 var all = []Format{
