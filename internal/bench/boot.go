@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sharevm/vmm/internal/bench/line"
+	"github.com/sharevm/vmm/internal/bench/report"
 )
 
 // limit is how long a guest may take: ten times what it needs in the nested host on a quiet machine.
@@ -101,7 +102,7 @@ func (t *tail) String() string { return fmt.Sprintf("%q", t.lines) }
 const giveUp = 2
 
 // bootRounds lets the monitors take turns.
-func bootRounds(ctx context.Context, o options, f *files, r *report) error {
+func bootRounds(ctx context.Context, o options, f *files, r *report.Report) error {
 	disk := filepath.Join(f.dir, "disk.raw")
 	if err := os.WriteFile(disk, nil, 0o644); err != nil {
 		return err
@@ -130,20 +131,25 @@ func bootRounds(ctx context.Context, o options, f *files, r *report) error {
 					return ctx.Err()
 				}
 				if b.toInit > 0 && o.only != "memory" && p.name != noNIC {
-					r.series("boot-"+format, "ms", p.name).add(float64(b.toInit.Microseconds()) / 1000)
+					r.Of("boot-"+format, "ms", p.name).Add(float64(b.toInit.Microseconds()) / 1000)
 				}
 				if o.verbose {
 					fmt.Fprintf(os.Stderr, "round %d: %s: %v, %d KiB beside RAM, %d KiB of them anonymous; %v\n", round+1, who, b.toInit.Round(time.Millisecond), b.memory.pss>>10, b.memory.anonymous>>10, err)
 				}
 				if err != nil {
 					failures[who]++
-					r.note("round %d: %s: %v", round+1, who, err)
+					r.Note("round %d: %s: %v", round+1, who, err)
 					continue
 				}
 				failures[who] = 0
 				if wantMemory {
-					r.series("memory-pss-"+format, "MiB", p.name).add(float64(b.memory.pss) / (1 << 20))
-					r.series("memory-anonymous-"+format, "MiB", p.name).add(float64(b.memory.anonymous) / (1 << 20))
+					memory := func(name string, bytes uint64) {
+						s := r.Of(name+format, "MiB", p.name)
+						s.Aside = p.name == noNIC
+						s.Add(float64(bytes) / (1 << 20))
+					}
+					memory("memory-pss-", b.memory.pss)
+					memory("memory-anonymous-", b.memory.anonymous)
 				}
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sharevm/vmm/internal/bench/report"
 	"github.com/sharevm/vmm/vmm"
 	"github.com/sharevm/vmm/vmm/cpuid"
 	"github.com/sharevm/vmm/vmm/kvm"
@@ -35,15 +36,15 @@ const (
 // exitCode writes to the port and jumps back: mov dx, port; out dx, al; jmp -3.
 var exitCode = []byte{0xba, exitPort & 0xff, exitPort >> 8, 0xee, 0xeb, 0xfd}
 
-func measureExits(ctx context.Context, o options, r *report) error {
+func measureExits(ctx context.Context, o options, r *report.Report) error {
 	bare, err := compileBare(ctx, o.dir)
 	if err != nil {
-		r.note("exits: no comparison with C: %v", err)
+		r.Note("exits: no comparison with C: %v", err)
 	}
-	own := r.series("ns/exit", "ns", ours)
-	var peer *series
+	own := r.Of("ns/exit", "ns", report.Ours)
+	var peer *report.Series
 	if bare != "" {
-		peer = r.series("ns/exit", "ns", "bare C loop")
+		peer = r.Of("ns/exit", "ns", "bare C loop")
 	}
 	var allocations uint64
 	for round := range o.rounds {
@@ -52,7 +53,7 @@ func measureExits(ctx context.Context, o options, r *report) error {
 			if err != nil {
 				return err
 			}
-			own.add(e.ns)
+			own.Add(e.ns)
 			allocations = max(allocations, e.allocations)
 			return nil
 		}, func() error {
@@ -61,7 +62,7 @@ func measureExits(ctx context.Context, o options, r *report) error {
 			}
 			ns, err := timeBare(ctx, bare)
 			if err == nil {
-				peer.add(ns)
+				peer.Add(ns)
 			}
 			return err
 		}
@@ -72,7 +73,7 @@ func measureExits(ctx context.Context, o options, r *report) error {
 			return err
 		}
 	}
-	r.series("allocations/exit", "allocs", ours).add(float64(allocations) / timedExits)
+	r.Of("allocations/exit", "allocs", report.Ours).Add(float64(allocations) / timedExits)
 	return nil
 }
 

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+
+	"github.com/sharevm/vmm/internal/bench/report"
 )
 
 // options are what both the outer and the inner process are told.
@@ -64,7 +66,7 @@ func wellKnown(only string) bool {
 }
 
 func runOuter(ctx context.Context, o options) error {
-	var r report
+	var r report.Report
 	if o.only == "" || o.only == "exits" {
 		if err := measureExits(ctx, o, &r); err != nil {
 			return fmt.Errorf("exits: %w", err)
@@ -80,6 +82,6 @@ func runOuter(ctx context.Context, o options) error {
 		e.SetIndent("", "  ")
 		return e.Encode(r)
 	}
-	r.write(os.Stdout)
+	r.Write(os.Stdout)
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"strconv"
 
 	"github.com/sharevm/vmm/images/initramfs"
+	"github.com/sharevm/vmm/internal/bench/report"
 	"github.com/sharevm/vmm/internal/debian"
 )
 
@@ -33,7 +34,7 @@ const (
 )
 
 // measureBoots builds everything, and has the boots done in the nested host.
-func measureBoots(ctx context.Context, o options, r *report) error {
+func measureBoots(ctx context.Context, o options, r *report.Report) error {
 	if _, err := exec.LookPath(qemuCommand); err != nil {
 		return fmt.Errorf("QEMU is needed, as the nested host and as a peer: %w", err)
 	}
@@ -53,7 +54,7 @@ func measureBoots(ctx context.Context, o options, r *report) error {
 	if err != nil {
 		return err
 	}
-	var inner report
+	var inner report.Report
 	if err := json.Unmarshal(b, &inner); err != nil {
 		return fmt.Errorf("%s: %w", result, err)
 	}
@@ -120,7 +121,7 @@ func runInner(ctx context.Context, o options) error {
 		return err
 	}
 	defer os.RemoveAll(f.dir)
-	var r report
+	var r report.Report
 	if err := bootRounds(ctx, o, f, &r); err != nil {
 		return err
 	}

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/sharevm/vmm/internal/bench/report"
 )
 
 // ramMiB is every guest's RAM. It lies below the PCI hole, so it is one mapping in every monitor.
@@ -35,7 +37,7 @@ type peer struct {
 }
 
 var peers = []peer{
-	{ours, vmmCommand(true)},
+	{report.Ours, vmmCommand(true)},
 	{"QEMU microvm", microvmCommand},
 	{"QEMU pc", pcCommand},
 	{"gokvm", gokvmCommand},

@@ -1,34 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"strings"
 	"testing"
 )
-
-func TestReport(t *testing.T) {
-	var r report
-	for of, values := range map[string][]float64{ours: {3, 1, 2}, "the peer": {9, 5}} {
-		for _, v := range values {
-			r.series("boot", "ms", of).add(v)
-		}
-	}
-	r.series("allocations", "1", ours).add(0)
-	r.series("boot", "ms", "broken")
-	var b bytes.Buffer
-	r.write(&b)
-	for _, want := range []string{
-		"RESULT boot ours=2 peer=7 peername=the-peer ratio=3.50 unit=ms\n",
-		"RESULT allocations ours=0 peer=- peername=none ratio=- unit=1\n",
-	} {
-		if !strings.Contains(b.String(), want) {
-			t.Errorf("%q is missing in\n%s", want, b.String())
-		}
-	}
-	if n := strings.Count(b.String(), "RESULT"); n != 2 {
-		t.Errorf("%d results in\n%s", n, b.String())
-	}
-}
 
 func TestParseSmaps(t *testing.T) {
 	const smaps = `00400000-00500000 r-xp 00000000 08:01 1 /bin/vmm
