@@ -22,9 +22,6 @@ func Crash(t *testing.T, s Subject) {
 }
 
 func crashes(t *testing.T, s Subject, seeds uint64) {
-	if s.CrashDefect != "" {
-		t.Skip("known defect: " + s.CrashDefect)
-	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()

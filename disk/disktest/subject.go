@@ -10,8 +10,6 @@ import (
 
 // Subject is a format, or a variant of one, under test.
 type Subject struct {
-	// CrashDefect, if not empty, is what is known to be wrong after a power failure: the crash tests then skip and say so.
-	CrashDefect string
 	// File is the name to give images, with the format's extension.
 	File string
 	// Create makes an empty image.

@@ -11,7 +11,7 @@ import (
 // checkStream adds what is wrong with a stream to r. Old versions of rewritten grains count as leaked but are no problem: the format
 // cannot do without.
 func (c *extentCheck) checkStream(r *disk.Report) error {
-	if c.lost && !c.unclean {
+	if c.lost {
 		r.Add(disk.Problem{
 			Severity: disk.Damage, File: c.file.Name(), Offset: c.length,
 			What: fmt.Sprintf("the file has lost its end, where the grain directory is; %d grains are left", len(c.found)),

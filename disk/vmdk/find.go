@@ -69,9 +69,6 @@ func (s *sparse) foundTable(i int64) grainTable {
 // findLost fills in for the directory of a stream that has lost it.
 func (s *sparse) findLost() error {
 	s.gd = make(directory, s.entries())
-	if s.unclean {
-		return nil // its writer ended before the first flush
-	}
 	grains, whole, err := s.search()
 	if err != nil {
 		return err

@@ -60,6 +60,7 @@ type header struct {
 	compressed       bool // grains are compressed
 	streamed         bool // the directory's place is in a footer
 	lost             bool // and that is not there
+	fresh            bool // a stream's writer ended before its first flush: there is no directory, and nothing to find in it
 	host             bool // a vmfsSparse extent (COWD)
 
 	footerAt int64 // byte offset of the footer's marker, if there is one
@@ -123,6 +124,8 @@ func parseHeader(name string, p *[sectorSize]byte, fileSize int64) (*header, err
 		return nil, disk.Unsupported(name, 8, "markers without compression")
 	case h.compressed && le.Uint64(p[gdAt:]) == gdAtEnd:
 		h.streamed = true
+	case h.compressed && le.Uint64(p[gdAt:]) == 0 && h.unclean:
+		h.fresh = true
 	}
 
 	// The file's own length bounds everything that lies in it.
@@ -175,7 +178,7 @@ func (h *header) validate(name string, fileSize int64) error {
 		return disk.Corrupt(name, 36, "a descriptor of %d sectors is larger than any disk needs", h.descriptorSize)
 	case h.compressed && h.grain > maxStreamGrain:
 		return disk.Unsupported(name, 20, "compressed grains of %d sectors are larger than any program's (%d)", h.grain, maxStreamGrain)
-	case h.streamed:
+	case h.streamed, h.fresh:
 	case h.gd == 0:
 		return disk.Corrupt(name, 56, "there is no grain directory")
 	}

@@ -305,7 +305,7 @@ func (i *Image) addSparse(file disk.File, h *header, size, sectors int64, a Acce
 		i.info.Unclean = true
 		i.info.Warnings = append(i.info.Warnings, file.Name()+" was not closed cleanly by its last writer")
 	}
-	if h.lost && !h.unclean {
+	if h.lost {
 		if err := i.warnLost(t, a == ReadOnly || o.ReadOnly); err != nil {
 			return err
 		}

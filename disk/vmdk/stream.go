@@ -11,8 +11,8 @@ import (
 )
 
 // stream is the table of a streamOptimized extent. New grains, tables and directory are appended to the file, where the footer was: while
-// somebody writes, the header has the directory's place instead, as soon as there is something to find. Close writes a footer again.
-// Old versions of grains stay in the file as waste.
+// somebody writes, the header has the directory's place instead, or zero until there is something to find. It never sends a reader to
+// the footer meanwhile, since that may outlive what it leads to. Close writes a footer again. Old versions of grains stay in the file as waste.
 type stream struct {
 	*sparse
 	// open is the table that grains were appended to last, if it has no place yet, or -1. It goes behind its last grain.
@@ -112,7 +112,7 @@ func (t *stream) writeHeader(unclean bool) error {
 func (t *stream) headerPatch(unclean bool) mapped.Patch {
 	h := *t.header
 	h.unclean = unclean
-	h.streamed = !unclean && h.streamed || h.gd == 0
+	h.streamed = !unclean && h.streamed
 	return mapped.Patch{Off: gdAt, Data: h.encode()[gdAt : uncleanAt+1]}
 }
 
@@ -239,7 +239,7 @@ func (t *stream) finish() error {
 
 // recover ends a file properly whose last writer did not.
 func (t *stream) recover() error {
-	if t.lost { // its writer ended before the first flush
+	if t.fresh {
 		if err := t.forget(); err != nil {
 			return err
 		}
@@ -254,6 +254,6 @@ func (t *stream) recover() error {
 	if err := t.finish(); err != nil {
 		return fmt.Errorf("end the stream: %w", err)
 	}
-	t.unclean, t.lost = false, false
+	t.unclean, t.fresh = false, false
 	return nil
 }

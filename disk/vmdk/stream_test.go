@@ -89,11 +89,14 @@ func TestLostFooter(t *testing.T) {
 		whole int // how much must read as before
 	}{
 		"end marker": {len(img) - 512, len(want)}, "footer": {len(img) - 1536, len(want)}, "directory": {len(img) - 2048, len(want)},
-		"half": {len(img) / 2, 2 << 20},
+		"half": {len(img) / 2, 2 << 20}, "unclean": {len(img) - 1536, len(want)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			files := disktest.NewRecorder()
 			files.Put(path, img[:c.size])
+			if name == "unclean" { // as another program may leave it
+				files.Put(path, append(append(bytes.Clone(img[:72]), 1), img[73:c.size]...))
+			}
 			if i, err := vmdk.Open(path, disk.OpenOptions{Files: files}); !errors.Is(err, disk.ErrCorrupt) || !strings.Contains(err.Error(), "read-only") {
 				if err == nil {
 					i.Close()
@@ -120,6 +123,45 @@ func TestLostFooter(t *testing.T) {
 				t.Errorf("check: %+v", r)
 			}
 		})
+	}
+}
+
+// TestStaleFooter has the first grains of a stream overwrite its empty directory, and the power fail before they are flushed: the footer that
+// is still there leads to what is none any more.
+func TestStaleFooter(t *testing.T) {
+	files := disktest.NewRecorder()
+	if err := vmdk.Create(path, disk.CreateOptions{Size: 1 << 20, Variant: "streamOptimized", Files: files}); err != nil {
+		t.Fatal(err)
+	}
+	before := files.Get(path)
+	i, err := vmdk.Open(path, disk.OpenOptions{Files: files})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := make([]byte, 64<<10)
+	for k := range p {
+		p[k] = byte(rand.IntN(256))
+	}
+	if _, err := i.WriteAt(p, 0); err != nil {
+		t.Fatal(err)
+	}
+	during := files.Get(path)
+	directory := len(before) - 4*512
+	img := bytes.Clone(before)
+	copy(img, during[:512])
+	copy(img[directory:directory+512], during[directory:])
+	files.Put(path, img)
+	if i, err = vmdk.Open(path, disk.OpenOptions{Files: files}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := i.ReadAt(p, 0); err != nil || !bytes.Equal(p, make([]byte, len(p))) {
+		t.Errorf("what was never flushed is not gone: %v", err)
+	}
+	if err := i.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := vmdk.Check(path, disk.OpenOptions{Files: files}); err != nil || len(r.Problems) > 0 {
+		t.Errorf("recovered: %+v, %v", r, err)
 	}
 }
 

@@ -72,8 +72,11 @@ func openSparse(file disk.File, h *header, fileSize int64, log *slog.Logger) (*s
 	}
 	s.next = s.alignUp(fileSize)
 	read := s.readDirectories
-	if h.lost {
+	switch {
+	case h.lost:
 		read = s.findLost
+	case h.fresh:
+		read = s.noDirectory
 	}
 	if err := read(); err != nil {
 		return nil, err
@@ -106,6 +109,12 @@ func (s *sparse) readDirectories() (err error) {
 	}
 	s.redundantGD = 0
 	s.log.Warn("one of two grain directories is damaged; using the other", "file", s.file.Name(), "error", s.damaged)
+	return nil
+}
+
+// noDirectory stands in for the directory of a stream that has none yet.
+func (s *sparse) noDirectory() error {
+	s.gd = make(directory, s.entries())
 	return nil
 }
 
