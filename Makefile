@@ -52,6 +52,10 @@ race: ## the tests that can run under the race detector (needs gcc)
 bench: setup-bench demo ## measure against QEMU, gokvm and C, side by side
 	$(GO) run ./internal/bench
 
+.PHONY: bench-disk
+bench-disk: setup-bench build ## measure the disk tools against qemu-img, on the same files
+	$(GO) run ./internal/bench/disk $(BENCHFLAGS)
+
 .PHONY: soak
 soak: setup-test demo ## 100 boots in a row without a failure or a leak
 	$(GO) run ./internal/testsuite -soak 100

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/sharevm/vmm/internal/bench/report"
+)
+
+// contestant is a program that does a job.
+type contestant struct {
+	name  string
+	args  []string
+	aside bool
+	// wipe are files to remove before and after.
+	wipe []string
+}
+
+// ran is what a process took.
+type ran struct {
+	took time.Duration
+	peak int64 // bytes resident
+}
+
+func (c contestant) run(ctx context.Context) (r ran, err error) {
+	wipe := func() {
+		for _, w := range c.wipe {
+			err = errors.Join(err, os.RemoveAll(w))
+		}
+	}
+	wipe()
+	defer wipe()
+	cmd := exec.CommandContext(ctx, c.args[0], c.args[1:]...)
+	var output bytes.Buffer
+	cmd.Stderr = &output
+	start := time.Now()
+	err = cmd.Run()
+	r.took = time.Since(start)
+	if err != nil {
+		return r, fmt.Errorf("%s: %w\n%s", strings.Join(c.args, " "), err, output.Bytes())
+	}
+	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		r.peak = usage.Maxrss * kib
+	}
+	return r, nil
+}
+
+// slow is what a contestant may take before one round has to do.
+const slow = 20 * time.Second
+
+// compete lets contestants take turns and reports the seconds of each, and with memory their peaks.
+func (b *bench) compete(ctx context.Context, name string, memory bool, list ...contestant) error {
+	done := make([]bool, len(list))
+	for round := range b.rounds {
+		for k := range list {
+			if round%2 == 1 { // whoever runs first has the colder machine
+				k = len(list) - 1 - k
+			}
+			c := list[k]
+			if done[k] {
+				continue
+			}
+			r, err := c.run(ctx)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err != nil {
+				return err
+			}
+			done[k] = r.took > slow
+			b.say("%s, round %d: %s: %.2f s, %d MiB", name, round+1, c.name, r.took.Seconds(), r.peak/mib)
+			s := b.Of(name, "s", c.name)
+			s.Aside = c.aside
+			s.Add(r.took.Seconds())
+			if memory && !c.aside {
+				b.Of("memory-"+name, "MiB", c.name).Add(float64(r.peak) / mib)
+			}
+		}
+	}
+	return nil
+}
+
+const (
+	qemuName   = "qemu-img"
+	unsyncedBy = "qemu-img unsynced"
+)
+
+// converters are vmm and qemu-img with the same conversion to do.
+func (b *bench) converters(in string, from, to format, unsynced bool) []contestant {
+	out := b.path("out" + to.ext)
+	hidden, _ := filepath.Glob(b.path(".out*"))
+	wipe := append(hidden, out)
+	list := []contestant{
+		{name: report.Ours, args: b.vmmConvert(in, out, to), wipe: wipe},
+		{name: qemuName, args: b.qemuConvert(in, out, from, to, "writeback"), wipe: wipe},
+	}
+	if unsynced {
+		list = append(list, contestant{name: unsyncedBy, args: b.qemuConvert(in, out, from, to, "unsafe"), wipe: wipe, aside: true})
+	}
+	return list
+}
