@@ -1,0 +1,4 @@
+package guest
+
+// fileSystems are those that are read.
+var fileSystems = []fileSystem{}
