@@ -9,6 +9,7 @@ import (
 	"github.com/klauspost/compress/zlib"
 
 	"github.com/sharevm/vmm/disk/internal/mapped"
+	"github.com/sharevm/vmm/disk/internal/parallel"
 	"github.com/sharevm/vmm/disk/internal/vec"
 )
 
@@ -88,7 +89,7 @@ func (s *streamSpace) store(bufs [][]byte, skip, n, off int64) error {
 		*batch = append(*batch, packing{})
 	}
 	grains := (*batch)[:last-first+1]
-	err := parallel(len(grains), func(k int) error {
+	err := parallel.Do(len(grains), func(k int) error {
 		g := &grains[k]
 		g.grain = first + int64(k)
 		start := g.grain << t.shift

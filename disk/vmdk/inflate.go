@@ -5,61 +5,30 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"runtime"
 	"sync"
 	"sync/atomic"
 
 	"github.com/klauspost/compress/zlib"
 
 	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/disk/internal/inflated"
 	"github.com/sharevm/vmm/disk/internal/mapped"
 )
 
-var _ mapped.Unpacker = (*sparse)(nil)
+var (
+	_ mapped.Unpacker = (*sparse)(nil)
+	_ inflated.Source = (*sparse)(nil)
+)
 
 // maxPacked bounds the compressed size of a grain in bytes; deflate never makes data much longer.
 func (s *sparse) maxPacked() int64 { return 2*s.grainBytes() + 4096 }
 
-// Unpack implements [mapped.Unpacker]. What covers several grains is inflated by all processors.
-func (s *sparse) Unpack(p []byte, off int64) error {
-	first := off >> s.shift
-	grains := (off+int64(len(p))-1)>>s.shift - first + 1
-	if grains <= 1 {
-		return s.unpackGrain(first, p, off)
-	}
-	return parallel(int(grains), func(n int) error {
-		grain := first + int64(n)
-		from, to := max(off, grain<<s.shift), min(off+int64(len(p)), (grain+1)<<s.shift)
-		return s.unpackGrain(grain, p[from-off:to-off], from)
-	})
-}
+// Unpack implements [mapped.Unpacker].
+func (s *sparse) Unpack(p []byte, off int64) error { return s.inflated.Unpack(p, off) }
 
-// parallel runs fn for 0 to n-1, as many at a time as there are processors, and returns the first error.
-func parallel(n int, fn func(int) error) error {
-	var (
-		next  atomic.Int64
-		wg    sync.WaitGroup
-		once  sync.Once
-		first error
-	)
-	work := func() {
-		for k := next.Add(1) - 1; k < int64(n); k = next.Add(1) - 1 {
-			if err := fn(int(k)); err != nil {
-				once.Do(func() { first = err })
-				return
-			}
-		}
-	}
-	for range min(n, runtime.GOMAXPROCS(0)) - 1 {
-		wg.Go(work)
-	}
-	work()
-	wg.Wait()
-	return first
-}
-
-// unpackGrain fills p from off, all of it in one grain.
-func (s *sparse) unpackGrain(grain int64, p []byte, off int64) error {
+// UnpackBlock implements [inflated.Source].
+func (s *sparse) UnpackBlock(p []byte, off int64) error {
+	grain := off >> s.shift
 	t, err := s.table(grain >> s.tableShift)
 	if err != nil {
 		return err
@@ -72,44 +41,32 @@ func (s *sparse) unpackGrain(grain int64, p []byte, off int64) error {
 		clear(p)
 		return nil
 	}
-	in := off - grain<<s.shift
-	if int64(len(p)) == s.grainBytes() {
-		return s.inflate(grain, e, p)
-	}
-	if s.inflated.get(e, p, in) {
-		return nil
-	}
-	buf := s.inflated.buffer(int(s.grainBytes()))
-	if err := s.inflate(grain, e, buf); err != nil {
-		return err
-	}
-	copy(p, buf[in:])
-	s.inflated.put(e, buf)
-	return nil
+	// A grain that is written again is stored elsewhere.
+	return s.inflated.Read(p, grain, uint64(grain)<<32|uint64(e), off-grain<<s.shift)
 }
 
 // inflater is what inflating takes, apart from the result.
 type inflater struct {
-	packed []byte
+	record []byte // as in the file
 	in     bytes.Reader
 	r      io.ReadCloser
 }
 
 var inflaters = sync.Pool{New: func() any { return &inflater{} }}
 
-// inflate fills out with the grain stored at sector e.
-func (s *sparse) inflate(grain int64, e uint32, out []byte) error {
+// Inflate implements [inflated.Source].
+func (s *sparse) Inflate(out []byte, grain int64, key uint64) error {
 	f := inflaters.Get().(*inflater)
 	defer inflaters.Put(f)
-	at := int64(e) * sectorSize
-	if err := s.readPacked(f, grain, at); err != nil {
+	at := int64(uint32(key)) * sectorSize
+	packed, err := s.readPacked(f, grain, at)
+	if err != nil {
 		return err
 	}
 	bad := func(err error) error {
 		return disk.Corrupt(s.file.Name(), at+grainHeader, "the compressed data of grain %d is damaged: %v", grain, err)
 	}
-	f.in.Reset(f.packed)
-	var err error
+	f.in.Reset(packed)
 	if f.r == nil {
 		f.r, err = zlib.NewReader(&f.in)
 	} else {
@@ -135,40 +92,36 @@ func (s *sparse) inflate(grain int64, e uint32, out []byte) error {
 	return nil
 }
 
-// readPacked reads the compressed data of a grain whose record is at a place in the file.
-func (s *sparse) readPacked(f *inflater, grain, at int64) error {
-	// Most grains shrink to less than half; others take a second read.
-	first := grainHeader + s.grainBytes()/2
-	if int64(cap(f.packed)) < first {
-		f.packed = make([]byte, first, s.grainBytes()+4096)
+// readPacked reads the compressed data of a grain whose record is at a place in the file. It is in f's buffer.
+func (s *sparse) readPacked(f *inflater, grain, at int64) ([]byte, error) {
+	// Few grains take more, and then a second read.
+	first := grainHeader + s.grainBytes()
+	if int64(cap(f.record)) < first {
+		f.record = make([]byte, first)
 	}
-	n, err := s.file.ReadAt(f.packed[:first], at)
+	n, err := s.file.ReadAt(f.record[:first], at)
 	if err != nil && err != io.EOF {
-		return err
+		return nil, err
 	}
-	if f.packed, first = f.packed[:n], int64(n); n < grainHeader {
-		return disk.Corrupt(s.file.Name(), at, "the file ends inside the record of grain %d", grain)
+	p := f.record[:n]
+	if n < grainHeader {
+		return nil, disk.Corrupt(s.file.Name(), at, "the file ends inside the record of grain %d", grain)
 	}
-	number, size := binary.LittleEndian.Uint64(f.packed), int64(binary.LittleEndian.Uint32(f.packed[8:]))
+	number, size := binary.LittleEndian.Uint64(p), int64(binary.LittleEndian.Uint32(p[8:]))
 	switch {
 	case number != uint64(grain*s.grain):
-		return disk.Corrupt(s.file.Name(), at, "the record of grain %d says that it is sector %d, not %d", grain, number, grain*s.grain)
+		return nil, disk.Corrupt(s.file.Name(), at, "the record of grain %d says that it is sector %d, not %d", grain, number, grain*s.grain)
 	case size == 0 || size > s.maxPacked():
-		return disk.Corrupt(s.file.Name(), at+8, "compressed data of %d bytes is impossible here", size)
+		return nil, disk.Corrupt(s.file.Name(), at+8, "compressed data of %d bytes is impossible here", size)
 	}
 	whole := grainHeader + size
-	if whole > first {
-		if int64(cap(f.packed)) < whole {
-			f.packed = append(make([]byte, 0, whole), f.packed...)
+	if whole > int64(n) {
+		if int64(cap(f.record)) < whole {
+			f.record = append(make([]byte, 0, whole), p...)
 		}
-		f.packed = f.packed[:whole]
-		if err := disk.ReadFull(s.file, f.packed[first:], at+first, "grain"); err != nil {
-			return err
+		if err := disk.ReadFull(s.file, f.record[n:whole], at+int64(n), "grain"); err != nil {
+			return nil, err
 		}
 	}
-	f.packed = f.packed[:whole]
-	// The header goes to the front, so that the buffer keeps its start.
-	copy(f.packed, f.packed[grainHeader:])
-	f.packed = f.packed[:size]
-	return nil
+	return f.record[grainHeader:whole], nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sharevm/vmm/disk"
 	"github.com/sharevm/vmm/disk/internal/chain"
+	"github.com/sharevm/vmm/disk/internal/inflated"
 	"github.com/sharevm/vmm/disk/internal/mapped"
 	"github.com/sharevm/vmm/disk/internal/space"
 )
@@ -18,6 +19,8 @@ type Image struct {
 	*space.Front
 	info  disk.Info
 	files []disk.File
+	// caches are those of compressed extents.
+	caches []*inflated.Cache
 	// parent is what a snapshot builds upon, or nil.
 	parent disk.Image
 
@@ -324,6 +327,8 @@ func (i *Image) addSparse(file disk.File, h *header, size, sectors int64, a Acce
 func (i *Image) newSpace(file disk.File, t *sparse) writable {
 	switch {
 	case t.compressed:
+		t.inflated = inflated.New(t, t.shift, t.entries()*t.tableEntries)
+		i.caches = append(i.caches, t.inflated)
 		table := newStream(t)
 		return &streamSpace{Store: i.store(file, table), table: table, parent: i.parent != nil}
 	case t.flags&flagZeroGrain != 0:

@@ -123,6 +123,9 @@ func (i *Image) closeAll() (err error) {
 	if i.parent != nil {
 		err = i.parent.Close()
 	}
+	for _, c := range i.caches {
+		err = errors.Join(err, c.Close())
+	}
 	for _, f := range i.files {
 		err = errors.Join(err, f.Close())
 	}

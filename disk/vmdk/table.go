@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/disk/internal/inflated"
 	"github.com/sharevm/vmm/disk/internal/mapped"
 )
 
@@ -44,8 +45,8 @@ type sparse struct {
 
 	tables []atomic.Pointer[grainTable]
 
-	found    []found // the grains of a stream that has lost its directory
-	inflated cache   // of compressed grains
+	found    []found         // the grains of a stream that has lost its directory
+	inflated *inflated.Cache // of a compressed extent that is read or written
 
 	mu      sync.Mutex
 	loaded  int
