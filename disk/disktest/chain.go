@@ -54,8 +54,11 @@ func (s Subject) above(fill func(disk.Image) error) Subject {
 }
 
 // checker writes to every other stretch of 100 sectors.
-func checker(i disk.Image) error {
-	for first := int64(0); (first+100)*sectorSize <= i.Size(); first += 200 {
+func checker(i disk.Image) error { return checked(i, i.Size()) }
+
+// checked does so in the first limit bytes of an image.
+func checked(i disk.Image, limit int64) error {
+	for first := int64(0); (first+100)*sectorSize <= min(limit, i.Size()); first += 200 {
 		if _, err := i.WriteAt(contents(1<<50+uint64(first), 100), first*sectorSize); err != nil {
 			return err
 		}

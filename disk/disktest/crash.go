@@ -43,7 +43,6 @@ func crash(t *testing.T, s Subject, seed uint64) {
 		t.Fatal(err)
 	}
 	rec.Settle()
-	before := rec.Copy()
 
 	h := &history{sectors: make([][]version, size/sectorSize), flushes: []flush{{}}, initial: s.ids(t, path, rec)}
 	for range 2 { // a crash in the second session must not lose the first
@@ -60,21 +59,9 @@ func crash(t *testing.T, s Subject, seed uint64) {
 		h.flushes = append(h.flushes, flush{start, rec.Events()})
 	}
 
-	replay := rec.replay(before)
-	states := 0
-	for n := range rec.Events() + 1 {
-		at := n == rec.Events() || rec.log[n].sync
-		for loss := LoseAll; loss <= LoseSome; loss++ {
-			// Between syncs the power may fail, or the program be killed, which loses nothing of what it wrote.
-			if !at && (loss != LoseRandom && loss != LoseNone || rng.IntN(32) != 0) {
-				continue
-			}
-			states++
-			left := replay(n, loss, rng)
-			if err := h.survived(s, path, left, n, rng); err != nil {
-				t.Fatalf("power lost after event %d of %d, loss %d: %v", n, rec.Events(), loss, err)
-			}
-		}
+	states, err := rec.Crashes(rng, 32, func(n int, left *Recorder) error { return h.survived(s, path, left, n, rng) })
+	if err != nil {
+		t.Fatal(err)
 	}
 	t.Logf("%d events, %d crashes", rec.Events(), states)
 }
@@ -151,18 +138,9 @@ func contents(id uint64, n int64) []byte {
 
 // survived opens what a crash after n events left, and looks for the flushed data.
 func (h *history) survived(s Subject, path string, left *Recorder, n int, rng *rand.Rand) error {
-	if s.Check != nil {
-		r, err := s.Check(path, disk.OpenOptions{ReadOnly: true, Files: left})
-		if err != nil {
-			return fmt.Errorf("check: %w", err)
-		}
-		if worst, _ := r.Worst(); worst == disk.Damage {
-			return fmt.Errorf("check: %+v", r.Problems)
-		}
-	}
-	i, err := s.Open(path, disk.OpenOptions{Files: left})
+	i, err := s.afterCrash(path, left)
 	if err != nil {
-		return fmt.Errorf("open: %w", err)
+		return err
 	}
 	got := make([]byte, len(h.sectors)*sectorSize)
 	if _, err := i.ReadAt(got, 0); err != nil {
@@ -190,6 +168,24 @@ func (h *history) survived(s Subject, path string, left *Recorder, n int, rng *r
 		return fmt.Errorf("open after recovery: %w", err)
 	}
 	return goOn(s, i, path, left, got, rng)
+}
+
+// afterCrash opens what a crash left, in which nothing may be damaged.
+func (s Subject) afterCrash(path string, left *Recorder) (disk.Image, error) {
+	if s.Check != nil {
+		r, err := s.Check(path, disk.OpenOptions{ReadOnly: true, Files: left})
+		if err != nil {
+			return nil, fmt.Errorf("check: %w", err)
+		}
+		if worst, _ := r.Worst(); worst == disk.Damage {
+			return nil, fmt.Errorf("check: %+v", r.Problems)
+		}
+	}
+	i, err := s.Open(path, disk.OpenOptions{Files: left})
+	if err != nil {
+		return nil, fmt.Errorf("open: %w", err)
+	}
+	return i, nil
 }
 
 // spotless expects that Check finds nothing at all.

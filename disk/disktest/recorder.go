@@ -25,13 +25,23 @@ type Recorder struct {
 
 	mu    sync.Mutex
 	files map[string]*memory
+	base  map[string]settled // what was there at Settle
 	log   []event
 }
 
-// event is one change or sync of a file.
+// settled is a file as it was at Settle.
+type settled struct {
+	file    *memory
+	sectors map[int64]sector
+	size    int64
+}
+
+// event is one change or sync of a file, the making or removal of a name, or (without anything set) a mere point in time.
 type event struct {
 	file    *memory
 	sync    bool
+	made    bool             // the file got its name
+	removed bool             // the file lost its name
 	sectors map[int64]sector // their contents afterwards
 	size    int64            // afterwards
 }
@@ -85,6 +95,7 @@ func (r *Recorder) Open(path string, o disk.FileOptions) (disk.File, error) {
 	case m == nil:
 		m = &memory{rec: r, name: path, sectors: map[int64]sector{}}
 		r.files[path] = m
+		r.log = append(r.log, event{file: m, made: true})
 	}
 	return &handle{m, o.Write}, nil
 }
@@ -93,7 +104,12 @@ func (r *Recorder) Open(path string, o disk.FileOptions) (disk.File, error) {
 func (r *Recorder) Remove(path string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	m := r.files[path]
+	if m == nil {
+		return &fs.PathError{Op: "remove", Path: path, Err: fs.ErrNotExist}
+	}
 	delete(r.files, path)
+	r.log = append(r.log, event{file: m, removed: true})
 	return nil
 }
 
@@ -101,7 +117,17 @@ func (r *Recorder) Remove(path string) error {
 func (r *Recorder) Settle() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.log = nil
+	r.log, r.base = nil, map[string]settled{}
+	for name, m := range r.files {
+		r.base[name] = settled{m, maps.Clone(m.sectors), m.size}
+	}
+}
+
+// tick makes what came before and what comes next differ in their numbers of events.
+func (r *Recorder) tick() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.log = append(r.log, event{})
 }
 
 // Events is the number of events since Settle.
@@ -157,38 +183,101 @@ const (
 	LoseSome               // as LoseRandom, but most sectors got there
 )
 
-// replay rebuilds the files before the events, and hands crash a function that returns what the files may be after the first n
-// of them; n must not fall from call to call.
-func (r *Recorder) replay(before *Recorder) func(n int, loss Loss, rng *rand.Rand) *Recorder {
-	state := map[*memory]*pending{}
-	for name, m := range r.files {
-		p := &pending{durable: map[int64]sector{}, versions: map[int64][]sector{}}
-		if b := before.files[name]; b != nil {
-			p.durable, p.size = maps.Clone(b.sectors), b.size
-		}
-		state[m] = p
+// replayed is what may be on the disk after some of the events.
+type replayed struct {
+	files map[*memory]*pending
+	names map[string]*memory // those that are durable
+	later []event            // changes of names since the last sync
+}
+
+// replay rebuilds the files as they were at Settle.
+func (r *Recorder) replay() *replayed {
+	s := &replayed{files: map[*memory]*pending{}, names: map[string]*memory{}}
+	for name, b := range r.base {
+		s.names[name] = b.file
+		s.files[b.file] = &pending{durable: maps.Clone(b.sectors), versions: map[int64][]sector{}, size: b.size}
 	}
-	done := 0
-	return func(n int, loss Loss, rng *rand.Rand) *Recorder {
-		for ; done < n; done++ {
-			state[r.log[done].file].apply(r.log[done])
-		}
-		out := NewRecorder()
-		for m, p := range state {
-			c := &memory{rec: out, name: m.name, sectors: maps.Clone(p.durable), size: p.size}
-			c.size = pick(p.size, p.sizes, loss, rng)
-			for k, versions := range p.versions {
-				c.sectors[k] = pick(p.durable[k], versions, loss, rng)
-			}
-			for k := range c.sectors {
-				if k*sectorSize >= c.size {
-					delete(c.sectors, k)
-				}
-			}
-			out.files[m.name] = c
-		}
-		return out
+	return s
+}
+
+func (s *replayed) apply(e event) {
+	switch {
+	case e.file == nil:
+		return
+	case e.made:
+		s.files[e.file] = &pending{durable: map[int64]sector{}, versions: map[int64][]sector{}}
 	}
+	if e.made || e.removed {
+		s.later = append(s.later, e)
+		return
+	}
+	if e.sync { // the journal of a file system covers names, whichever file is synced
+		rename(s.names, s.later)
+		s.later = nil
+	}
+	s.files[e.file].apply(e)
+}
+
+// rename carries out changes of names.
+func rename(names map[string]*memory, events []event) {
+	for _, e := range events {
+		if e.made {
+			names[e.file.name] = e.file
+		} else {
+			delete(names, e.file.name)
+		}
+	}
+}
+
+// crash returns what a host may find. Changes of names reach the disk in their order.
+func (s *replayed) crash(loss Loss, rng *rand.Rand) *Recorder {
+	names := maps.Clone(s.names)
+	n := len(s.later)
+	switch loss {
+	case LoseAll:
+		n = 0
+	case LoseRandom, LoseSome:
+		n = rng.IntN(n + 1)
+	}
+	rename(names, s.later[:n])
+	out := NewRecorder()
+	for name, m := range names {
+		p := s.files[m]
+		c := &memory{rec: out, name: name, sectors: maps.Clone(p.durable), size: pick(p.size, p.sizes, loss, rng)}
+		for k, versions := range p.versions {
+			c.sectors[k] = pick(p.durable[k], versions, loss, rng)
+		}
+		for k := range c.sectors {
+			if k*sectorSize >= c.size {
+				delete(c.sectors, k)
+			}
+		}
+		out.files[name] = c
+	}
+	return out
+}
+
+// Crashes calls survive with what a power failure, or the end of the program, may leave of the files: at each sync, and at one in between of the other
+// moments since Settle, with unsynced changes lost and reordered. N is how many events came before. The first error ends it.
+func (r *Recorder) Crashes(rng *rand.Rand, between int, survive func(n int, left *Recorder) error) (states int, err error) {
+	state := r.replay()
+	for n := range len(r.log) + 1 {
+		at := n == len(r.log) || r.log[n].sync
+		for loss := LoseAll; loss <= LoseSome; loss++ {
+			// Between syncs the power may fail, or the program be killed, which loses nothing of what it wrote.
+			if !at && (loss != LoseRandom && loss != LoseNone || rng.IntN(between) != 0) {
+				continue
+			}
+			states++
+			if err := survive(n, state.crash(loss, rng)); err != nil {
+				return states, fmt.Errorf("power lost after event %d of %d, loss %d: %w", n, len(r.log), loss, err)
+			}
+		}
+		if n < len(r.log) {
+			state.apply(r.log[n])
+		}
+	}
+	return states, nil
 }
 
 // pick chooses among a durable value and the later ones.
@@ -246,6 +335,10 @@ func (h *handle) ReadAt(p []byte, off int64) (int, error) {
 // change overwrites [off, off+n) with p, or with zeroes if p is nil, and records the event. Called with the lock held.
 func (h *handle) change(p []byte, off, n, size int64) {
 	e := event{file: h.memory, sectors: map[int64]sector{}, size: size}
+	if p == nil {
+		h.clear(e, off, off+n)
+		n = 0
+	}
 	for done := int64(0); done < n; {
 		at := off + done
 		m := min(n-done, sectorSize-at%sectorSize)
@@ -253,16 +346,35 @@ func (h *handle) change(p []byte, off, n, size int64) {
 		if old := h.sectors[at/sectorSize]; old != nil {
 			*s = *old
 		}
-		if p != nil {
-			copy(s[at%sectorSize:], p[done:done+m])
-		} else {
-			clear(s[at%sectorSize:][:m])
-		}
+		copy(s[at%sectorSize:], p[done:done+m])
 		e.sectors[at/sectorSize], h.sectors[at/sectorSize] = s, s
 		done += m
 	}
 	h.size = size
 	h.rec.log = append(h.rec.log, e)
+}
+
+// clear makes [off, end) zeroes, as part of e. It looks only at sectors that were ever written, because the range may be huge.
+func (h *handle) clear(e event, off, end int64) {
+	wipe := func(k int64) {
+		old, at := h.sectors[k], k*sectorSize
+		if old == nil || at+sectorSize <= off || at >= end {
+			return
+		}
+		s := new([sectorSize]byte)
+		*s = *old
+		clear(s[max(0, off-at):min(sectorSize, end-at)])
+		e.sectors[k], h.sectors[k] = s, s
+	}
+	if (end-off)/sectorSize > int64(len(h.sectors)) {
+		for k := range h.sectors {
+			wipe(k)
+		}
+		return
+	}
+	for k := off / sectorSize; k*sectorSize < end; k++ {
+		wipe(k)
+	}
 }
 
 func (h *handle) WriteAt(p []byte, off int64) (int, error) {

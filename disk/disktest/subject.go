@@ -19,6 +19,10 @@ type Subject struct {
 	Open    func(path string, o disk.OpenOptions) (disk.Image, error)
 	// Check, if not nil, must find nothing at all in an image that was closed, and no damage after a crash.
 	Check func(path string, o disk.OpenOptions) (*disk.Report, error)
+	// Repair is the format's, for the suite of that name.
+	Repair func(path string, o disk.OpenOptions) error
+	// Parents says that images may have a parent: the suites [Resize] and [Arrange] then try that as well.
+	Parents bool
 	// AnySize says that sizes need not be multiples of 512.
 	AnySize bool
 	// Large is the biggest size to try with a sparse image, in bytes; at least 5 GiB.
