@@ -3,6 +3,7 @@ package qcow2
 import (
 	"sync/atomic"
 
+	"github.com/sharevm/vmm/disk/internal/inflated"
 	"github.com/sharevm/vmm/disk/internal/mapped"
 )
 
@@ -151,6 +152,7 @@ type zeroer struct{ *table }
 
 var (
 	_ mapped.Unpacker = (*table)(nil)
+	_ inflated.Source = (*table)(nil)
 	_ mapped.Zeroer   = zeroer{}
 )
 

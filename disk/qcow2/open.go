@@ -189,6 +189,9 @@ func (i *Image) finish() error {
 
 func (i *Image) closeFiles() error {
 	err := i.file.Close()
+	if i.table != nil {
+		err = errors.Join(err, i.table.inflated.Close())
+	}
 	if i.parent != nil {
 		err = errors.Join(err, i.parent.Close())
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/sharevm/vmm/disk"
@@ -20,12 +21,15 @@ func made(t *testing.T, o disk.CreateOptions, change func(img disktest.Tool, pat
 	img := disktest.FindTool(t, "qemu-img", "qemu-utils")
 	s := subjects()["v3"]
 	s.Options = o
+	var mu sync.Mutex
 	content := map[int64][]byte{} // by size: making an image takes a while
 	s.Create = func(path string, o disk.CreateOptions) error {
 		files, ok := o.Files.(*disktest.Recorder)
 		if !ok {
 			return errors.New("made for a Recorder only")
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		if content[o.Size] == nil {
 			p := filepath.Join(disktest.Dir(t), "made.qcow2")
 			o.Files = nil

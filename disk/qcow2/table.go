@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/disk/internal/inflated"
 	"github.com/sharevm/vmm/disk/internal/mapped"
 )
 
@@ -33,7 +34,8 @@ type table struct {
 	shift    uint // of a piece in clusters
 	writable bool
 	backed   bool // there is a parent
-	inflate  *inflater
+	inflater inflater
+	inflated *inflated.Cache
 
 	// reuse is held for reading by Unpack, from looking at an entry until what it places was read, and for writing while
 	// clusters become free, because others may be written there from then on.
@@ -51,10 +53,11 @@ type table struct {
 // openTable reads the L1 table. With writable the refcount table, too, is read, and both are checked against each other.
 func openTable(file disk.File, h *header, length int64, writable bool) (*table, error) {
 	t := &table{
-		header: h, file: file, writable: writable, inflate: newInflater(h),
+		header: h, file: file, writable: writable, inflater: inflater{header: h},
 		l2Shift: h.clusterBits - 3, shift: min(h.clusterBits, pieceBits) - 3,
 		dirty: map[int64]bool{}, dirtyL1: map[int64]bool{},
 	}
+	t.inflated = inflated.New(t, h.clusterBits, h.clusters())
 	if h.tables()<<t.perTable() > maxPieces {
 		return nil, disk.Unsupported(file.Name(), 24, "%d bytes in clusters of %d are more than is supported", h.size, h.clusterSize())
 	}
@@ -234,22 +237,13 @@ func (t *table) Find(off, length int64) (at, n int64, err error) {
 func (t *table) Unit() int64 { return t.clusterSize() }
 
 // Unpack implements [mapped.Unpacker].
-func (t *table) Unpack(p []byte, off int64) error {
-	for len(p) > 0 {
-		in := off & (t.clusterSize() - 1)
-		part := p[:min(int64(len(p)), t.clusterSize()-in)]
-		if err := t.unpack(part, off>>t.clusterBits, in); err != nil {
-			return err
-		}
-		p, off = p[len(part):], off+int64(len(part))
-	}
-	return nil
-}
+func (t *table) Unpack(p []byte, off int64) error { return t.inflated.Unpack(p, off) }
 
-// unpack fills p from byte in of a cluster, which another write may meanwhile have given a place of its own.
-func (t *table) unpack(p []byte, cluster, in int64) error {
+// UnpackBlock implements [inflated.Source], for a cluster that another write may meanwhile have given a place of its own.
+func (t *table) UnpackBlock(p []byte, off int64) error {
 	t.reuse.RLock()
 	defer t.reuse.RUnlock()
+	cluster, in := off>>t.clusterBits, off&(t.clusterSize()-1)
 	if cluster >= t.clusters() {
 		clear(p)
 		return nil
@@ -260,7 +254,7 @@ func (t *table) unpack(p []byte, cluster, in int64) error {
 	}
 	switch at := t.place(e, 1<<62, false); at {
 	case mapped.Packed:
-		return t.inflate.read(t.file, e, p, in)
+		return t.inflated.Read(p, cluster, e, in)
 	case mapped.Zero, mapped.Hole:
 		clear(p)
 		return nil
@@ -268,3 +262,6 @@ func (t *table) unpack(p []byte, cluster, in int64) error {
 		return readPadded(t.file, p, at+in)
 	}
 }
+
+// Inflate implements [inflated.Source].
+func (t *table) Inflate(p []byte, _ int64, e uint64) error { return t.inflater.inflate(t.file, e, p) }
