@@ -115,7 +115,7 @@ func (h *hostFile) WriteAt(p []byte, off int64) (int, error) { return h.f.WriteA
 
 func (h *hostFile) Truncate(size int64) error {
 	if h.dev {
-		return fmt.Errorf("%s: a block device cannot be resized", h.name)
+		return fmt.Errorf("%s: %w: a block device cannot be resized", h.name, ErrUnsupported)
 	}
 	return h.f.Truncate(size)
 }
@@ -138,6 +138,12 @@ func (h *hostFile) ModTime() (time.Time, error) {
 		return time.Time{}, err
 	}
 	return st.ModTime(), nil
+}
+
+// SetModTime sets what ModTime returns, to the microsecond.
+func (h *hostFile) SetModTime(t time.Time) error {
+	times := []unix.Timeval{unix.NsecToTimeval(time.Now().UnixNano()), unix.NsecToTimeval(t.UnixNano())}
+	return wrap(h.control(func(fd int) error { return unix.Futimes(fd, times) }), "set the time of the last change", h)
 }
 
 // Sync is fdatasync: it covers the size, not the time stamps.

@@ -11,6 +11,7 @@ import (
 // Image is an open raw disk: a regular file or a block device.
 type Image struct {
 	*space.Front
+	file disk.File
 	info disk.Info
 }
 
@@ -27,10 +28,15 @@ func Open(path string, o disk.OpenOptions) (*Image, error) {
 		file.Close()
 		return nil, fmt.Errorf("%s: find its size: %w", path, err)
 	}
-	return &Image{
-		Front: space.NewFront(space.NewFlat(file, 0), size, o.ReadOnly, space.Hooks{End: space.Closing(file)}),
-		info:  disk.Info{Format: "raw", Path: path, Files: []string{path}, Size: size, SectorSize: 512, ReadOnly: o.ReadOnly},
-	}, nil
+	i := &Image{file: file, info: disk.Info{Format: "raw", Path: path, Files: []string{path}, SectorSize: 512, ReadOnly: o.ReadOnly}}
+	i.setSize(size)
+	return i, nil
+}
+
+// setSize makes the image one of size bytes, which the file has.
+func (i *Image) setSize(size int64) {
+	i.Front = space.NewFront(space.NewFlat(i.file, 0), size, i.info.ReadOnly, space.Hooks{End: space.Closing(i.file)})
+	i.info.Size = size
 }
 
 // Create makes a sparse file of o.Size bytes, which must not exist.
