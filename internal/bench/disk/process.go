@@ -8,8 +8,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/sharevm/vmm/internal/bench/report"
@@ -42,16 +43,45 @@ func (c contestant) run(ctx context.Context) (r ran, err error) {
 	var output bytes.Buffer
 	cmd.Stderr = &output
 	start := time.Now()
-	err = cmd.Run()
+	if err := cmd.Start(); err != nil {
+		return r, err
+	}
+	ended, peak := make(chan struct{}), make(chan int64)
+	go func() { peak <- watchPeak(cmd.Process.Pid, ended) }()
+	err = cmd.Wait()
 	r.took = time.Since(start)
+	close(ended)
+	r.peak = <-peak
 	if err != nil {
 		return r, fmt.Errorf("%s: %w\n%s", strings.Join(c.args, " "), err, output.Bytes())
 	}
-	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		r.peak = usage.Maxrss * kib
-	}
 	return r, nil
 }
+
+// watchPeak returns the most memory in bytes that a process was seen to have had resident until it ended. What wait4 tells counts what
+// the process that started it had, too.
+func watchPeak(pid int, ended <-chan struct{}) (peak int64) {
+	const interval = 2 * time.Millisecond
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ended:
+			return peak
+		case <-tick.C:
+		}
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			continue // it has ended
+		}
+		if m := highWater.FindSubmatch(status); m != nil {
+			n, _ := strconv.ParseInt(string(m[1]), 10, 64)
+			peak = max(peak, n*kib)
+		}
+	}
+}
+
+var highWater = regexp.MustCompile(`(?m)^VmHWM:\s*(\d+) kB$`)
 
 // slow is what a contestant may take before one round has to do.
 const slow = 20 * time.Second
