@@ -17,8 +17,9 @@ type Front struct {
 	begin    func() error
 	end      func(clean bool) error
 
-	closed atomic.Bool
-	begun  atomic.Bool
+	closed  atomic.Bool
+	begun   atomic.Bool
+	touched atomic.Bool
 	mu     sync.Mutex // held while begin runs
 }
 
@@ -39,6 +40,10 @@ func Closing(file disk.File) func(bool) error {
 func NewFront(s Space, size int64, readOnly bool, h Hooks) *Front {
 	return &Front{space: s, size: size, readOnly: readOnly, begin: h.Begin, end: h.End}
 }
+
+// Touch notes a change of f's files that was no write to the disk, so that Close has them marked clean as after one. It is no method because
+// images embed the Front.
+func Touch(f *Front) { f.touched.Store(true) }
 
 // Size is the capacity in bytes.
 func (f *Front) Size() int64 { return f.size }
@@ -146,7 +151,7 @@ func (f *Front) Close() error {
 	}
 	err := f.space.Flush()
 	if f.end != nil {
-		if e := f.end(err == nil && f.begun.Load()); err == nil {
+		if e := f.end(err == nil && (f.begun.Load() || f.touched.Load())); err == nil {
 			err = e
 		}
 	}
