@@ -109,7 +109,7 @@ func (d reader) logical(t *Table, ext mbrEntry) error {
 	seen := map[int64]bool{}
 	p := make([]byte, 512)
 	number := 5
-	for at := int64(0); ; number++ {
+	for at := int64(0); ; {
 		if seen[at] {
 			return damaged("the chain of logical partitions comes back to itself at sector %d", (first+at)/ss)
 		}
@@ -141,6 +141,7 @@ func (d reader) logical(t *Table, ext mbrEntry) error {
 					l.Problem = "it reaches beyond the extended partition"
 				}
 				t.Entries = append(t.Entries, l)
+				number++ // as Linux does it, an empty record takes none
 			}
 		}
 		if next == 0 {
