@@ -20,7 +20,9 @@ func newDiskInfo() *cobra.Command {
 		Use:   "info FILE",
 		Short: "Say what an image is: format, sizes, parents, closed cleanly or not",
 		Long: `Opens an image for reading and says its format and variant, the disk's size, what its files take on this host, its
-identifier, whether it was closed cleanly, and the chain of images that it is based on.`,
+identifier, whether it was closed cleanly, and the chain of images that it is based on.
+
+An image whose parents are missing, or do not fit, is described alone, with a warning that says what is wrong with them.`,
 		Example:           "  vmm disk info windows.vmdk\n  vmm disk info --json windows-000002.vmdk | jq .chain\n  vmm disk info --shared running.vhdx",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeImages(1),
@@ -30,6 +32,9 @@ identifier, whether it was closed cleanly, and the chain of images that it is ba
 			d, err := tools.Describe(args[0], o)
 			if err != nil {
 				return err
+			}
+			if d.Broken != nil {
+				d.Warnings = append(d.Warnings, (&diskError{d.Broken, false}).Error())
 			}
 			if asJSON {
 				return writeJSON(c, newImageInfo(d))
@@ -97,6 +102,9 @@ func writeInfo(out io.Writer, d *tools.Description) error {
 	line("closed cleanly", state)
 	for _, f := range d.Files[min(1, len(d.Files)):] {
 		line("extent", f)
+	}
+	if d.Broken != nil {
+		line("based on", d.Parent)
 	}
 	for k := range d.Chain {
 		p := &d.Chain[k]

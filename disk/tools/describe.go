@@ -15,30 +15,46 @@ import (
 // Description is what can be told of an image and of the images below it.
 type Description struct {
 	disk.Info
-	Used  int64 // bytes that the image's own files take on the host
-	Chain []Description
+	Used   int64 // bytes that the image's own files take on the host
+	Chain  []Description
+	Broken error // why it does not open above its parents, or nil
 }
 
-// Describe opens path read-only and tells what it is. Chain lists its parents, the nearest first.
+// Describe opens path read-only and tells what it is. Chain lists its parents, the nearest first. Where the parents do not open, or the image does not fit
+// them, Broken says why, and the rest is told of the image alone.
 func Describe(path string, o disk.OpenOptions) (*Description, error) {
 	o.ReadOnly = true
 	i, parents, err := openChain(path, o)
+	var broken error
 	if err != nil {
-		return nil, err
+		broken, parents = err, nil
+		o.Alone = true
+		if i, err = formats.Open(path, o); err != nil {
+			return nil, broken
+		}
 	}
 	defer i.Close()
-	d := &Description{Info: i.Info()}
-	if d.Used, err = used(d.Files); err != nil {
+	d := &Description{Broken: broken}
+	if d.Info, d.Used, err = apart(i.Info(), parents); err != nil {
 		return nil, err
 	}
-	for _, p := range parents {
-		below := Description{Info: p}
-		if below.Used, err = used(p.Files); err != nil {
+	for k, p := range parents {
+		var link Description
+		if link.Info, link.Used, err = apart(p, parents[k+1:]); err != nil {
 			return nil, err
 		}
-		d.Chain = append(d.Chain, below)
+		d.Chain = append(d.Chain, link)
 	}
 	return d, nil
+}
+
+// apart returns i without the files of its parents, which some formats count among its own, and what is left takes on the host.
+func apart(i disk.Info, parents []disk.Info) (disk.Info, int64, error) {
+	i.Files = slices.DeleteFunc(slices.Clone(i.Files), func(f string) bool {
+		return slices.ContainsFunc(parents, func(p disk.Info) bool { return slices.Contains(p.Files, f) })
+	})
+	n, err := used(i.Files)
+	return i, n, err
 }
 
 // openChain opens an image and tells what its parents are, the nearest first.

@@ -157,7 +157,7 @@ func (o *output) commit() error {
 			return err
 		}
 	}
-	return syncFolder(filepath.Dir(o.final))
+	return disk.SyncFolder(filepath.Dir(o.final))
 }
 
 // move moves one file to its place.
@@ -171,31 +171,11 @@ func (o *output) move(name string) error {
 		defer old.Close()
 		return os.Rename(from, to)
 	}
-	err = unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // a file system without it
-		return os.Rename(from, to)
-	}
-	if err != nil {
-		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
-	}
-	return nil
+	return renameNew(from, to)
 }
 
 // discard removes what was not moved, and the folder.
 func (o *output) discard() {
 	_ = os.RemoveAll(filepath.Dir(o.path))
 	o.dir.Close()
-}
-
-// syncFolder makes renames in a folder durable.
-func syncFolder(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := f.Sync(); err != nil && !errors.Is(err, unix.EINVAL) { // EINVAL: a file system whose folders cannot be synced
-		return err
-	}
-	return nil
 }
