@@ -20,7 +20,7 @@ type Front struct {
 	closed  atomic.Bool
 	begun   atomic.Bool
 	touched atomic.Bool
-	mu     sync.Mutex // held while begin runs
+	mu      sync.Mutex // held while begin runs
 }
 
 // Hooks are what a format has to do itself. Either may be nil.
@@ -47,6 +47,12 @@ func Touch(f *Front) { f.touched.Store(true) }
 
 // Size is the capacity in bytes.
 func (f *Front) Size() int64 { return f.size }
+
+// Begin does for a change that goes past f what f does itself for a write: it refuses it, or has the session begun.
+func Begin(f *Front) error { return f.checkWrite(0, 0) }
+
+// SetSize changes the capacity. No other call may be in flight.
+func SetSize(f *Front, size int64) { f.size = size }
 
 func (f *Front) check(off, length int64) error {
 	if f.closed.Load() {
