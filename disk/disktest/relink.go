@@ -50,7 +50,7 @@ func (s Subject) relink(path, parent string, files disk.Files) error {
 func linkedTo(i disk.Image, parent string) error {
 	got := i.Info().Parent
 	if (got == "") != (parent == "") || got != "" && filepath.Base(got) != filepath.Base(parent) {
-		return fmt.Errorf("Info says that the parent is %q, want %q", got, parent)
+		return fmt.Errorf("the parent is %q by Info, want %q", got, parent)
 	}
 	return nil
 }
@@ -162,8 +162,17 @@ func testRelinkMoved(t *testing.T, s Subject) {
 		t.Fatal(err)
 	}
 	moved := filepath.Join(dir, "sub", "moved-"+s.File)
-	if err := os.Rename(f.parent, moved); err != nil {
-		t.Fatal(err)
+	parent := s.open(t, f.parent, disk.OpenOptions{ReadOnly: true})
+	files := parent.Info().Files
+	parent.Close()
+	for _, name := range files {
+		to := filepath.Join(dir, "sub", filepath.Base(name))
+		if name == f.parent {
+			to = moved
+		}
+		if err := os.Rename(name, to); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if i, err := s.Open(f.child, disk.OpenOptions{}); !errors.Is(err, fs.ErrNotExist) {
 		if err == nil {
