@@ -16,7 +16,7 @@ import (
 
 func TestChain(t *testing.T) {
 	for name, s := range subjects() {
-		if v := s.Options.Variant; !strings.HasSuffix(v, "Flat") && v != "vmfs" {
+		if s.Parents {
 			t.Run(name, func(t *testing.T) { disktest.Chain(t, s) })
 		}
 	}
@@ -155,6 +155,14 @@ func TestQemuChain(t *testing.T) {
 			top := filepath.Join(dir, "top.vmdk")
 			img.Run("create", "-q", "-f", "vmdk", "-b", "ours.vmdk", "-F", "vmdk", top)
 			reads(t, top, want, 0, disk.OpenOptions{})
+		}
+	}
+}
+
+func TestRelink(t *testing.T) {
+	for name, s := range subjects() {
+		if s.Parents {
+			t.Run(name, func(t *testing.T) { disktest.Relink(t, s) })
 		}
 	}
 }

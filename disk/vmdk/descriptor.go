@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // noParent is the parentCID of a disk that is not a snapshot.
@@ -15,6 +16,7 @@ const (
 	maxDescriptor = 4 << 20 // bytes
 	maxExtents    = 10000   // a file each; 20 TiB in pieces of 2 GiB
 	maxSectors    = 1 << 53 // of the whole disk; 2^62 bytes
+	maxName       = 4096    // bytes of a file's name, folders included
 )
 
 // Descriptor is the text that describes a disk. Only what is needed is taken out of it; writing changes single
@@ -28,12 +30,20 @@ type Descriptor struct {
 	Extents    []Extent
 	DDB        map[string]string // the disk data base by lower-case key, without "ddb."
 
-	cid     field // the digits of CID
-	content field // the digits of ddb.longContentID, if it has 32
+	text      []byte // what it was read from
+	cid       field  // the digits of CID
+	parentCID field  // the digits of parentCID
+	hint      field  // the line of parentFileNameHint
+	content   field  // the digits of ddb.longContentID, if it has 32
+	cylinders field  // the digits of ddb.geometry.cylinders
+	lines     []line // of Extents
 }
 
-// field is a place in the descriptor's bytes.
-type field struct{ at, size int }
+// line is where an extent's line is.
+type line struct {
+	whole   field
+	sectors field // the digits of its size
+}
 
 // Access says what an extent's line allows.
 type Access uint8
@@ -63,7 +73,7 @@ func ParseDescriptor(text []byte) (*Descriptor, error) {
 		text = text[:i]
 	}
 	decode := decoder(text)
-	d := &Descriptor{ParentCID: noParent, DDB: map[string]string{}}
+	d := &Descriptor{ParentCID: noParent, DDB: map[string]string{}, text: bytes.Clone(text)}
 	total := int64(0)
 	for n, at := 1, 0; at < len(text); n++ {
 		end := len(text)
@@ -105,6 +115,7 @@ func (d *Descriptor) line(text []byte, at, end int, decode func(string) (string,
 			return err
 		}
 		d.Extents = append(d.Extents, e)
+		d.lines = append(d.lines, placeLine(text, at, end))
 		return nil
 	}
 	key, value, ok := strings.Cut(line, "=")
@@ -114,13 +125,26 @@ func (d *Descriptor) line(text []byte, at, end int, decode func(string) (string,
 	value = strings.Trim(strings.TrimSpace(value), `"`)
 	place := field{at: at + bytes.IndexByte(text[at:end], '=') + 1, size: len(value)}
 	place.at += strings.Index(string(text[place.at:end]), value)
-	return d.set(strings.ToLower(strings.TrimSpace(key)), value, place, decode)
+	return d.set(strings.ToLower(strings.TrimSpace(key)), value, place, field{at, end - at}, decode)
+}
+
+// placeLine returns where the extent line text[at:end] and its size are.
+func placeLine(text []byte, at, end int) line {
+	rest := text[at:end]
+	access := bytes.IndexFunc(rest, unicode.IsLetter)
+	space := access + bytes.IndexAny(rest[access:], " \t")
+	digit := space + bytes.IndexFunc(rest[space:], unicode.IsDigit)
+	size := bytes.IndexFunc(rest[digit:], func(r rune) bool { return !unicode.IsDigit(r) })
+	if size < 0 {
+		size = len(rest) - digit
+	}
+	return line{field{at, end - at}, field{at + digit, size}}
 }
 
 var accessWords = map[string]Access{"RW": ReadWrite, "RDONLY": ReadOnly, "NOACCESS": NoAccess}
 
-// set takes in a value, which lies at place.
-func (d *Descriptor) set(key, value string, place field, decode func(string) (string, error)) (err error) {
+// set takes in a value, which lies at place in a line.
+func (d *Descriptor) set(key, value string, place, line field, decode func(string) (string, error)) (err error) {
 	switch key {
 	case "version":
 		d.Version = value
@@ -129,14 +153,18 @@ func (d *Descriptor) set(key, value string, place field, decode func(string) (st
 		d.cid = place
 	case "parentcid":
 		d.ParentCID, err = parseCID(value)
+		d.parentCID = place
 	case "createtype":
 		d.CreateType = value
 	case "parentfilenamehint":
 		d.ParentHint, err = decode(value)
+		d.hint = line
 	case "ddb.longcontentid":
 		if len(value) == 32 {
 			d.content = place
 		}
+	case "ddb.geometry.cylinders":
+		d.cylinders = place
 	}
 	if name, ok := strings.CutPrefix(key, "ddb."); ok {
 		d.DDB[name] = value

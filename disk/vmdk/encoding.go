@@ -14,12 +14,17 @@ import (
 // programs have it among the ddb values.
 var encodingLine = regexp.MustCompile(`(?im)^[ \t]*(?:ddb\.)?encoding[ \t]*=[ \t]*"?([^"\r\n]{1,40})`)
 
+// label returns the name of the descriptor's character set.
+func label(text []byte) string {
+	if m := encodingLine.FindSubmatch(text); m != nil {
+		return strings.ToLower(string(bytes.TrimSpace(m[1])))
+	}
+	return "utf-8"
+}
+
 // decoder returns what turns the descriptor's names into UTF-8.
 func decoder(text []byte) func(string) (string, error) {
-	label := "utf-8"
-	if m := encodingLine.FindSubmatch(text); m != nil {
-		label = strings.ToLower(string(bytes.TrimSpace(m[1])))
-	}
+	label := label(text)
 	return func(name string) (string, error) {
 		if isASCII(name) || label == "utf-8" {
 			return name, nil // not always valid UTF-8, but the name that the file has here
@@ -34,6 +39,26 @@ func decoder(text []byte) func(string) (string, error) {
 		}
 		return s, nil
 	}
+}
+
+// encodeName returns a name as the descriptor has to have it.
+func encodeName(text []byte, name string) (string, error) {
+	if strings.ContainsAny(name, "\"\n\r\x00\\") || len(name) > maxName {
+		return "", fmt.Errorf("a descriptor cannot hold the name %q", clip(name))
+	}
+	label := label(text)
+	if isASCII(name) || label == "utf-8" {
+		return name, nil
+	}
+	set, err := htmlindex.Get(label)
+	if err != nil {
+		return "", fmt.Errorf("the descriptor is written in an unknown character set %q, which may not have the name %q", label, clip(name))
+	}
+	s, err := set.NewEncoder().String(name)
+	if err != nil {
+		return "", fmt.Errorf("the descriptor's character set %s cannot express the name %q: %w", label, clip(name), err)
+	}
+	return s, nil
 }
 
 func isASCII(s string) bool {

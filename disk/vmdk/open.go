@@ -17,20 +17,36 @@ import (
 // Image is an open disk.
 type Image struct {
 	*space.Front
-	info  disk.Info
-	files []disk.File
+	options disk.OpenOptions
+	info    disk.Info
+	files   []disk.File
 	// caches are those of compressed extents.
 	caches []*inflated.Cache
 	// parent is what a snapshot builds upon, or nil.
 	parent disk.Image
 
-	descriptor   *Descriptor
-	descriptorIn disk.File // the file that holds the descriptor's text
-	descriptorAt int64     // where it starts there
-	extents      space.Concat
-	sparse       []writable           // those of the extents that may be written
-	flat         map[string]disk.File // the files of flat extents by their names; several may share one
+	descriptor     *Descriptor
+	descriptorIn   disk.File // the file that holds the descriptor's text
+	descriptorAt   int64     // where it starts there
+	descriptorRoom int64     // bytes that it may take there, or 0 if it has the file to itself
+	detour         bool      // it was read from a copy, since it is only half rewritten
+	copyAt         int64     // where a copy lies, from the text's start, or 0
+
+	extents space.Concat
+	parts   []part               // of extents
+	flat    map[string]disk.File // the files of flat extents by their names; several may share one
 }
+
+// part is one extent in use.
+type part struct {
+	Extent
+	space    space.Space
+	file     disk.File // nil if it has none
+	writable writable  // nil unless it is sparse and may be written
+}
+
+// flat says whether the extent lies in its file in one piece.
+func (p part) flat() bool { return p.Type == "FLAT" || p.Type == "VMFS" }
 
 var _ disk.VectorImage = (*Image)(nil)
 
@@ -43,7 +59,7 @@ var flatName = regexp.MustCompile(`(?i)-(flat|f[0-9]{3,})\.vmdk$`)
 
 // Open opens path, which is a descriptor or a sparse extent with a descriptor in it.
 func Open(path string, o disk.OpenOptions) (*Image, error) {
-	i := &Image{flat: map[string]disk.File{}}
+	i := &Image{flat: map[string]disk.File{}, options: o}
 	if err := i.open(path, o); err != nil {
 		i.closeAll()
 		return nil, err
@@ -71,13 +87,17 @@ func (i *Image) open(path string, o disk.OpenOptions) error {
 	i.info = disk.Info{
 		Format: "vmdk", Variant: d.CreateType, Path: path, SectorSize: sectorSize, ReadOnly: o.ReadOnly, ID: fmt.Sprintf("%08x", d.CID),
 	}
-	if d.ParentCID != noParent {
+	switch {
+	case d.ParentCID == noParent:
+	case o.Alone:
+		i.info.Parent = i.recordedParent()
+	default:
 		if err := i.openParent(path, o); err != nil {
 			return err
 		}
 	}
 	if h != nil {
-		err = i.addSelf(file, h, size, o)
+		err = i.addSelf(file, h, size)
 	} else {
 		err = i.addExtents(path, o)
 	}
@@ -96,7 +116,7 @@ func (i *Image) open(path string, o disk.OpenOptions) error {
 			return err
 		}
 	}
-	i.Front = space.NewFront(i.extents.Space(), i.info.Size, o.ReadOnly, space.Hooks{Begin: i.begin, End: i.end})
+	i.Front = space.NewFront(i.extents.Space(), i.info.Size, o.ReadOnly || o.Alone, space.Hooks{Begin: i.begin, End: i.end})
 	return nil
 }
 
@@ -119,6 +139,7 @@ func (i *Image) readDescriptor(file disk.File) (h *header, size int64, err error
 			return nil, 0, disk.Unsupported(file.Name(), 28, "this is one extent of a disk in several files; open the disk's descriptor, a small .vmdk beside it")
 		}
 		i.descriptorAt, length = h.descriptorOffset*sectorSize, h.descriptorSize*sectorSize
+		i.descriptorRoom = length
 	case cowdMagic, seMagic[:4]:
 		return nil, 0, disk.Unsupported(file.Name(), 0, "this is an extent of a disk; open the disk's descriptor, a small .vmdk beside it")
 	default:
@@ -132,6 +153,10 @@ func (i *Image) readDescriptor(file disk.File) (h *header, size int64, err error
 	text := make([]byte, length)
 	if err := disk.ReadFull(file, text, i.descriptorAt, "descriptor"); err != nil {
 		return nil, 0, err
+	}
+	at, instead := copied(text)
+	if i.copyAt, i.detour = int64(at), instead; instead {
+		text = text[at:]
 	}
 	if i.descriptor, err = ParseDescriptor(text); err != nil {
 		return nil, 0, disk.Corrupt(file.Name(), i.descriptorAt, "%v", err)
@@ -147,7 +172,7 @@ func looksLikeDescriptor(first []byte) bool {
 }
 
 // addSelf makes the disk of the one extent that the descriptor lies in. Its line's file name is ignored: people rename files.
-func (i *Image) addSelf(file disk.File, h *header, size int64, o disk.OpenOptions) error {
+func (i *Image) addSelf(file disk.File, h *header, size int64) error {
 	if n := len(i.descriptor.Extents); n != 1 {
 		return disk.Corrupt(file.Name(), i.descriptorAt, "a descriptor inside an extent lists %d extents instead of that one", n)
 	}
@@ -160,7 +185,8 @@ func (i *Image) addSelf(file disk.File, h *header, size int64, o disk.OpenOption
 			fmt.Sprintf("the descriptor says %d sectors, the extent's header %d; the header is believed", e.Sectors, h.capacity))
 	}
 	i.info.BlockSize = h.grain * sectorSize
-	return i.addSparse(file, h, size, h.capacity, e.Access, o)
+	e.Sectors = h.capacity
+	return i.addSparse(file, h, size, e)
 }
 
 // addExtents opens the files that a descriptor of its own names.
@@ -175,11 +201,11 @@ func (i *Image) addExtents(path string, o disk.OpenOptions) error {
 
 func (i *Image) addExtent(path string, e Extent, o disk.OpenOptions) error {
 	if e.Access == NoAccess {
-		i.extents.Add(zeroes{err: disk.ErrNoAccess, access: disk.ErrNoAccess}, e.Sectors*sectorSize)
+		i.add(part{Extent: e, space: zeroes{err: disk.ErrNoAccess, access: disk.ErrNoAccess}})
 		return nil
 	}
 	if e.Type == "ZERO" {
-		i.extents.Add(zeroes{err: fmt.Errorf("%w: a ZERO extent stores nothing", disk.ErrReadOnly)}, e.Sectors*sectorSize)
+		i.add(part{Extent: e, space: zeroes{err: fmt.Errorf("%w: a ZERO extent stores nothing", disk.ErrReadOnly)}})
 		return nil
 	}
 	if !e.sparse() && e.Type != "FLAT" && e.Type != "VMFS" {
@@ -214,7 +240,7 @@ func (i *Image) addExtent(path string, e Extent, o disk.OpenOptions) error {
 		return err
 	}
 	i.info.BlockSize = max(i.info.BlockSize, h.grain*sectorSize)
-	return i.addSparse(file, h, size, e.Sectors, e.Access, o)
+	return i.addSparse(file, h, size, e)
 }
 
 // sparse says whether the extent's file is one of the sparse formats; its first bytes say which.
@@ -251,7 +277,7 @@ func (i *Image) addSE(file disk.File, e Extent, size int64, o disk.OpenOptions) 
 		return err
 	}
 	i.info.BlockSize = max(i.info.BlockSize, seGrain*sectorSize)
-	i.extents.Add(frozen{i.store(file, t)}, e.Sectors*sectorSize)
+	i.add(part{Extent: e, space: frozen{i.store(file, t)}, file: file})
 	return nil
 }
 
@@ -287,16 +313,16 @@ func (i *Image) addFlat(file disk.File, e Extent, size int64) error {
 	if end := (e.Offset + e.Sectors) * sectorSize; end > size {
 		return disk.Corrupt(file.Name(), size, "the file ends before the extent's last byte at %d", end)
 	}
-	flat := space.NewFlat(file, e.Offset*sectorSize)
+	p := part{Extent: e, space: space.NewFlat(file, e.Offset*sectorSize), file: file}
 	if e.Access == ReadOnly {
-		i.extents.Add(frozen{flat}, e.Sectors*sectorSize)
-	} else {
-		i.extents.Add(flat, e.Sectors*sectorSize)
+		p.space = frozen{p.space}
 	}
+	i.add(p)
 	return nil
 }
 
-func (i *Image) addSparse(file disk.File, h *header, size, sectors int64, a Access, o disk.OpenOptions) error {
+func (i *Image) addSparse(file disk.File, h *header, size int64, e Extent) error {
+	o := i.options
 	t, err := openSparse(file, h, size, o.Log())
 	if err != nil {
 		return err
@@ -309,18 +335,35 @@ func (i *Image) addSparse(file disk.File, h *header, size, sectors int64, a Acce
 		i.info.Warnings = append(i.info.Warnings, file.Name()+" was not closed cleanly by its last writer")
 	}
 	if h.lost {
-		if err := i.warnLost(t, a == ReadOnly || o.ReadOnly); err != nil {
+		if err := i.warnLost(t, e.Access == ReadOnly || o.ReadOnly); err != nil {
 			return err
 		}
 	}
 	s := i.newSpace(file, t)
-	if a == ReadOnly {
-		i.extents.Add(frozen{s}, sectors*sectorSize)
-		return nil
+	p := part{Extent: e, space: s, file: file}
+	if e.Access == ReadOnly {
+		p.space = frozen{s}
+	} else {
+		p.writable = s
 	}
-	i.extents.Add(s, sectors*sectorSize)
-	i.sparse = append(i.sparse, s)
+	i.add(p)
 	return nil
+}
+
+// add appends an extent to the disk.
+func (i *Image) add(p part) {
+	i.parts = append(i.parts, p)
+	i.extents.Add(p.space, p.Sectors*sectorSize)
+}
+
+// sparse returns the extents that keep tables and may be written.
+func (i *Image) sparse() (out []writable) {
+	for _, p := range i.parts {
+		if p.writable != nil {
+			out = append(out, p.writable)
+		}
+	}
+	return out
 }
 
 // newSpace returns the storage of an extent, above the parent's.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"path"
+	"path/filepath"
 	"strings"
 
 	"github.com/sharevm/vmm/disk"
@@ -41,6 +42,15 @@ func (i *Image) openParent(path string, o disk.OpenOptions) error {
 	}
 	i.info.Warnings = append(i.info.Warnings, fmt.Sprintf("the parent %s has changed: %s", i.info.Parent, what))
 	return nil
+}
+
+// recordedParent is the path of the parent as far as the descriptor goes.
+func (i *Image) recordedParent() string {
+	hint := filepath.FromSlash(strings.ReplaceAll(i.descriptor.ParentHint, `\`, "/"))
+	if filepath.IsAbs(hint) {
+		return hint
+	}
+	return filepath.Join(filepath.Dir(i.info.Path), hint)
 }
 
 // parentNames lists where the parent may be. A hint that leads elsewhere, as in a machine's folder that was moved as a whole, may still

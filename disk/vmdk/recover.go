@@ -337,7 +337,10 @@ func (r *recovery) move(from, to int64) error {
 
 // recover puts all extents right that the last writer left unclean.
 func (i *Image) recover() error {
-	for _, s := range i.sparse {
+	if err := i.settle(); err != nil {
+		return err
+	}
+	for _, s := range i.sparse() {
 		if err := s.recover(); err != nil {
 			return fmt.Errorf("%s: recover from a writer that did not close it: %w", s.name(), err)
 		}

@@ -52,16 +52,18 @@ func (s sparseSpace) end() error {
 // begin runs before a session's first change: extents are marked as being written, and the disk gets a new content
 // identifier, durably, so that no change is ever seen without them.
 func (i *Image) begin() error {
-	for _, s := range i.sparse {
+	for _, s := range i.sparse() {
 		if err := s.begin(); err != nil {
 			return fmt.Errorf("%s: mark as in use: %w", s.name(), err)
 		}
 	}
-	err := i.newCID()
-	if err == nil {
-		err = i.descriptorIn.Sync()
+	var err error
+	if !i.options.KeepIdentity {
+		if err = i.newCID(); err == nil {
+			err = i.descriptorIn.Sync()
+		}
 	}
-	for _, s := range i.sparse {
+	for _, s := range i.sparse() {
 		if err == nil {
 			err = s.Flush()
 		}
@@ -90,8 +92,11 @@ func (i *Image) newCID() error {
 }
 
 func (i *Image) rewrite(f field, text string) error {
-	_, err := i.descriptorIn.WriteAt([]byte(text), i.descriptorAt+int64(f.at))
-	return err
+	if _, err := i.descriptorIn.WriteAt([]byte(text), i.descriptorAt+int64(f.at)); err != nil {
+		return err
+	}
+	copy(i.descriptor.text[f.at:], text)
+	return nil
 }
 
 // randomCID returns an identifier of so many hexadecimal digits that differs from old. The two highest values have other meanings.
@@ -109,7 +114,7 @@ func randomCID(digits int, old uint32) uint32 {
 // end closes the files, after the mark of begin was taken away if all went well.
 func (i *Image) end(clean bool) error {
 	var err error
-	for _, s := range i.sparse {
+	for _, s := range i.sparse() {
 		if clean && err == nil {
 			if err = s.end(); err != nil {
 				err = fmt.Errorf("%s: mark as closed: %w", s.name(), err)

@@ -13,13 +13,14 @@ import (
 
 func subjects() map[string]disktest.Subject {
 	s := disktest.Subject{
-		File: "disk.vmdk", Create: vmdk.Create, Open: disktest.Opener(vmdk.Open), Check: vmdk.Check, Large: 62 << 40,
+		File: "disk.vmdk", Create: vmdk.Create, Open: disktest.Opener(vmdk.Open), Check: vmdk.Check, Large: 62 << 40, Parents: true,
 	}
 	out := map[string]disktest.Subject{"monolithicSparse": s}
 	for _, variant := range []string{"monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "vmfs"} {
 		v := s
 		v.Options = disk.CreateOptions{Variant: variant}
 		v.Large = 40 << 30
+		v.Parents = strings.HasSuffix(variant, "Sparse")
 		out[variant] = v
 	}
 	stream := s
