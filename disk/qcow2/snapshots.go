@@ -10,6 +10,11 @@ import (
 type snapshot struct {
 	l1At      int64
 	l1Entries int64
+	// Created, since 1970.
+	seconds, nanoseconds int64
+	// Where its identifier lies in the file, and right behind that its name.
+	textAt               int64
+	idLength, nameLength int
 }
 
 // snapshotHeader is the fixed part of a snapshot's entry.
@@ -31,8 +36,12 @@ func eachSnapshot(file disk.File, h *header, fn func(snapshot) error) (int64, er
 		if err := disk.ReadFull(file, p[:], at, "snapshot table"); err != nil {
 			return 0, err
 		}
-		s := snapshot{l1At: int64(be.Uint64(p[:])), l1Entries: int64(be.Uint32(p[8:]))}
-		length := snapshotHeader + int64(be.Uint16(p[12:])) + int64(be.Uint16(p[14:])) + int64(be.Uint32(p[36:]))
+		s := snapshot{
+			l1At: int64(be.Uint64(p[:])), l1Entries: int64(be.Uint32(p[8:])),
+			seconds: int64(be.Uint32(p[16:])), nanoseconds: int64(be.Uint32(p[20:])),
+			textAt: at + snapshotHeader + int64(be.Uint32(p[36:])), idLength: int(be.Uint16(p[12:])), nameLength: int(be.Uint16(p[14:])),
+		}
+		length := s.textAt + int64(s.idLength+s.nameLength) - at
 		switch {
 		case s.l1Entries*8 > maxL1Bytes, s.l1Entries > 0 && (s.l1At <= 0 || s.l1At%h.clusterSize() != 0 || s.l1At > size-s.l1Entries*8):
 			return 0, disk.Corrupt(file.Name(), at, "the L1 table of snapshot %d (%d entries at byte %d) leaves the file", n, s.l1Entries, s.l1At)
