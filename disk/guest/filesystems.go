@@ -1,4 +1,35 @@
 package guest
 
+import (
+	"context"
+
+	"github.com/sharevm/vmm/disk/guest/ext4"
+	"github.com/sharevm/vmm/disk/guest/internal/volume"
+)
+
 // fileSystems are those that are read.
-var fileSystems = []fileSystem{}
+var fileSystems = []fileSystem{
+	{name: "ext4", claims: ext4.Claims, open: func(ctx context.Context, r volume.Reader, _ options) (fileSystemVolume, error) {
+		return opened(ext4.Open(ctx, r))
+	}},
+}
+
+// fileSystemVolume is an open file system.
+type fileSystemVolume interface {
+	// Name is what people call it.
+	Name() string
+	// Free calls yield for the runs of bytes of the volume that nothing uses, in ascending order. A [volume.Refusal] says that the volume contradicts itself;
+	// nothing that was yielded counts then.
+	Free(ctx context.Context, yield volume.Yield) error
+}
+
+// opened hides a package's own type, and never makes an interface of its nil.
+func opened[V interface {
+	*E
+	fileSystemVolume
+}, E any](v V, err error) (fileSystemVolume, error) {
+	if v == nil {
+		return nil, err
+	}
+	return v, err
+}

@@ -43,10 +43,10 @@ func (l *Layout) freePartition(ctx context.Context, p *Partition, yield volume.Y
 	p.Reason = ""
 	f, err := l.open(ctx, p)
 	if err == nil {
-		err = f.free(ctx, ordered(p.Length, func(int64, int64) error { return nil }))
+		err = f.volume.Free(ctx, ordered(p.Length, func(int64, int64) error { return nil }))
 	}
 	if err == nil {
-		err = f.free(ctx, ordered(p.Length, func(off, length int64) error {
+		err = f.volume.Free(ctx, ordered(p.Length, func(off, length int64) error {
 			p.Unused += length
 			return yield(p.Offset+off, length)
 		}))

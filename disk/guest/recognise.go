@@ -63,8 +63,8 @@ type fileSystem struct {
 	name string
 	// claims says by the first 4 KiB of a volume whether it looks like one, whatever its state.
 	claims func(head []byte) bool
-	// open judges the volume. It returns the name to show, and why the volume cannot be used, if so, as a [volume.Refusal].
-	open func(ctx context.Context, r volume.Reader, o options) (name string, free func(context.Context, volume.Yield) error, err error)
+	// open judges the volume. A [volume.Refusal] says why it cannot be used; there may be a volume nevertheless, if only for its name.
+	open func(ctx context.Context, r volume.Reader, o options) (fileSystemVolume, error)
 }
 
 // options are what a user may insist on.
@@ -72,8 +72,8 @@ type options struct{ loseShadowCopies bool }
 
 // found is what open made of a partition.
 type found struct {
-	name string
-	free func(context.Context, volume.Yield) error
+	name   string
+	volume fileSystemVolume
 }
 
 // headSize is what claims is shown.
@@ -129,11 +129,13 @@ func (l *Layout) open(ctx context.Context, p *Partition) (found, error) {
 	case words != "":
 		return found{name: names[0]}, volume.Refuse("%s", words)
 	}
-	name, free, err := fs.open(ctx, v, options{l.LoseShadowCopies})
-	if name == "" {
-		name = fs.name
+	f := found{name: fs.name}
+	var err error
+	f.volume, err = fs.open(ctx, v, options{l.LoseShadowCopies})
+	if f.volume != nil {
+		f.name = f.volume.Name()
 	}
-	return found{name, free}, err
+	return f, err
 }
 
 // holds says whether the volume has magic at off. A volume that ends before does not.
