@@ -49,8 +49,12 @@ func newHeader(path string, o disk.CreateOptions) (*header, error) {
 		return nil, fmt.Errorf("a qcow2 is of version v3 or v2, not %q", o.Variant)
 	}
 	if o.Parent != "" {
-		if err := h.base(path, o); err != nil {
+		parent, err := h.base(path, o)
+		if err != nil {
 			return nil, err
+		}
+		if h.size == 0 {
+			h.size = parent.Size
 		}
 	}
 	block := o.BlockSize
@@ -63,32 +67,36 @@ func newHeader(path string, o disk.CreateOptions) (*header, error) {
 		return nil, fmt.Errorf("cluster size %d is not a power of two from %d to %d", block, 1<<minBits, 1<<maxBits)
 	case h.size < 0 || h.size%sectorSize != 0:
 		return nil, fmt.Errorf("a size of %d bytes is not a multiple of %d", h.size, sectorSize)
-	case h.tables()*8 > maxL1Bytes || h.clusters()>>(min(h.clusterBits, pieceBits)-3) > maxPieces:
-		return nil, fmt.Errorf("a disk of %d bytes needs clusters larger than %d bytes", h.size, block)
 	}
-	return h, nil
+	return h, h.fits()
 }
 
-// base records the parent.
-func (h *header) base(path string, o disk.CreateOptions) error {
+// fits says whether a disk can be as large as the header says.
+func (h *header) fits() error {
+	if h.size > 1<<62 || h.tables()*8 > maxL1Bytes || h.tables()*h.clusterSize()>>min(h.clusterBits, pieceBits) > maxPieces {
+		return fmt.Errorf("a disk of %d bytes needs clusters larger than %d bytes", h.size, h.clusterSize())
+	}
+	return nil
+}
+
+// base records the parent, and returns what that says of itself.
+func (h *header) base(path string, o disk.CreateOptions) (disk.Info, error) {
 	parent, name, err := chain.Base(path, o, own)
 	if err != nil {
-		return err
+		return disk.Info{}, err
 	}
-	defer parent.Close()
+	info := parent.Info()
+	parent.Close() // it was only read
 	if first, _, _ := strings.Cut(name, "/"); strings.Contains(first, ":") {
 		name = "./" + name // qemu would take what precedes the colon for a protocol
 	}
-	h.backing, h.backingType = name, parent.Info().Format
+	h.backing, h.backingType = name, info.Format
 	for qemu, ours := range formatNames {
 		if ours == h.backingType {
 			h.backingType = qemu
 		}
 	}
-	if h.size == 0 {
-		h.size = parent.Size()
-	}
-	return nil
+	return info, nil
 }
 
 // write places the tables and writes them: header, refcount table, refcount blocks, L1 table.
@@ -149,10 +157,7 @@ func (h *header) encode() ([]byte, error) {
 		be.PutUint32(p[100:], uint32(h.length))
 	}
 	if h.backing != "" {
-		p = be.AppendUint32(p, extensionBacking)
-		p = be.AppendUint32(p, uint32(len(h.backingType)))
-		p = append(p, h.backingType...)
-		p = append(p, make([]byte, -len(p)&7)...)
+		p = appendExtension(p, extensionBacking, []byte(h.backingType))
 	}
 	p = append(p, make([]byte, 8)...) // the end of the extensions
 	if h.backing != "" {

@@ -43,6 +43,14 @@ func extensions(p []byte, at int64, fn func(kind uint32, at int64, data []byte))
 	return -1
 }
 
+// appendExtension appends an extension to a header whose length is a multiple of 8.
+func appendExtension(p []byte, kind uint32, data []byte) []byte {
+	p = binary.BigEndian.AppendUint32(p, kind)
+	p = binary.BigEndian.AppendUint32(p, uint32(len(data)))
+	p = append(p, data...)
+	return append(p, make([]byte, -len(p)&7)...)
+}
+
 func (h *header) parseExtensions(name string, p []byte) (err error) {
 	broken := extensions(p, h.length, func(kind uint32, at int64, data []byte) {
 		switch kind {

@@ -120,6 +120,20 @@ func (r *refcounts) trim() error {
 	return r.file.Truncate(length)
 }
 
+// cutEnd has the file end behind the last cluster that is counted. All counts are in the file.
+func (r *refcounts) cutEnd() error {
+	end := r.fresh
+	for ; end > 1; end-- {
+		if n, err := r.get(end - 1); err != nil {
+			return err
+		} else if n > 0 {
+			break
+		}
+	}
+	r.fresh, r.opened = end, end<<r.clusterBits
+	return r.trim()
+}
+
 // addBlock makes the refcount block b, which counts itself if the first free cluster is among those it is for.
 func (r *refcounts) addBlock(b int64) error {
 	if b >= int64(len(r.table)) {
@@ -165,24 +179,38 @@ func (r *refcounts) grow(b int64) error {
 		return fmt.Errorf("%s: %w", r.file.Name(), disk.ErrFull)
 	}
 	// Nothing counts the clusters behind the old table's last block, so that all of them are free.
-	first := max(r.cursor, int64(len(r.table))*r.perBlock(), r.fresh)
+	first, err := r.reserve(n, int64(len(r.table))*r.perBlock())
+	if err != nil {
+		return err
+	}
+	for c := range int64(len(r.table)) * 8 >> r.clusterBits {
+		r.freed = append(r.freed, r.at>>r.clusterBits+c)
+	}
+	r.table = append(r.table, make([]int64, n<<r.clusterBits/8-int64(len(r.table)))...)
+	r.at, r.moved = first<<r.clusterBits, true
+	return r.countAll(first, n)
+}
+
+// reserve keeps n clusters in one run for a table, behind all that is in use and not before cluster from. They read as zeroes, and are not counted yet.
+func (r *refcounts) reserve(n, from int64) (first int64, err error) {
+	first = max(r.cursor, from, r.fresh)
 	for c := first; c < first+n; c++ {
 		if r.meta.has(c) {
 			first = c + 1
 		}
 	}
 	if err := r.extend(first + n); err != nil {
-		return err
+		return 0, err
 	}
 	r.fresh = max(r.fresh, first+n)
-	for c := range int64(len(r.table)) * 8 >> r.clusterBits {
-		r.freed = append(r.freed, r.at>>r.clusterBits+c)
-	}
-	r.table = append(r.table, make([]int64, n<<r.clusterBits/8-int64(len(r.table)))...)
-	r.at, r.moved = first<<r.clusterBits, true
 	for c := first; c < first+n; c++ {
 		r.meta.add(c)
 	}
+	return first, nil
+}
+
+// countAll is count for n clusters.
+func (r *refcounts) countAll(first, n int64) error {
 	for c := first; c < first+n; c++ {
 		if err := r.count(c); err != nil {
 			return err

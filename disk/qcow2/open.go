@@ -19,6 +19,7 @@ type Image struct {
 	table  *table
 	store  *mapped.Store
 	parent disk.Image // or nil
+	opened disk.OpenOptions
 }
 
 var _ disk.VectorImage = (*Image)(nil)
@@ -32,7 +33,7 @@ func Open(path string, o disk.OpenOptions) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := &Image{file: file}
+	i := &Image{file: file, opened: o}
 	if err := i.open(path, o); err != nil {
 		i.closeFiles()
 		return nil, err
@@ -69,7 +70,7 @@ func (i *Image) open(path string, o disk.OpenOptions) error {
 		return err
 	}
 	i.newStore()
-	i.Front = space.NewFront(bounded{i.store, i.table}, h.size, o.ReadOnly, space.Hooks{Begin: i.begin, End: i.end})
+	i.Front = space.NewFront(bounded{i.store, i.table}, h.size, o.ReadOnly || o.Alone, space.Hooks{Begin: i.begin, End: i.end})
 	if o.ReadOnly {
 		return nil
 	}
@@ -111,7 +112,7 @@ func (i *Image) newStore() {
 var formatNames = map[string]string{"vpc": "vhd"}
 
 func (i *Image) openParent(path string, h *header, o disk.OpenOptions) error {
-	if h.backing == "" {
+	if h.backing == "" || o.Alone {
 		return nil
 	}
 	name := strings.TrimPrefix(h.backing, "file:")
@@ -127,6 +128,7 @@ func (i *Image) openParent(path string, h *header, o disk.OpenOptions) error {
 	if i.parent, err = link.Open(o); err != nil {
 		return err
 	}
+	i.info.Files = append(i.info.Files, i.parent.Info().Files...)
 	i.info.Parent = i.parent.Info().Path
 	i.info.Warnings = append(i.info.Warnings, i.parent.Info().Warnings...)
 	return nil
@@ -171,11 +173,8 @@ func (i *Image) end(clean bool) error {
 }
 
 func (i *Image) finish() error {
-	if len(i.table.refs.freeing) > 0 {
-		i.store.Wrote()
-		if err := i.store.Flush(); err != nil {
-			return err
-		}
+	if err := i.settleFreed(); err != nil {
+		return err
 	}
 	if err := i.table.refs.trim(); err != nil {
 		return err

@@ -10,7 +10,7 @@ import (
 
 func subjects() map[string]disktest.Subject {
 	s := disktest.Subject{
-		File: "disk.qcow2", Create: qcow2.Create, Open: disktest.Opener(qcow2.Open), Check: qcow2.Check, Large: 64 << 40,
+		File: "disk.qcow2", Create: qcow2.Create, Open: disktest.Opener(qcow2.Open), Check: qcow2.Check, Parents: true, Large: 64 << 40,
 	}
 	old, small, large := s, s, s
 	old.Options = disk.CreateOptions{Variant: "v2"}
@@ -35,6 +35,18 @@ func TestCrash(t *testing.T) {
 func TestFaults(t *testing.T) {
 	for name, s := range subjects() {
 		t.Run(name, func(t *testing.T) { disktest.Faults(t, s) })
+	}
+}
+
+func TestResize(t *testing.T) {
+	for name, s := range subjects() {
+		t.Run(name, func(t *testing.T) { disktest.Resize(t, s) })
+	}
+}
+
+func TestRelink(t *testing.T) {
+	for name, s := range subjects() {
+		t.Run(name, func(t *testing.T) { disktest.Relink(t, s) })
 	}
 }
 

@@ -95,7 +95,7 @@ func Stale(child, parent, what string) error {
 		"put the right parent back, or allow a stale parent explicitly", child, disk.ErrStaleParent, parent, what)
 }
 
-// Base opens the image that o.Parent names, for the creation of an image at path, and returns it with the name to record:
+// Base opens the image that o.Parent names, for an image at path that is made or linked anew, and returns it with the name to record:
 // relative to path's folder, with / between folders. Own is as in [Link].
 func Base(path string, o disk.CreateOptions, own func(string, disk.OpenOptions) (disk.Image, error)) (disk.Image, string, error) {
 	open := o.Parents
@@ -114,8 +114,12 @@ func Base(path string, o disk.CreateOptions, own func(string, disk.OpenOptions) 
 	if err != nil {
 		return nil, "", err
 	}
+	if same(path, parent) {
+		return nil, "", fmt.Errorf("an image cannot be its own parent")
+	}
 	img, err := open(o.Parent, disk.OpenOptions{
 		ReadOnly: true, Format: o.ParentFormat, AllowOutside: o.AllowOutside, Parents: o.Parents, Logger: o.Logger, Files: o.Files,
+		Children: []string{path},
 	})
 	if err != nil {
 		return nil, "", fmt.Errorf("open the parent: %w", err)
