@@ -40,8 +40,8 @@ type settled struct {
 type event struct {
 	file    *memory
 	sync    bool
-	made    bool             // the file got its name
-	removed bool             // the file lost its name
+	made    string           // a name that the file got
+	removed string           // a name that the file lost
 	sectors map[int64]sector // their contents afterwards
 	size    int64            // afterwards
 }
@@ -95,7 +95,7 @@ func (r *Recorder) Open(path string, o disk.FileOptions) (disk.File, error) {
 	case m == nil:
 		m = &memory{rec: r, name: path, sectors: map[int64]sector{}}
 		r.files[path] = m
-		r.log = append(r.log, event{file: m, made: true})
+		r.log = append(r.log, event{file: m, made: path})
 	}
 	return &handle{m, o.Write}, nil
 }
@@ -109,7 +109,7 @@ func (r *Recorder) Remove(path string) error {
 		return &fs.PathError{Op: "remove", Path: path, Err: fs.ErrNotExist}
 	}
 	delete(r.files, path)
-	r.log = append(r.log, event{file: m, removed: true})
+	r.log = append(r.log, event{file: m, removed: path})
 	return nil
 }
 
@@ -204,10 +204,10 @@ func (s *replayed) apply(e event) {
 	switch {
 	case e.file == nil:
 		return
-	case e.made:
+	case s.files[e.file] == nil:
 		s.files[e.file] = &pending{durable: map[int64]sector{}, versions: map[int64][]sector{}}
 	}
-	if e.made || e.removed {
+	if e.made != "" || e.removed != "" {
 		s.later = append(s.later, e)
 		return
 	}
@@ -221,10 +221,9 @@ func (s *replayed) apply(e event) {
 // rename carries out changes of names.
 func rename(names map[string]*memory, events []event) {
 	for _, e := range events {
-		if e.made {
-			names[e.file.name] = e.file
-		} else {
-			delete(names, e.file.name)
+		delete(names, e.removed)
+		if e.made != "" {
+			names[e.made] = e.file
 		}
 	}
 }
@@ -459,9 +458,21 @@ func (h *handle) Zero(off, length int64, _ bool) error {
 
 func (h *handle) Discard(off, length int64) error { return h.Zero(off, length, true) }
 
-// NextData says that everything up to the end is data.
+// NextData takes sectors that were never written, or cut off, for holes.
 func (h *handle) NextData(off int64) (start, end int64, err error) {
 	h.rec.mu.Lock()
 	defer h.rec.mu.Unlock()
-	return min(off, h.size), h.size, nil
+	start, end = h.size, h.size
+	for n, s := range h.sectors {
+		if at := n * sectorSize; s != nil && at+sectorSize > off && at < start {
+			start = max(off, at)
+		}
+	}
+	// The run goes on as long as there are sectors.
+	if start < h.size {
+		for end = start; end < h.size && h.sectors[end/sectorSize] != nil; {
+			end = min(h.size, end/sectorSize*sectorSize+sectorSize)
+		}
+	}
+	return start, end, nil
 }

@@ -56,6 +56,7 @@ var all = []Format{
 		Open:       opener(vhd.Open),
 		Create:     vhd.Create,
 		Check:      vhd.Check,
+		Repair:     vhd.Repair,
 	},
 	{
 		Name:       "vhdx",

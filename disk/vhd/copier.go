@@ -2,6 +2,7 @@ package vhd
 
 import (
 	"maps"
+	"slices"
 	"sync/atomic"
 )
 
@@ -91,3 +92,14 @@ func (t *table) takeBits() {
 
 // restoreBits takes them back.
 func (t *table) restoreBits() { maps.Copy(t.bits, t.taken.bits) }
+
+// forget drops what memory holds of a block that is not stored any more. Called with mu held.
+func (t *table) forget(block int64) {
+	is := func(b uint32) bool { return int64(b) == block }
+	t.fresh = slices.DeleteFunc(t.fresh, is)
+	t.filled = slices.DeleteFunc(t.filled, is)
+	delete(t.bits, block)
+	delete(t.taken.bits, block)
+	delete(t.clean, block)
+	t.cache.drop(block)
+}

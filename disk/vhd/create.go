@@ -49,12 +49,12 @@ func describe(path string, o *disk.CreateOptions) (diskType uint32, h header, er
 		return 0, h, fmt.Errorf("a disk with a parent is differencing, not %q", o.Variant)
 	case o.Parent != "":
 		diskType = typeDifferencing
-		var size int64
-		if h.parent, size, err = descend(path, *o); err != nil {
+		var parent disk.Info
+		if h.parent, parent, err = adopt(path, *o); err != nil {
 			return 0, h, err
 		}
 		if o.Size == 0 {
-			o.Size = size
+			o.Size = parent.Size
 		}
 	case o.Variant == "differencing":
 		return 0, h, fmt.Errorf("a differencing disk needs a parent")
@@ -66,11 +66,10 @@ func describe(path string, o *disk.CreateOptions) (diskType uint32, h header, er
 	if h.blockSize == 0 {
 		h.blockSize = defaultBlock
 	}
+	if err := checkSize(o.Size); err != nil {
+		return 0, h, err
+	}
 	switch {
-	case o.Size < 0 || o.Size%sectorSize != 0:
-		return 0, h, fmt.Errorf("a VHD's size is a multiple of %d bytes; %d is not", sectorSize, o.Size)
-	case o.Size > maxSize:
-		return 0, h, fmt.Errorf("a VHD holds at most 2040 GiB, %d bytes are more (use VHDX or VMDK)", o.Size)
 	case h.blockSize < minBlock || h.blockSize > maxBlock || bits.OnesCount64(uint64(h.blockSize)) != 1 || o.Size/h.blockSize >= maxEntries:
 		return 0, h, fmt.Errorf("block size %d does not suit (usual: %d)", h.blockSize, defaultBlock)
 	case o.SectorSize != 0 && o.SectorSize != sectorSize:
@@ -78,6 +77,17 @@ func describe(path string, o *disk.CreateOptions) (diskType uint32, h header, er
 	}
 	h.entries = (o.Size + h.blockSize - 1) / h.blockSize
 	return diskType, h, nil
+}
+
+// checkSize says whether a VHD can have size bytes.
+func checkSize(size int64) error {
+	switch {
+	case size < 0 || size%sectorSize != 0:
+		return fmt.Errorf("a VHD's size is a multiple of %d bytes; %d is not", sectorSize, size)
+	case size > maxSize:
+		return fmt.Errorf("a VHD holds at most 2040 GiB, %d bytes are more (use VHDX or VMDK)", size)
+	}
+	return nil
 }
 
 func writeFixed(file disk.File, size int64) error {

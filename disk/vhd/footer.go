@@ -70,6 +70,25 @@ func (f *footer) capacity() uint64 {
 	return f.currentSize()
 }
 
+// with returns a copy in which edit changed something.
+func (f *footer) with(edit func(f *footer)) *footer {
+	c := *f
+	edit(&c)
+	c.seal()
+	return &c
+}
+
+// setSize makes the footer one of a disk of size bytes.
+func (f *footer) setSize(size int64) {
+	binary.BigEndian.PutUint64(f[48:], uint64(size))
+	// The largest geometry makes readers that go by geometry use the current size, which is exact.
+	binary.BigEndian.PutUint16(f[56:], 0xffff)
+	f[58], f[59] = 16, 255
+}
+
+// seal stores the checksum.
+func (f *footer) seal() { binary.BigEndian.PutUint32(f[64:], checksum(f[:], 64)) }
+
 // problem says why the sector is not a footer, or returns "".
 func (f *footer) problem() string {
 	switch {
@@ -110,12 +129,9 @@ func newFooter(size int64, diskType uint32) *footer {
 	be.PutUint32(f[32:], 0x00010000)
 	copy(f[36:], "Wi2k")
 	be.PutUint64(f[40:], uint64(size))
-	be.PutUint64(f[48:], uint64(size))
-	// The largest geometry makes readers that go by geometry use the current size, which is exact.
-	be.PutUint16(f[56:], 0xffff)
-	f[58], f[59] = 16, 255
+	f.setSize(size)
 	be.PutUint32(f[60:], diskType)
 	rand.Read(f[68:84])
-	be.PutUint32(f[64:], checksum(f[:], 64))
+	f.seal()
 	return f
 }

@@ -14,6 +14,13 @@ const (
 	maxEntries = 8 << 20 // 32 MiB of table; 2040 GiB in blocks of 2 MiB need an eighth of that
 )
 
+// Fields of the dynamic disk header that are changed in place. They lie in its first sector.
+const (
+	tableOffsetAt = 16
+	entriesAt     = 28
+	headerSumAt   = 36
+)
+
 // header is what the dynamic disk header says.
 type header struct {
 	at          int64 // of the header itself
@@ -42,19 +49,51 @@ func (h header) stride() int64 { return h.bitmapSize() + h.blockSize }
 
 // readHeader reads and checks the dynamic disk header of a disk of size bytes, in a file of fileSize.
 func readHeader(file disk.File, f *footer, size, fileSize int64) (header, error) {
+	h, p, err := readFields(file, f, size, fileSize)
+	if p != nil && string(p[:8]) == headerCookie {
+		if err := headerSum(file.Name(), int64(f.dataOffset()), p); err != nil {
+			return h, err // which explains any other
+		}
+	}
+	return h, err
+}
+
+// headerSum compares the header's checksum with what the one of its bytes is.
+func headerSum(name string, at int64, p []byte) error {
+	if got, want := binary.BigEndian.Uint32(p[headerSumAt:]), checksum(p, headerSumAt); got != want {
+		return disk.Corrupt(name, at+headerSumAt, "dynamic header checksum is %#08x, should be %#08x", got, want)
+	}
+	return nil
+}
+
+// readFields is readHeader without a look at the checksum. It returns the header's bytes as well.
+func readFields(file disk.File, f *footer, size, fileSize int64) (header, []byte, error) {
 	at := f.dataOffset()
 	if at < footerSize || at%sectorSize != 0 || at > uint64(fileSize) || fileSize-int64(at) < headerSize {
-		return header{}, disk.Corrupt(file.Name(), 16, "the dynamic header's offset %d is impossible", at)
+		return header{}, nil, disk.Corrupt(file.Name(), 16, "the dynamic header's offset %d is impossible", at)
 	}
 	var p [headerSize]byte
 	if err := disk.ReadFull(file, p[:], int64(at), "dynamic header"); err != nil {
-		return header{}, err
+		return header{}, nil, err
 	}
 	h, err := parseHeader(file.Name(), &p, int64(at), size, fileSize)
 	if err == nil && f.diskType() == typeDifferencing {
 		h.parent, err = readLink(file, &p, h.at, fileSize)
 	}
-	return h, err
+	if err == nil {
+		err = h.disjoint(file.Name())
+	}
+	return h, p[:], err
+}
+
+// disjoint checks that the table touches nothing else: locators among themselves may.
+func (h header) disjoint(name string) error {
+	for _, a := range append(h.tables(), area{0, footerSize}) {
+		if a.start != h.tableOffset && overlap(a.start, a.end, h.tableOffset, h.tableOffset+h.entries*4) {
+			return disk.Corrupt(name, h.at+tableOffsetAt, "the block allocation table at byte %d overlaps what lies at bytes %d to %d", h.tableOffset, a.start, a.end)
+		}
+	}
+	return nil
 }
 
 func parseHeader(name string, p *[headerSize]byte, at, size, fileSize int64) (header, error) {
@@ -64,9 +103,6 @@ func parseHeader(name string, p *[headerSize]byte, at, size, fileSize int64) (he
 	}
 	if string(p[:8]) != headerCookie {
 		return fail(0, `no "cxsparse" dynamic header`)
-	}
-	if got, want := be.Uint32(p[36:]), checksum(p[:], 36); got != want {
-		return fail(36, "dynamic header checksum is %#08x, should be %#08x", got, want)
 	}
 	table, entries, block := be.Uint64(p[16:]), int64(be.Uint32(p[28:])), int64(be.Uint32(p[32:]))
 	if block < minBlock || block > maxBlock || bits.OnesCount64(uint64(block)) != 1 {
@@ -90,14 +126,14 @@ func (h header) encode() []byte {
 	be := binary.BigEndian
 	copy(p, headerCookie)
 	be.PutUint64(p[8:], noOffset)
-	be.PutUint64(p[16:], uint64(h.tableOffset))
+	be.PutUint64(p[tableOffsetAt:], uint64(h.tableOffset))
 	be.PutUint32(p[24:], fileVersion)
-	be.PutUint32(p[28:], uint32(h.entries))
+	be.PutUint32(p[entriesAt:], uint32(h.entries))
 	be.PutUint32(p[32:], uint32(h.blockSize))
 	var locator []byte
 	if h.parent != nil {
 		locator = h.parent.encode(p, h.at+headerSize)
 	}
-	be.PutUint32(p[36:], checksum(p, 36))
+	be.PutUint32(p[headerSumAt:], checksum(p, headerSumAt))
 	return append(p, locator...)
 }

@@ -2,7 +2,7 @@ package vhd
 
 import (
 	"errors"
-	"io"
+	"fmt"
 
 	"github.com/sharevm/vmm/disk"
 	"github.com/sharevm/vmm/disk/internal/chain"
@@ -14,6 +14,13 @@ import (
 type Image struct {
 	*space.Front
 	info     disk.Info
+	options  disk.OpenOptions
+	file     disk.File
+	location location
+	table    *table        // nil: the disk is fixed
+	store    *mapped.Store // likewise
+	parent   disk.Image    // nil: there is none, or the disk was opened alone
+	arranged bool          // a block was moved or dropped
 	uniqueID [16]byte
 	created  uint32 // seconds since epoch
 	changed  uint32 // when the file was, before it was opened
@@ -29,6 +36,9 @@ func Open(path string, o disk.OpenOptions) (*Image, error) {
 	file, err := o.Open(path)
 	if err != nil {
 		return nil, err
+	}
+	if o.KeepIdentity && !o.ReadOnly {
+		file = keepDate(file)
 	}
 	i, err := open(file, o)
 	if err != nil {
@@ -51,133 +61,130 @@ func openImage(path string, o disk.OpenOptions) (disk.Image, error) {
 }
 
 func open(file disk.File, o disk.OpenOptions) (*Image, error) {
-	l, err := locate(file)
-	if err != nil {
+	i := &Image{file: file, options: o, info: disk.Info{
+		Format: "vhd", Path: file.Name(), Files: []string{file.Name()}, SectorSize: sectorSize, ReadOnly: o.ReadOnly || o.Alone,
+	}}
+	if err := i.load(); err != nil {
 		return nil, err
+	}
+	f := i.location.footer
+	i.created, i.changed = f.stamp(), changed(file, f)
+	i.remark()
+	if err := i.openChain(); err != nil {
+		return nil, err
+	}
+	i.serve()
+	if o.ReadOnly {
+		return i, nil
+	}
+	if err := i.recover(maxMoved); err != nil {
+		if i.parent != nil {
+			i.parent.Close()
+		}
+		return nil, fmt.Errorf("%s: recover from a writer that did not close it: %w", file.Name(), err)
+	}
+	return i, nil
+}
+
+// remark says what the owner should know of the file.
+func (i *Image) remark() {
+	warn := func(text string) { i.info.Warnings = append(i.info.Warnings, text) }
+	l := i.location
+	i.info.Unclean = l.recovered || l.displaced
+	switch {
+	case l.recovered:
+		warn("the footer at the end is missing or damaged; using its copy at the start")
+	case l.displaced:
+		warn("the footer is not at the end of the file; its writer did not finish")
+	}
+	if l.footer.savedState() {
+		warn("the disk belongs to a machine in saved state; using it here will make that state invalid")
+	}
+}
+
+// load reads the footer, the header and the table.
+func (i *Image) load() error {
+	l, err := locate(i.file)
+	if err != nil {
+		return err
 	}
 	f := l.footer
 	if f.capacity() > 1<<62 {
-		return nil, disk.Corrupt(file.Name(), l.footerAt+48, "a capacity of %d bytes is impossible", f.currentSize())
+		return disk.Corrupt(i.file.Name(), l.footerAt+48, "a capacity of %d bytes is impossible", f.currentSize())
 	}
-	id := f.id()
-	i := &Image{uniqueID: id, created: f.stamp(), changed: changed(file, f), info: disk.Info{
-		Format: "vhd", Path: file.Name(), Files: []string{file.Name()}, Size: int64(f.capacity()), SectorSize: sectorSize,
-		ReadOnly: o.ReadOnly, Unclean: l.recovered, ID: formatID(id[:]),
-	}}
-	if l.recovered {
-		i.info.Warnings = append(i.info.Warnings, "the footer at the end is missing or damaged; using its copy at the start")
-	}
-	if f.savedState() {
-		i.info.Warnings = append(i.info.Warnings, "the disk belongs to a machine in saved state; using it here will make that state invalid")
-	}
+	i.location, i.uniqueID = l, f.id()
+	i.info.Size, i.info.ID = int64(f.capacity()), formatID(i.uniqueID[:])
 	switch f.diskType() {
 	case typeFixed:
-		return i, i.openFixed(file, l, o)
-	case typeDynamic, typeDifferencing:
-		return i, i.openDynamic(file, l, o)
+		i.info.Variant = "fixed"
+		if i.info.Size > l.footerAt {
+			return disk.Corrupt(i.file.Name(), l.footerAt+48, "the disk has %d bytes but the file holds only %d of them", i.info.Size, l.footerAt)
+		}
+		return nil
+	case typeDynamic:
+		i.info.Variant = "dynamic"
+	case typeDifferencing:
+		i.info.Variant = "differencing"
+	default:
+		return disk.Corrupt(i.file.Name(), l.footerAt+60, "unknown disk type %d", f.diskType())
 	}
-	return nil, disk.Corrupt(file.Name(), l.footerAt+60, "unknown disk type %d", f.diskType())
-}
-
-func (i *Image) openFixed(file disk.File, l location, o disk.OpenOptions) error {
-	i.info.Variant = "fixed"
-	if i.info.Size > l.footerAt {
-		return disk.Corrupt(file.Name(), l.footerAt+48, "the disk has %d bytes but the file holds only %d of them", i.info.Size, l.footerAt)
-	}
-	i.Front = space.NewFront(space.NewFlat(file, 0), i.info.Size, o.ReadOnly, space.Hooks{End: space.Closing(file)})
-	return nil
-}
-
-func (i *Image) openDynamic(file disk.File, l location, o disk.OpenOptions) error {
-	i.info.Variant = "dynamic"
-	h, err := readHeader(file, l.footer, i.info.Size, l.fileSize)
+	h, err := readHeader(i.file, f, i.info.Size, l.fileSize)
 	if err != nil {
 		return err
 	}
 	i.info.BlockSize = h.blockSize
-	t, err := readTable(file, l.footer, h, i.info.Size)
-	if err != nil {
+	if i.table, err = readTable(i.file, l, h); err != nil {
 		return err
 	}
-	if err := t.validate(l.fileSize); err != nil {
-		return err
-	}
-	var parent disk.Image
-	if h.parent != nil {
-		i.info.Variant = "differencing"
-		if parent, err = i.openParent(h.parent, o); err != nil {
-			return err
-		}
-	}
-	if !o.ReadOnly {
-		if err := t.recover(l); err != nil {
-			if parent != nil {
-				parent.Close()
-			}
-			return err
-		}
-	}
-	if parent == nil {
-		i.Front = space.NewFront(mapped.New(file, t), i.info.Size, o.ReadOnly, space.Hooks{End: space.Closing(file)})
+	return i.table.validate(l.fileSize)
+}
+
+// openChain opens the parent, if there is one.
+func (i *Image) openChain() (err error) {
+	if i.table == nil || i.table.parent == nil {
 		return nil
 	}
-	store := mapped.NewChild(file, t, chain.Window{Image: parent})
-	i.Front = space.NewFront(store, i.info.Size, o.ReadOnly, space.Hooks{End: func(bool) error {
-		return errors.Join(file.Close(), parent.Close())
-	}})
+	if i.options.Alone {
+		i.info.Parent = i.table.parent.path(i.info.Path)
+		return nil
+	}
+	i.parent, err = i.openParent(i.table.parent, i.options)
+	return err
+}
+
+// serve puts the store and the front of what load read in place.
+func (i *Image) serve() {
+	readOnly, hooks := i.info.ReadOnly, space.Hooks{End: i.end}
+	switch {
+	case i.table == nil:
+		i.Front = space.NewFront(space.NewFlat(i.file, 0), i.info.Size, readOnly, hooks)
+		return
+	case i.parent == nil:
+		i.store = mapped.New(i.file, i.table)
+	default:
+		i.store = mapped.NewChild(i.file, i.table, chain.Window{Image: i.parent})
+	}
+	i.Front = space.NewFront(i.store, i.info.Size, readOnly, hooks)
+}
+
+// reload makes the image that of a file whose footer, header or table were rewritten.
+func (i *Image) reload() error {
+	if err := i.load(); err != nil {
+		return err
+	}
+	i.serve()
 	return nil
 }
 
-// location is where a file's footer was found.
-type location struct {
-	footer    *footer
-	footerAt  int64
-	fileSize  int64
-	recovered bool // it is the copy at the start, because the one at the end is no good
-}
-
-// end is where the footer at the end is or belongs: new blocks may start there.
-func (l location) end() int64 {
-	if l.recovered {
-		return (l.fileSize + sectorSize - 1) / sectorSize * sectorSize
+// end closes gaps that an unfinished arrangement left, and the files.
+func (i *Image) end(bool) error {
+	var err error
+	if i.arranged {
+		err = i.tidy(maxMoved)
 	}
-	return l.footerAt
-}
-
-// locate finds the footer: at the end, else its copy at the start, which only growing disks have.
-func locate(file disk.File) (location, error) {
-	size, err := file.Size()
-	if err != nil {
-		return location{}, err
+	err = errors.Join(err, i.file.Close())
+	if i.parent != nil {
+		err = errors.Join(err, i.parent.Close())
 	}
-	if size < footerSize-1 {
-		return location{}, disk.Corrupt(file.Name(), 0, "%d bytes are too few for a VHD's footer", size)
-	}
-	last, at, err := readFooter(file, size)
-	if err != nil {
-		return location{}, err
-	}
-	problem := last.problem()
-	if problem == "" {
-		return location{footer: last, footerAt: at, fileSize: size}, nil
-	}
-	first := &footer{}
-	if _, err := file.ReadAt(first[:], 0); err != nil && err != io.EOF {
-		return location{}, err
-	}
-	if first.problem() == "" && first.diskType() != typeFixed {
-		return location{footer: first, fileSize: size, recovered: true}, nil
-	}
-	return location{}, disk.Corrupt(file.Name(), at, "%s, and no sound copy at the start", problem)
-}
-
-// readFooter reads the last sector. Programs before Virtual PC 2004 wrote a footer of 511 bytes.
-func readFooter(file disk.File, size int64) (*footer, int64, error) {
-	f := &footer{}
-	p := f[:]
-	if size%sectorSize == footerSize-1 {
-		p = f[:footerSize-1]
-	}
-	at := size - int64(len(p))
-	return f, at, disk.ReadFull(file, p, at, "footer")
+	return err
 }

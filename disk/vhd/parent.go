@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -42,6 +43,8 @@ type link struct {
 	stamp uint32   // seconds since epoch
 	names []string // relative to the disk's folder, with / between folders, likeliest first
 	areas []area   // where in the file locators lie
+	// absolute is the whole path, of a link that is to be written.
+	absolute string
 }
 
 // area is a range of the file.
@@ -144,7 +147,20 @@ func (i *Image) openParent(l *link, o disk.OpenOptions) (disk.Image, error) {
 		i.info.Warnings = append(i.info.Warnings, "the parent has changed since this disk was made from it ("+problem+"); what is read may be nonsense")
 	}
 	i.info.Parent = p.info.Path
+	i.info.Files = append(i.info.Files, p.info.Files...)
 	return parent, nil
+}
+
+// path is where the parent of the disk at path child should be, or empty.
+func (l *link) path(child string) string {
+	if len(l.names) == 0 {
+		return ""
+	}
+	path := filepath.FromSlash(l.names[0])
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(child), path)
 }
 
 // mismatch says how p shows that it is not, or no longer, the parent, or returns "".
@@ -173,22 +189,27 @@ func changed(file disk.File, f *footer) uint32 {
 	return f.stamp()
 }
 
-// descend returns the link of a new disk at path to o.Parent, and the parent's size.
-func descend(path string, o disk.CreateOptions) (*link, int64, error) {
+// adopt returns the link of a disk at path to o.Parent, and what the parent is.
+func adopt(path string, o disk.CreateOptions) (*link, disk.Info, error) {
 	parent, name, err := chain.Base(path, o, openImage)
 	if err != nil {
-		return nil, 0, err
+		return nil, disk.Info{}, err
 	}
 	defer parent.Close()
 	p, ok := parent.(*Image)
 	if !ok {
-		return nil, 0, fmt.Errorf("%w: the parent of a VHD must be a VHD, and %s is %s", disk.ErrUnsupported, o.Parent, parent.Info().Format)
+		return nil, disk.Info{}, fmt.Errorf("%w: the parent of a VHD must be a VHD, and %s is %s", disk.ErrUnsupported, o.Parent, parent.Info().Format)
 	}
-	return &link{id: p.uniqueID, stamp: p.changed, names: []string{name}}, p.Size(), nil
+	absolute, err := filepath.Abs(o.Parent)
+	if err != nil {
+		return nil, disk.Info{}, err
+	}
+	return &link{id: p.uniqueID, stamp: p.changed, names: []string{name}, absolute: filepath.ToSlash(absolute)}, p.info, nil
 }
 
-// encode puts the link into a header and returns the locator's sectors, which lie at file offset at.
+// encode puts the link into a header, with locators that lie at file offset at, and returns those, in whole sectors.
 func (l *link) encode(header []byte, at int64) []byte {
+	l.clear(header)
 	name := l.names[0]
 	be := binary.BigEndian
 	copy(header[parentIDAt:], l.id[:])
@@ -200,15 +221,25 @@ func (l *link) encode(header []byte, at int64) []byte {
 	if !strings.HasPrefix(name, "../") {
 		name = "./" + name
 	}
-	var text []byte
-	for _, u := range utf16.Encode([]rune(strings.ReplaceAll(name, "/", `\`))) {
-		text = binary.LittleEndian.AppendUint16(text, u)
+	var all []byte
+	for n, locator := range []struct{ code, path string }{{codeRelative, name}, {codeAbsolute, l.absolute}} {
+		var text []byte
+		for _, u := range utf16.Encode([]rune(strings.ReplaceAll(locator.path, "/", `\`))) {
+			text = binary.LittleEndian.AppendUint16(text, u)
+		}
+		e := header[locatorsAt+n*locatorSize:]
+		copy(e, locator.code)
+		be.PutUint32(e[8:], uint32(len(text)))
+		be.PutUint64(e[16:], uint64(at)+uint64(len(all)))
+		text = append(text, make([]byte, -len(text)&(sectorSize-1))...)
+		be.PutUint32(e[4:], uint32(len(text)))
+		all = append(all, text...)
 	}
-	e := header[locatorsAt:]
-	copy(e, codeRelative)
-	be.PutUint32(e[8:], uint32(len(text)))
-	be.PutUint64(e[16:], uint64(at))
-	text = append(text, make([]byte, -len(text)&(sectorSize-1))...)
-	be.PutUint32(e[4:], uint32(len(text)))
-	return text
+	return all
+}
+
+// clear takes all that is said of a parent out of a header. L may be nil.
+func (*link) clear(header []byte) {
+	clear(header[parentIDAt : parentStampAt+4])
+	clear(header[parentNameAt : locatorsAt+locators*locatorSize])
 }

@@ -217,6 +217,7 @@ func TestLocators(t *testing.T) {
 			}
 			h := img[headerAt:]
 			clear(h[64:576])
+			clear(h[576+24 : 576+8*24])
 			copy(h[64:576], c.name)
 			copy(h[576:], c.code)
 			put32(h[576+8:], uint32(len(c.text)))

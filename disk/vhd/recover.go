@@ -1,112 +1,126 @@
 package vhd
 
 import (
-	"cmp"
-	"fmt"
-	"slices"
-
 	"github.com/sharevm/vmm/disk"
 )
 
-const (
-	// maxMoved bounds, in bytes, how much is moved at Open to fill what a crash left unused in the middle of a file.
-	maxMoved = 256 << 20
-	// moveStep is how much of a block is moved at a time.
-	moveStep = 256 << 10
-)
+// maxMoved bounds, in bytes, how much is moved at Open and Close to fill what a crash or an unfinished arrangement left unused in the middle of a file.
+const maxMoved = 256 << 20
 
-// recover puts right what a writer left that ended between its flushes: blocks that the table does not know, and a footer that is not
-// at the end. Each step is durable before the next, and the file is as good as before in between.
-func (t *table) recover(l location) error {
-	if !l.recovered && t.leaked(l) == 0 {
-		t.next = l.end()
-		return nil
+// recover puts right what a writer left that ended before its time: a wrong copy of the footer, entries of blocks beyond the disk, blocks that the
+// table does not know, and a footer that is not at the end. Each step is durable before the next, and the file is as good as before in between. At most
+// budget bytes are moved.
+func (i *Image) recover(budget int64) error {
+	if i.table == nil {
+		return i.recoverFixed()
 	}
-	err := t.closeGaps()
-	if err == nil {
-		err = t.restoreEnd(l)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: recover from a writer that did not close it: %w", t.file.Name(), err)
-	}
-	return nil
-}
-
-// placed returns the blocks that are stored in the order of their places.
-func (t *table) placed() []uint32 {
-	var blocks []uint32
-	for b := range t.blocks() {
-		if t.bat[b] != unused {
-			blocks = append(blocks, uint32(b))
+	l := i.location
+	if !l.recovered {
+		if copied, err := readCopy(i.file); err != nil {
+			return err
+		} else if *copied != *l.footer {
+			if err := i.writeSynced(l.footer[:], 0); err != nil {
+				return err
+			}
 		}
 	}
-	slices.SortFunc(blocks, func(a, b uint32) int { return cmp.Compare(t.bat[a], t.bat[b]) })
-	return blocks
+	if i.table.dropStrays() {
+		i.store.Wrote()
+		if err := i.store.Flush(); err != nil {
+			return err
+		}
+	}
+	if l.recovered {
+		return i.closeGaps(budget)
+	}
+	return i.tidy(budget)
 }
 
-// closeGaps moves blocks from the end of the file into room between others that belongs to none.
-func (t *table) closeGaps() error {
+// readCopy reads the copy of the footer at the start.
+func readCopy(file disk.File) (*footer, error) {
+	f := &footer{}
+	return f, disk.ReadFull(file, f[:], 0, "copy of the footer")
+}
+
+func (i *Image) writeSynced(p []byte, at int64) error {
+	if _, err := i.file.WriteAt(p, at); err != nil {
+		return err
+	}
+	return i.file.Sync()
+}
+
+// stray says whether an entry belongs to a block beyond the disk. It means nothing, but other programs take its place for used.
+func (t *table) stray(block int64) bool {
+	known := (int64(min(t.footer.currentSize(), 1<<62)) + t.blockSize - 1) >> t.shift // geometry may give a guest less
+	return block >= max(t.blocks(), known) && t.bat[block] != unused
+}
+
+// dropStrays clears stray entries, and says whether there were any.
+func (t *table) dropStrays() bool {
+	found := false
+	for b := t.blocks(); b < t.entries; b++ {
+		if t.stray(b) {
+			t.drop(b)
+			found = true
+		}
+	}
+	return found
+}
+
+// tidy closes gaps, if there are any.
+func (i *Image) tidy(budget int64) error {
+	if err := i.store.Flush(); err != nil {
+		return err
+	}
+	if i.table.leaked() == 0 {
+		return nil
+	}
+	return i.closeGaps(budget)
+}
+
+// closeGaps moves blocks from the end of the file into room between others that belongs to none, and puts the footer behind the last one.
+func (i *Image) closeGaps(budget int64) error {
+	t := i.table
 	blocks := t.placed()
-	moved := map[int64]bool{} // sectors of the table
-	for k, budget := 0, maxMoved/t.stride(); k+1 < len(blocks) && budget > 0; k++ {
-		at := t.align(int64(t.bat[blocks[k]])*sectorSize + t.stride())
-		end := at + t.stride()
-		if end > int64(t.bat[blocks[k+1]])*sectorSize || t.overTables(at, end) {
+	r, err := t.rooms(blocks)
+	if err != nil { // blocks overlap: nothing is moved then
+		return t.restoreEnd()
+	}
+	used := make([]int64, len(blocks)) // slots
+	for k, b := range blocks {
+		used[k] = r.slot(t.start(b))
+	}
+	free := int64(0)
+	for first, last := 0, len(blocks)-1; first <= last && budget > 0; free++ {
+		if used[first] == free {
+			first++
 			continue
 		}
-		last := blocks[len(blocks)-1]
-		if err := t.move(int64(t.bat[last])*sectorSize, at); err != nil {
+		if err := t.move(int64(blocks[last]), r.place(free)); err != nil {
 			return err
 		}
-		t.bat[last] = uint32(at / sectorSize)
-		moved[int64(last)*4/sectorSize*sectorSize] = true
-		blocks = slices.Insert(blocks[:len(blocks)-1], k+1, last)
-		budget--
+		i.store.Wrote()
+		last--
+		budget -= t.stride()
 	}
-	if len(moved) == 0 {
-		return nil
-	}
-	if err := t.file.Sync(); err != nil {
+	if err := i.store.Flush(); err != nil {
 		return err
 	}
-	for at := range moved {
-		if _, err := t.file.WriteAt(t.encode(at), t.tableOffset+at); err != nil {
-			return err
-		}
-	}
-	return t.file.Sync()
+	return t.restoreEnd()
 }
 
-// move copies a block with its bitmap. The last one of a file may be short.
-func (t *table) move(from, to int64) error {
-	size, err := t.file.Size()
-	if err != nil {
-		return err
-	}
-	buf := make([]byte, moveStep)
-	for n, end := int64(0), min(t.stride(), size-from); n < end; {
-		p := buf[:min(moveStep, end-n)]
-		if err := disk.ReadFull(t.file, p, from+n, "block"); err != nil {
-			return err
+// restoreEnd puts the footer behind the last block and ends the file there. What the table says has to be durable.
+func (t *table) restoreEnd() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	clear(t.pending) // that room is cut off
+	end := t.tablesEnd()
+	for b := range t.blocks() {
+		if t.bat[b] != unused {
+			end = max(end, t.start(uint32(b))+t.stride())
 		}
-		if _, err := t.file.WriteAt(p, to+n); err != nil {
-			return err
-		}
-		n += int64(len(p))
 	}
-	return nil
-}
-
-// restoreEnd puts the footer behind the last block and ends the file there.
-func (t *table) restoreEnd(l location) error {
-	end := int64(0)
-	for _, a := range t.tables() {
-		end = max(end, (a.end+sectorSize-1)/sectorSize*sectorSize)
-	}
-	if blocks := t.placed(); len(blocks) > 0 {
-		end = max(end, int64(t.bat[blocks[len(blocks)-1]])*sectorSize+t.stride())
-	}
-	end = min(end, l.end()) // the last block may be short
+	end = min(end, t.next) // the last block may be short
 	if _, err := t.file.WriteAt(t.footer[:], end); err != nil {
 		return err
 	}
@@ -114,8 +128,9 @@ func (t *table) restoreEnd(l location) error {
 		return err
 	}
 	t.next = end
-	if l.fileSize <= end+footerSize {
-		return nil
+	size, err := t.file.Size()
+	if err != nil || size <= end+footerSize {
+		return err
 	}
 	if err := t.file.Truncate(end + footerSize); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math/bits"
 	"slices"
 	"sync"
@@ -33,22 +34,26 @@ type table struct {
 
 	mu      sync.Mutex
 	next    int64            // where the next block may go: the footer's place
+	grown   bool             // the footer has to be written there
+	dirty   map[int64]bool   // sectors of the table to be written, by their first byte
 	fresh   []uint32         // blocks placed since the last Collect
 	filled  []uint32         // blocks whose bitmaps became full since then
 	pending map[int64]placed // room for blocks that the table does not show yet
 	clean   map[int64]bool   // blocks of which what is not marked reads as zeroes in the file
 	bits    map[int64]bitmap // bitmaps that differ from the file, of a disk with a parent
 	taken   struct {
+		grown         bool
+		dirty         map[int64]bool
 		fresh, filled []uint32
 		bits          map[int64]bitmap
 	}
 	cache bitmapCache
 }
 
-// readTable reads the table of a disk of size bytes without looking at its entries.
-func readTable(file disk.File, f *footer, h header, size int64) (*table, error) {
+// readTable reads the table without looking at its entries.
+func readTable(file disk.File, l location, h header) (*table, error) {
 	t := &table{
-		file: file, footer: f, header: h, size: size,
+		file: file, footer: l.footer, header: h, size: int64(l.footer.capacity()), next: l.end(), dirty: map[int64]bool{},
 		shift: uint(bits.TrailingZeros64(uint64(h.blockSize))),
 		full:  make([]atomic.Uint64, (h.entries+63)/64), pending: map[int64]placed{}, clean: map[int64]bool{}, bits: map[int64]bitmap{},
 	}
@@ -212,15 +217,8 @@ func (t *table) fill(block int64, e uint32) error {
 	if b == nil || err != nil {
 		return err
 	}
-	sectors := t.blockSize / sectorSize
-	for s := int64(0); s < sectors; s++ {
-		start := s
-		for s < sectors && !b.has(s) {
-			s++
-		}
-		if err := t.file.Zero(t.data(e)+start*sectorSize, (s-start)*sectorSize, true); err != nil {
-			return err
-		}
+	if err := t.clearMissing(block, b); err != nil {
+		return err
 	}
 	t.setFull(block)
 	t.cache.drop(block)
@@ -228,17 +226,34 @@ func (t *table) fill(block int64, e uint32) error {
 	return nil
 }
 
+// clearMissing zeroes the sectors of a block that its bitmap says are missing.
+func (t *table) clearMissing(block int64, b bitmap) error {
+	sectors := t.blockSize / sectorSize
+	for s := int64(0); s < sectors; s++ {
+		start := s
+		for s < sectors && !b.has(s) {
+			s++
+		}
+		if s == start {
+			continue
+		}
+		if err := t.file.Zero(t.data(t.bat[block])+start*sectorSize, (s-start)*sectorSize, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Collect implements [mapped.Table]: new blocks' bitmaps and the footer behind them go with the data, then the table.
 func (t *table) Collect() []mapped.Stage {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.taken.fresh, t.taken.filled = t.fresh, t.filled
-	t.fresh, t.filled = nil, nil
+	t.taken.fresh, t.taken.filled, t.taken.dirty, t.taken.grown = t.fresh, t.filled, t.dirty, t.grown
+	t.fresh, t.filled, t.dirty, t.grown = nil, nil, map[int64]bool{}, false
 	t.takeBits()
 
 	var first, second mapped.Stage
 	ones := bytes.Repeat([]byte{0xff}, int(t.bitmapSize()))
-	pieces := map[int64]bool{}
 	fresh := map[int64]bool{}
 	for _, b := range t.taken.fresh {
 		fresh[int64(b)] = true
@@ -247,10 +262,10 @@ func (t *table) Collect() []mapped.Stage {
 			p.Data = slices.Clone(partial)
 		}
 		first = append(first, p)
-		if at := int64(b) * 4 / sectorSize * sectorSize; !pieces[at] {
-			pieces[at] = true
-			second = append(second, mapped.Patch{Off: t.tableOffset + at, Data: t.encode(at)})
-		}
+		t.taken.dirty[tableSector(int64(b))] = true
+	}
+	for _, at := range slices.Sorted(maps.Keys(t.taken.dirty)) {
+		second = append(second, mapped.Patch{Off: t.tableOffset + at, Data: t.encode(at)})
 	}
 	for _, b := range t.taken.filled {
 		second = append(second, mapped.Patch{Off: int64(t.bat[b]) * sectorSize, Data: ones})
@@ -260,7 +275,7 @@ func (t *table) Collect() []mapped.Stage {
 			second = append(second, mapped.Patch{Off: int64(t.bat[b]) * sectorSize, Data: slices.Clone(changed)})
 		}
 	}
-	if len(first) > 0 {
+	if len(first) > 0 || t.taken.grown {
 		first = append(first, mapped.Patch{Off: t.next, Data: t.footer[:]})
 	}
 	if len(second) == 0 {
@@ -268,6 +283,12 @@ func (t *table) Collect() []mapped.Stage {
 	}
 	return []mapped.Stage{first, second}
 }
+
+// tableSector is the byte of the table at which the sector with a block's entry starts.
+func tableSector(block int64) int64 { return block * 4 / sectorSize * sectorSize }
+
+// touch has the next Collect write a block's entry. Called with mu held.
+func (t *table) touch(block int64) { t.dirty[tableSector(block)] = true }
 
 // encode returns the sector of the table that starts at its byte at.
 func (t *table) encode(at int64) []byte {
@@ -285,5 +306,7 @@ func (t *table) Restore([]mapped.Stage) {
 	defer t.mu.Unlock()
 	t.fresh = append(t.taken.fresh, t.fresh...)
 	t.filled = append(t.taken.filled, t.filled...)
+	t.grown = t.grown || t.taken.grown
+	maps.Copy(t.dirty, t.taken.dirty)
 	t.restoreBits()
 }
