@@ -29,10 +29,8 @@ type checker struct {
 	*contents
 	name  string
 	t     *table
-	used  int64 // bytes of the file that blocks take
-	first int64 // where the first of them lies, or 0
-	// claimed has a bit for each MiB of the file.
-	claimed []uint64
+	used  *occupancy
+	first int64 // where the first block lies, or 0
 }
 
 func (k *checker) add(s disk.Severity, at int64, format string, args ...any) {
@@ -52,7 +50,10 @@ func (k *checker) run() (err error) {
 	if k.t, err = newTable(k.file, newLayout(k.metadata), nil, k.regions, k.size); err != nil {
 		return err
 	}
-	k.Total, k.claimed = k.t.blocks(), make([]uint64, k.size/mib/64+1)
+	k.Total, k.used = k.t.blocks(), newOccupancy(k.size)
+	for _, g := range k.regions.all {
+		k.used.take(g.start, g.end)
+	}
 	if err := k.t.scan(k.t.entries(), k.entry); err != nil {
 		return err
 	}
@@ -60,18 +61,22 @@ func (k *checker) run() (err error) {
 	return nil
 }
 
-// leaks looks for space behind the first block that belongs to nothing. What is in front of it other programs leave for alignment.
+// leaks looks for space that belongs to nothing. Holes between blocks are for the next ones; those in front of the first other programs leave for
+// alignment. What a table in disorder refers to nobody can say.
 func (k *checker) leaks() {
-	if k.first == 0 {
+	if worst, any := k.Worst(); any && worst == disk.Damage {
 		return
 	}
-	spare := k.size - k.first - k.used
-	for _, g := range k.regions.all {
-		spare -= max(0, g.end-max(g.start, k.first))
+	end := k.used.end()
+	if k.first > 0 {
+		head := newOccupancy(k.first)
+		for _, g := range k.regions.all {
+			head.take(min(g.start, k.first), min(g.end, k.first))
+		}
+		k.Leaked = max(0, k.size-k.first-(k.used.total()-head.total()))
 	}
-	if spare >= mib {
-		k.Leaked = spare
-		k.add(disk.Leak, -1, "%d bytes of the file belong to no block", spare)
+	if spare := k.size - end; spare >= mib {
+		k.add(disk.Leak, end, "%d bytes at the end of the file belong to nothing", spare)
 	}
 }
 
@@ -86,11 +91,18 @@ func (k *checker) entry(index int64, e entry) error {
 	if !e.stored() {
 		return nil
 	}
+	if k.t.stray(index) {
+		what := "a block behind the end of the disk"
+		if isBitmap {
+			what = "a sector bitmap, which a disk without a parent has no use for"
+		}
+		k.add(disk.Repairable, at, "entry %d of the table places %s", index, what)
+		return nil
+	}
 	start := int64(e.offset())
-	if k.claim(start, min(start+k.t.room(index), k.size&^(mib-1))) {
+	if k.used.take(start, min(start+k.t.sizeOf(index), k.size&^(mib-1))) {
 		k.add(disk.Damage, at, "another block has a part of the place of this one (number %d, byte %d of the file)", number, start)
 	}
-	k.used += k.t.room(index)
 	if k.first == 0 || start < k.first {
 		k.first = start
 	}
@@ -105,14 +117,4 @@ func (k *checker) entry(index int64, e entry) error {
 		}
 	}
 	return nil
-}
-
-// claim notes that [start, end) of the file, whole MiB, belongs to a block, and says whether a part of it did before.
-func (k *checker) claim(start, end int64) (taken bool) {
-	for n := start / mib; n < end/mib; n++ {
-		bit := uint64(1) << (n % 64)
-		taken = taken || k.claimed[n/64]&bit != 0
-		k.claimed[n/64] |= bit
-	}
-	return taken
 }

@@ -20,7 +20,7 @@ const (
 	logStart    = headerArea
 	metaStart   = logStart + logSize
 	batStart    = metaStart + mib
-	batPieces   = mib // how much of a fixed disk's table is written at a time
+	tablePieces = mib // how much of a table is written at a time
 	defaultUnit = 512
 )
 
@@ -122,10 +122,7 @@ func (m *metadata) descend(path string, o disk.CreateOptions) error {
 // write fills in a new file.
 func write(file disk.File, m *metadata) error {
 	l := newLayout(m)
-	// Room for the entries that a child has, too: a disk may become one.
-	child := l
-	child.parent = true
-	bat := region{start: batStart, end: batStart + max(mib, (child.entries()*8+mib-1)&^(mib-1))}
+	bat := region{start: batStart, end: batStart + tableRoom(l)}
 	size := bat.end
 	if m.fixed {
 		size += l.blocks() << l.blockShift
@@ -147,28 +144,31 @@ func write(file disk.File, m *metadata) error {
 			return err
 		}
 	}
-	if m.fixed {
-		return writeFixedTable(file, l, bat)
+	if m.fixed { // all blocks one after the other behind the table
+		return writeEntries(file, l, bat, 0, l.blocks(), func(block int64) entry { return newEntry(fullyPresent, bat.end+block<<l.blockShift) })
 	}
 	return nil
 }
 
-// writeFixedTable puts all blocks one after the other behind the table.
-func writeFixedTable(file disk.File, l layout, bat region) error {
+// tableRoom is how long to make the region for the table of a disk as l says: with room for the entries that a child has too, because a disk
+// may become one.
+func tableRoom(l layout) int64 {
+	l.parent = true
+	return max(mib, (l.entries()*8+mib-1)&^(mib-1))
+}
+
+// writeEntries writes the entries of blocks [first, end) into a table at bat. It leaves those of sector bitmaps alone.
+func writeEntries(file disk.File, l layout, bat region, first, end int64, of func(block int64) entry) error {
 	var p []byte
-	at := bat.start
-	for index := range l.entries() {
-		e := entry(0)
-		if block, isBitmap := l.at(index); !isBitmap {
-			e = newEntry(fullyPresent, bat.end+block<<l.blockShift)
+	for block := first; block < end; block++ {
+		p = binary.LittleEndian.AppendUint64(p, uint64(of(block)))
+		if next := block + 1; next < end && len(p) < tablePieces && l.index(next) == l.index(block)+1 {
+			continue
 		}
-		p = binary.LittleEndian.AppendUint64(p, uint64(e))
-		if len(p) == batPieces || index == l.entries()-1 {
-			if _, err := file.WriteAt(p, at); err != nil {
-				return err
-			}
-			at, p = at+int64(len(p)), p[:0]
+		if _, err := file.WriteAt(p, bat.start+l.index(block)*8+8-int64(len(p))); err != nil {
+			return err
 		}
+		p = p[:0]
 	}
 	return nil
 }

@@ -31,9 +31,9 @@ func MendLog(img []byte) {
 
 // Cramp has log entries hold one page only, and memory as few as possible, for the rest of the test.
 func Cramp(t *testing.T) {
-	half, pages, bitmaps := maxHalf, maxPages, maxBitmaps
-	maxHalf, maxPages, maxBitmaps = 2*pageSize, 1, 1
-	t.Cleanup(func() { maxHalf, maxPages, maxBitmaps = half, pages, bitmaps })
+	room, pages, bitmaps := maxRoom, maxPages, maxBitmaps
+	maxRoom, maxPages, maxBitmaps = 1, 1, 1
+	t.Cleanup(func() { maxRoom, maxPages, maxBitmaps = room, pages, bitmaps })
 }
 
 // Seal stores the checksum of a log entry.

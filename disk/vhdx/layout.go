@@ -94,12 +94,18 @@ func (l layout) sliceBytes() int64 { return l.blockSize() / l.sector / 8 }
 // slice is where in its chunk's sector bitmap a block's bits begin, in bytes.
 func (l layout) slice(block int64) int64 { return block & (1<<l.ratioShift - 1) * l.sliceBytes() }
 
-// room is how much of the file the block of entry number index takes.
-func (l layout) room(index int64) int64 {
+// sizeOf is how much of the file the block of entry number index takes.
+func (l layout) sizeOf(index int64) int64 {
 	if _, isBitmap := l.at(index); isBitmap {
 		return bitmapBlock
 	}
 	return l.blockSize()
+}
+
+// stray says whether entry number index is of no use, whatever it says: a block behind the end of the disk, or a sector bitmap without a parent.
+func (l layout) stray(index int64) bool {
+	number, isBitmap := l.at(index)
+	return isBitmap && !l.parent || !isBitmap && number >= l.blocks()
 }
 
 // misplaced says why entry number index cannot be, in a file of length bytes with regions r, or returns "".
@@ -112,9 +118,11 @@ func (l layout) misplaced(index int64, e entry, length int64, r *regions) string
 		size = min(size, l.size-number<<l.blockShift)
 	}
 	switch state := e.state(); {
+	case l.stray(index):
+		return ""
 	case state == 4 || state == 5 || isBitmap && state != notPresent && state != fullyPresent:
 		return fmt.Sprintf("%s %d has the unknown state %d", what, number, state)
-	case !l.parent && (state == partiallyPresent || isBitmap && state != notPresent):
+	case !l.parent && state == partiallyPresent:
 		return fmt.Sprintf("%s %d has state %d, which only a disk with a parent has", what, number, state)
 	case !e.stored():
 		return ""

@@ -2,8 +2,11 @@ package vhdx
 
 import "encoding/binary"
 
-// maxHalf bounds the half of the log that an entry may fill, in bytes. Tests make it small.
-var maxHalf int64 = mib
+// maxHalf bounds the half of the log that an entry may fill, in bytes.
+const maxHalf int64 = mib
+
+// maxRoom bounds how many pages a flush puts into one entry. Tests make it small.
+var maxRoom = int(maxHalf / pageSize)
 
 // logWriter fills in log entries, by turns in the two halves of the log.
 type logWriter struct {
@@ -17,11 +20,14 @@ func newLogWriter(h *header) *logWriter {
 	return &logWriter{at: h.logOffset, half: min(h.logLength/2, maxHalf) &^ (pageSize - 1), guid: newGUID()}
 }
 
-// room is how many pages an entry can hold.
-func (w *logWriter) room() int {
+// capacity is how many pages an entry can hold.
+func (w *logWriter) capacity() int {
 	sectors := w.half / pageSize
 	return int(sectors - descriptorSectors(sectors))
 }
+
+// room is how many pages an entry of a flush may hold.
+func (w *logWriter) room() int { return min(w.capacity(), maxRoom) }
 
 // entry returns the next entry, with the changed pages of metadata given by their places, and where it goes. All before it has been
 // written in its place, so that it is its own tail. FileSize is the file's durable length.

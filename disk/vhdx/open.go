@@ -3,6 +3,7 @@ package vhdx
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"sync"
 
@@ -16,8 +17,13 @@ import (
 type Image struct {
 	*space.Front
 	info      disk.Info
+	options   disk.OpenOptions
 	metadata  *metadata
 	dataWrite guid // when it was opened; what children remember
+	session   *session
+	table     *table
+	store     *mapped.Store
+	parent    disk.Image // nil if it has none or was opened alone
 }
 
 var _ disk.VectorImage = (*Image)(nil)
@@ -67,6 +73,15 @@ func (s *steady) Sync() error {
 	return s.broken
 }
 
+// fail has every sync fail from now on.
+func (s *steady) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken == nil {
+		s.broken = err
+	}
+}
+
 // contents is what a file says before its blocks.
 type contents struct {
 	headers  *headers
@@ -98,11 +113,16 @@ func read(file disk.File) (*contents, error) {
 		c.replay = replay(file, changes, size)
 		c.file, c.size = c.replay, max(c.size, size)
 	}
-	if c.regions, err = readRegions(c.file, &hs.header, c.size); err != nil {
-		return nil, err
+	return c, c.readTables()
+}
+
+// readTables reads what lies behind the headers and the log.
+func (c *contents) readTables() (err error) {
+	if c.regions, err = readRegions(c.file, &c.headers.header, c.size); err != nil {
+		return err
 	}
 	c.metadata, err = readMetadata(c.file, c.regions.metadata)
-	return c, err
+	return err
 }
 
 func open(file *steady, o disk.OpenOptions) (*Image, error) {
@@ -111,52 +131,82 @@ func open(file *steady, o disk.OpenOptions) (*Image, error) {
 		return nil, err
 	}
 	m := c.metadata
-	i := &Image{metadata: m, dataWrite: c.headers.dataWrite, info: disk.Info{
-		Format: "vhdx", Variant: m.variant(), Path: file.Name(), Files: []string{file.Name()}, Size: m.size, BlockSize: m.blockSize,
-		SectorSize: int(m.sector), ReadOnly: o.ReadOnly, Unclean: c.headers.dirty(), ID: c.headers.dataWrite.String(),
-		Warnings: slices.Concat(c.headers.problems, c.regions.problems),
-	}}
-	s := &session{file: file, headers: c.headers}
-	t, err := newTable(c.file, newLayout(m), s, c.regions, c.size)
+	i := &Image{
+		options: o, dataWrite: c.headers.dataWrite, session: &session{file: file, headers: c.headers, keep: o.KeepIdentity},
+		info: disk.Info{
+			Format: "vhdx", Path: file.Name(), Files: []string{file.Name()}, SectorSize: int(m.sector), ReadOnly: o.ReadOnly,
+			Unclean: c.headers.dirty(), ID: c.headers.dataWrite.String(), Warnings: slices.Concat(c.headers.problems, c.regions.problems),
+		},
+	}
+	t, err := i.tableOf(c)
 	if err != nil {
 		return nil, err
 	}
-	if err := t.survey(); err != nil {
-		return nil, err
-	}
-	var parent disk.Image
 	if m.locator != nil {
-		if parent, err = i.openParent(m, o); err != nil {
+		if err := i.openParent(m); err != nil {
 			return nil, err
 		}
 	}
-	if err := i.recover(c, t, s, o); err != nil {
-		if parent != nil {
-			parent.Close()
+	if err := i.recover(c, t); err != nil {
+		if i.parent != nil {
+			i.parent.Close()
 		}
 		return nil, err
 	}
-	var store *mapped.Store
-	if parent != nil {
-		store = mapped.NewChild(t.file, t, chain.Window{Image: parent})
-	} else {
-		store = mapped.New(t.file, t)
-	}
-	i.Front = space.NewFront(store, m.size, o.ReadOnly, space.Hooks{Begin: s.begin, End: func(clean bool) error {
-		return end(clean, t, s, parent)
-	}})
+	i.attach(m, t)
 	return i, nil
 }
 
+// tableOf returns the block allocation table of what was read.
+func (i *Image) tableOf(c *contents) (*table, error) {
+	t, err := newTable(c.file, newLayout(c.metadata), i.session, c.regions, c.size)
+	if err != nil {
+		return nil, err
+	}
+	return t, t.survey()
+}
+
+// attach has the image read and write by t.
+func (i *Image) attach(m *metadata, t *table) {
+	i.metadata, i.table = m, t
+	i.info.Size, i.info.BlockSize, i.info.Variant = m.size, m.blockSize, m.variant()
+	readOnly := i.options.ReadOnly
+	if m.locator != nil && i.parent != nil {
+		i.store = mapped.NewChild(t.file, t, chain.Window{Image: i.parent})
+	} else {
+		i.store = mapped.New(t.file, t)
+		readOnly = readOnly || m.locator != nil // nobody knows what a write leaves of a block
+	}
+	i.Front = space.NewFront(i.store, m.size, readOnly, space.Hooks{Begin: i.session.begin, End: i.end})
+}
+
+// reload reads the file's tables anew. The log may be in use, with all of it in its place.
+func (i *Image) reload() error {
+	c := &contents{headers: i.session.headers, file: i.session.file}
+	var err error
+	if c.size, err = c.file.Size(); err != nil {
+		return err
+	}
+	if err := c.readTables(); err != nil {
+		return err
+	}
+	t, err := i.tableOf(c)
+	if err != nil {
+		return err
+	}
+	i.attach(c.metadata, t)
+	return nil
+}
+
 // recover brings the log's changes into the file, if there are any and it may be written.
-func (i *Image) recover(c *contents, t *table, s *session, o disk.OpenOptions) error {
+func (i *Image) recover(c *contents, t *table) error {
 	if c.replay == nil {
 		return nil
 	}
 	where := "in memory"
-	if !o.ReadOnly {
+	if !i.options.ReadOnly {
 		where = "in the file"
-		if err := s.recover(c.replay, t); err != nil {
+		if err := i.session.recover(c.replay, t); err != nil {
 			return fmt.Errorf("%s: recover from a writer that did not close it: %w", i.info.Path, err)
 		}
 	}
@@ -164,48 +214,58 @@ func (i *Image) recover(c *contents, t *table, s *session, o disk.OpenOptions) e
 	return nil
 }
 
-// openParent opens the parent and checks that it is the one which the disk was made from.
-func (i *Image) openParent(m *metadata, o disk.OpenOptions) (disk.Image, error) {
-	path := i.info.Path
+// openParent opens the parent, unless the image is opened alone, and checks that it is the one which the disk was made from.
+func (i *Image) openParent(m *metadata) error {
+	path, o := i.info.Path, i.options
+	if o.Alone {
+		if len(m.locator.names) > 0 {
+			i.info.Parent = filepath.Join(filepath.Dir(path), filepath.FromSlash(m.locator.names[0]))
+		}
+		return nil
+	}
 	parent, err := chain.Link{Child: path, Names: m.locator.names, Format: "vhdx", Own: openParent}.Open(o)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	problem, stale := "", false
-	p, ok := parent.(*Image)
-	switch {
-	case !ok:
-		problem = "it is no VHDX file"
-	case p.info.SectorSize != i.info.SectorSize:
-		problem = fmt.Sprintf("its sectors have %d bytes and the child's %d", p.info.SectorSize, i.info.SectorSize)
-	case !slices.Contains(m.locator.linkage, p.dataWrite):
+	problem, stale := i.misfit(parent), false
+	if p, ok := parent.(*Image); ok && problem == "" && !slices.Contains(m.locator.linkage, p.dataWrite) {
 		problem, stale = fmt.Sprintf("recorded %v, found %v", m.locator.linkage[0], p.dataWrite), true
 	}
 	if problem != "" && !(stale && o.AllowStaleParent) {
 		parent.Close()
 		if stale {
-			return nil, chain.Stale(path, parent.Info().Path, problem)
+			return chain.Stale(path, parent.Info().Path, problem)
 		}
-		return nil, disk.Corrupt(path, -1, "%s cannot be its parent: %s", parent.Info().Path, problem)
+		return disk.Corrupt(path, -1, "%s cannot be its parent: %s", parent.Info().Path, problem)
 	}
 	if stale {
 		i.info.Warnings = append(i.info.Warnings, "the parent has changed since this disk was made from it ("+problem+"); what is read may be nonsense")
 	}
-	i.info.Parent = p.info.Path
-	return parent, nil
+	i.parent, i.info.Parent = parent, parent.Info().Path
+	return nil
+}
+
+// misfit says why the image cannot have this parent, or returns "".
+func (i *Image) misfit(parent disk.Image) string {
+	p, ok := parent.(*Image)
+	switch {
+	case !ok:
+		return "it is no VHDX file"
+	case p.info.SectorSize != i.info.SectorSize:
+		return fmt.Sprintf("its sectors have %d bytes and the child's %d", p.info.SectorSize, i.info.SectorSize)
+	}
+	return ""
 }
 
 // end closes the files, with the log empty if all went well.
-func end(clean bool, t *table, s *session, parent disk.Image) error {
+func (i *Image) end(clean bool) error {
 	var err error
-	if clean && s.log != nil {
-		if err = t.apply(); err == nil {
-			err = s.closeLog()
-		}
+	if clean && i.session.log != nil {
+		err = i.table.settle()
 	}
-	err = errors.Join(err, s.file.Close())
-	if parent != nil {
-		err = errors.Join(err, parent.Close())
+	err = errors.Join(err, i.session.file.Close())
+	if i.parent != nil {
+		err = errors.Join(err, i.parent.Close())
 	}
 	return err
 }

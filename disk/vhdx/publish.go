@@ -110,16 +110,3 @@ func (t *table) Restore(left []mapped.Stage) {
 		t.changed[at] = true
 	}
 }
-
-// apply writes what the last flush logged in its place.
-func (t *table) apply() error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, p := range t.logged {
-		if _, err := t.file.WriteAt(p.data, p.off); err != nil {
-			return err
-		}
-	}
-	t.logged = nil
-	return nil
-}

@@ -34,7 +34,8 @@ type region struct {
 type regions struct {
 	bat, metadata region
 	all           []region
-	problems      []string // what is wrong with one of the two copies, or between them
+	copy          int      // which of the two copies says so
+	problems      []string // what is wrong with one of them, or between them
 }
 
 // readRegions reads the region table of a file of size bytes with the log that h describes.
@@ -65,7 +66,7 @@ func readRegions(file disk.File, h *header, size int64) (*regions, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.problems = problems
+	r.problems, r.copy = problems, n
 	r.all = append(r.all, region{0, headerArea, "the headers"})
 	if h.logLength > 0 {
 		r.all = append(r.all, region{h.logOffset, h.logOffset + h.logLength, "the log"})

@@ -8,14 +8,40 @@ import (
 
 // session is one opening of a file for writing: its headers and its log.
 type session struct {
-	file    disk.File
+	file    *steady
 	headers *headers
 	log     *logWriter // nil until something is to be logged
+	keep    bool       // what children know the disk by stays as it is
+	touched bool       // the file's identifier is this session's
+	begun   bool       // so is that of the contents
 }
 
-// begin runs before the session's first change: both identifiers of the contents become new, durably, so that no change is ever seen without them.
+// begin runs before the session's first change that a reader of the disk can see: both identifiers of the contents become new, durably, so
+// that no change is ever seen without them.
 func (s *session) begin() error {
-	return s.update("change the identifiers", func(h *header) { h.fileWrite, h.dataWrite = newGUID(), newGUID() })
+	if s.keep {
+		return s.touch()
+	}
+	if s.begun {
+		return nil
+	}
+	if err := s.update("change the identifiers", func(h *header) { h.fileWrite, h.dataWrite = newGUID(), newGUID() }); err != nil {
+		return err
+	}
+	s.begun, s.touched = true, true
+	return nil
+}
+
+// touch runs before the session's first change of anything.
+func (s *session) touch() error {
+	if s.touched {
+		return nil
+	}
+	if err := s.update("change the file's identifier", func(h *header) { h.fileWrite = newGUID() }); err != nil {
+		return err
+	}
+	s.touched = true
+	return nil
 }
 
 // openLog makes the log ready, if it is not. FileSize is the file's length, durable or not, in whole MiB.
@@ -57,6 +83,36 @@ func (s *session) closeLog() error {
 	return nil
 }
 
+// cut ends the file at end and empties the log, all of whose pages are in their places. A log in use says how long the file is at least: it
+// says so before the file shrinks.
+func (s *session) cut(end int64) error {
+	if s.log == nil {
+		if err := s.openLog(end); err != nil {
+			return err
+		}
+	} else {
+		if err := s.file.Sync(); err != nil {
+			return err
+		}
+		if err := s.logPages(nil, end); err != nil {
+			return err
+		}
+	}
+	if err := s.file.Truncate(end); err != nil {
+		return err
+	}
+	return s.closeLog()
+}
+
+// logPages makes an entry of the open log durable. All that was logged before is in its place, durably.
+func (s *session) logPages(pages []page, fileSize int64) error {
+	at, p := s.log.entry(pages, fileSize)
+	if _, err := s.file.WriteAt(p, at); err != nil {
+		return err
+	}
+	return s.file.Sync()
+}
+
 func (s *session) update(what string, change func(*header)) error {
 	if err := s.headers.update(s.file, change); err != nil {
 		return fmt.Errorf("%s: %s: %w", s.file.Name(), what, err)
@@ -74,18 +130,13 @@ func (s *session) recover(r *replayed, t *table) error {
 	}
 	t.file = s.file
 	if t.end > 0 && t.end < t.length {
-		// A log in use says how long the file is at least. A new one says it before the file shrinks.
-		if err := s.openLog(t.end); err != nil {
-			return err
-		}
-		if err := s.file.Truncate(t.end); err != nil {
+		if err := s.cut(t.end); err != nil {
 			return err
 		}
 		t.next, t.length = t.end, t.end
-	} else if err := s.update("empty the log", func(h *header) { h.log = guid{} }); err != nil {
-		return err
+		return nil
 	}
-	return s.closeLog()
+	return s.update("empty the log", func(h *header) { h.log = guid{} })
 }
 
 // sequence is the number of the last log entry.

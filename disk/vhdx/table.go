@@ -2,7 +2,6 @@ package vhdx
 
 import (
 	"encoding/binary"
-	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -43,6 +42,7 @@ type table struct {
 	length int64          // of the file
 	end    int64          // of the last block or region as survey found it, or 0
 	dirty  map[int64]bool // pages of the table that differ from the file
+	room
 	bitmaps
 	publishing
 }
@@ -68,8 +68,8 @@ func (t *table) survey() error {
 		if reason := t.misplaced(index, e, t.length, t.regions); reason != "" {
 			return disk.Corrupt(t.file.Name(), t.regions.bat.start+index*8, "%s", reason)
 		}
-		if e.stored() {
-			end = max(end, int64(e.offset())+t.room(index))
+		if e.stored() && !t.stray(index) {
+			end = max(end, int64(e.offset())+t.sizeOf(index))
 		}
 		return nil
 	})
@@ -213,20 +213,4 @@ func (t *table) Allocate(off, length int64) (host, n int64, err error) {
 	}
 	t.set(t.index(block), newEntry(fullyPresent, at))
 	return at + in, n, nil
-}
-
-// openLog makes the log ready for a change. Called with mu held.
-func (t *table) openLog() error { return t.session.openLog(t.length &^ (mib - 1)) }
-
-// grow takes size bytes, whole MiB, at the end of the file. Called with mu held.
-func (t *table) grow(size int64) (at int64, err error) {
-	if err := t.openLog(); err != nil {
-		return 0, err
-	}
-	at = t.next
-	if err := t.file.Truncate(at + size); err != nil {
-		return 0, fmt.Errorf("%s: make room for a block: %w", t.file.Name(), err)
-	}
-	t.next, t.length = at+size, at+size
-	return at, nil
 }
