@@ -34,6 +34,11 @@ func (b *board) addPCI() error {
 	if err := b.vm.Ports.Map(layout.PortPCIAddress, 8, root.Ports()); err != nil {
 		return err
 	}
+	// Half of those exits are stores to the address latch, which matters only to the access that follows. CF9h lies in the same range: a reset
+	// by it waits for the next exit, so that the ACPI tables name another way.
+	if err := b.vm.CoalescePorts(layout.PortPCIAddress, layout.PortPCIData-layout.PortPCIAddress); err != nil {
+		return err
+	}
 	ecam, size := root.ECAM()
 	if err := b.vm.MMIO.Map(layout.ECAM, size, ecam); err != nil {
 		return err

@@ -57,7 +57,7 @@ func (b *board) load() error {
 func (b *board) addTables() (uint64, error) {
 	cpu := b.m.cfg.CPU
 	topology := cpuid.Topology{CPUs: cpu.Count, CoresPerSocket: cpu.CoresPerSocket}
-	c := acpi.Config{Layout: b.layout, PCIBuses: pciBuses, INTx: true, RTC: true}
+	c := acpi.Config{Layout: b.layout, PCIBuses: pciBuses, INTx: true, RTC: true, KeyboardReset: true}
 	for i := range cpu.Count {
 		c.APICIDs = append(c.APICIDs, uint32(topology.APICID(i)))
 	}

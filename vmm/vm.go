@@ -34,10 +34,12 @@ type VM struct {
 	Ports  *bus.Bus
 	MMIO   *bus.Bus
 
-	kvm   *kvm.VM
-	irq   *irqChip
-	vcpus []*vcpu.VCPU
-	log   *slog.Logger
+	kvm *kvm.VM
+	// coalesced is nil where KVM cannot collect stores to ports.
+	coalesced *vcpu.Coalesced
+	irq       *irqChip
+	vcpus     []*vcpu.VCPU
+	log       *slog.Logger
 }
 
 // New makes a VM with the in-kernel PIC, IOAPIC, local APICs and PIT.
@@ -101,7 +103,14 @@ func (vm *VM) addVCPUs(c Config) error {
 		if err != nil {
 			return err
 		}
-		vc := vcpu.Config{ID: i, KVM: k, Memory: c.Memory, Ports: vm.Ports, MMIO: vm.MMIO, MSRs: msrs, OnStop: c.OnStop, Log: c.Log}
+		if i == 0 && c.System.Check(kvm.CapCoalescedPIO) > 0 {
+			if ring, ok := k.Ring(c.System.Check(kvm.CapCoalescedMMIO)); ok {
+				vm.coalesced = vcpu.NewCoalesced(ring, vm.Ports, vm.MMIO)
+			}
+		}
+		vc := vcpu.Config{
+			ID: i, KVM: k, Memory: c.Memory, Ports: vm.Ports, MMIO: vm.MMIO, MSRs: msrs, Coalesced: vm.coalesced, OnStop: c.OnStop, Log: c.Log,
+		}
 		if i == 0 {
 			vc.OnFirstEntry = c.OnFirstEntry
 		}
@@ -112,6 +121,18 @@ func (vm *VM) addVCPUs(c Config) error {
 	}
 	return nil
 }
+
+// CoalescePorts has stores to the ports [base, base+size) delivered at the next exit of any vCPU rather than by an exit of their own, where
+// KVM can do so. Only for ports whose stores have no effect but on later accesses that do exit.
+func (vm *VM) CoalescePorts(base uint16, size uint32) error {
+	if vm.coalesced == nil {
+		return nil
+	}
+	return vm.kvm.CoalescePorts(base, size)
+}
+
+// Coalesces says whether KVM can do what CoalescePorts asks.
+func (vm *VM) Coalesces() bool { return vm.coalesced != nil }
 
 // VCPUs returns the virtual CPUs; the first is the boot processor.
 func (vm *VM) VCPUs() []*vcpu.VCPU { return vm.vcpus }

@@ -153,6 +153,55 @@ func TestPortsAndMMIO(t *testing.T) {
 	}
 }
 
+// TestCoalescedStores stores a counter to a coalesced port, more often than KVM's ring can hold, and then to an ordinary one: the
+// device sees all of it, in order, for a few exits.
+func TestCoalescedStores(t *testing.T) {
+	const stores = 1000
+	m := newMachine(t, 1,
+		0xba, 0x00, 0x05, // mov dx, 0x500
+		0x31, 0xc0, // xor ax, ax
+		0xef,             // again: out dx, ax
+		0x40,             // inc ax
+		0x3d, 0xe8, 0x03, // cmp ax, stores
+		0x75, 0xf9, // jne again
+		0xe7, 0x10, // out 0x10, ax
+		0xf4, // hlt
+	)
+	counter := &counting{}
+	mapPort(t, m.Ports, 0x500, 4, counter)
+	last := newRecorder(0)
+	mapPort(t, m.Ports, 0x10, 2, last)
+	if err := m.CoalescePorts(0x500, 4); err != nil {
+		t.Fatal(err)
+	}
+	m.Start()
+	if got := <-last.got; got.data != "\xe8\x03" {
+		t.Errorf("the store that ends it: %+v", got)
+	}
+	m.Stop()
+	if counter.next != stores || counter.wrong > 0 {
+		t.Errorf("%d stores seen, %d of them out of order", counter.next, counter.wrong)
+	}
+	if n := m.VCPUs()[0].Exits(); m.Coalesces() && n > stores/10 {
+		t.Errorf("%d exits for %d stores", n, stores)
+	}
+}
+
+// counting expects stores of 0, 1, 2 and so on.
+type counting struct{ next, wrong int }
+
+func (c *counting) Read(uint64, []byte) {}
+
+func (c *counting) Write(_ uint64, p []byte) {
+	if int(p[0])|int(p[1])<<8 != c.next {
+		c.wrong++
+	}
+	c.next++
+	if c.next%7 == 0 {
+		panic("a device that fails now and then")
+	}
+}
+
 func TestUnclaimedReadsOnes(t *testing.T) {
 	m := newMachine(t, 1,
 		0xba, 0x34, 0x12, // mov dx, 0x1234: nobody's port

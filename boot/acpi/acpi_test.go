@@ -210,6 +210,12 @@ func TestFADT(t *testing.T) {
 	if arch := le.Uint16(fadt[109:]); arch != 0x35 {
 		t.Errorf("boot architecture of the bare board: %#x", arch)
 	}
+	bare := configs(t)["bare"]
+	bare.KeyboardReset = true
+	fadt = place(t, bare)["FACP"].data
+	if port, value := le.Uint64(fadt[120:]), fadt[128]; port != 0x64 || value != 0xfe {
+		t.Errorf("reset by the keyboard controller: %#x to port %#x", value, port)
+	}
 }
 
 func TestBuildRefuses(t *testing.T) {

@@ -21,9 +21,12 @@ type Config struct {
 	Serials  [4]bool  // COM1 to COM4
 	RTC      bool     // CMOS clock
 	I8042    bool     // keyboard controller with keyboard and mouse
-	VGA      bool     // legacy VGA registers and memory
-	HPET     bool
-	S3, S4   bool // sleep states beside soft-off
+	// KeyboardReset has the reset register be the keyboard controller's command port, which must then be there even if I8042 says that there is neither
+	// keyboard nor mouse, instead of port CF9h, whose stores a board may deliver late because they share the address latch's ports.
+	KeyboardReset bool
+	VGA           bool // legacy VGA registers and memory
+	HPET          bool
+	S3, S4        bool // sleep states beside soft-off
 }
 
 func (c *Config) check() error {

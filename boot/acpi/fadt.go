@@ -111,8 +111,13 @@ func fadt(c *Config) []byte {
 	}
 	le.PutUint16(b[fadtBootArch:], arch)
 	le.PutUint32(b[fadtFlags:], flagWBINVD|flagProcC1|flagNoSleep|flagNoFixedRTC|flagTimer32|flagReset|flagPlatformTime)
-	address(b[fadtReset:], layout.PortReset, 8, accessByte)
-	b[fadtResetValue] = layout.ResetHard
+	if c.KeyboardReset {
+		address(b[fadtReset:], layout.PortI8042Command, 8, accessByte)
+		b[fadtResetValue] = layout.ResetPulse
+	} else {
+		address(b[fadtReset:], layout.PortReset, 8, accessByte)
+		b[fadtResetValue] = layout.ResetHard
+	}
 	b[fadtMinor] = minorVersion
 	return b[headerSize:]
 }

@@ -85,8 +85,9 @@ const (
 const (
 	SMIEnableACPI  = 2 // written to PortSMI: hand the fixed hardware to the guest
 	SMIDisableACPI = 3
-	ResetHard      = 0xE // written to PortReset: power cycle
-	SleepTypeS3    = 5   // SLP_TYP of PM1a control, as in the ICH9
+	ResetHard      = 0xE  // written to PortReset: power cycle
+	ResetPulse     = 0xFE // written to PortI8042Command: pulse the reset line
+	SleepTypeS3    = 5    // SLP_TYP of PM1a control, as in the ICH9
 	SleepTypeS4    = 6
 	SleepTypeS5    = 7
 	IOAPICID       = 0

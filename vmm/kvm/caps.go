@@ -17,6 +17,7 @@ const (
 	CapNRVCPUs           Cap = 9
 	CapNRMemslots        Cap = 10
 	CapMPState           Cap = 14
+	CapCoalescedMMIO     Cap = 15 // its value is the page of the run area that holds the ring
 	CapIRQRouting        Cap = 25
 	CapIRQFD             Cap = 32
 	CapPIT2              Cap = 33
@@ -25,6 +26,7 @@ const (
 	CapMaxVCPUs          Cap = 66
 	CapTSCDeadlineTimer  Cap = 72
 	CapImmediateExit     Cap = 136
+	CapCoalescedPIO      Cap = 162
 	CapHyperVCPUID       Cap = 167
 	CapX86UserSpaceMSR   Cap = 188
 	CapIOEventFDNoLength Cap = 100

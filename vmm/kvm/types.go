@@ -179,6 +179,13 @@ const (
 	ioeventfdDeassign  = 1 << 2
 )
 
+// coalescedZone is struct kvm_coalesced_mmio_zone.
+type coalescedZone struct {
+	addr uint64
+	size uint32
+	pio  uint32
+}
+
 type pitConfig struct {
 	flags uint32
 	_     [15]uint32

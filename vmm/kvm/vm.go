@@ -134,6 +134,15 @@ func (v *VM) EnableUserMSR() error {
 	return nil
 }
 
+// CoalescePorts has KVM collect stores to the ports [base, base+size) in the machine's ring instead of leaving the guest
+// (KVM_REGISTER_COALESCED_MMIO). Whoever runs a vCPU must drain the ring after each exit.
+func (v *VM) CoalescePorts(base uint16, size uint32) error {
+	if _, err := callPtr(v.fd, set[coalescedZone](0x67), &coalescedZone{addr: uint64(base), size: size, pio: 1}); err != nil {
+		return fmt.Errorf("KVM_REGISTER_COALESCED_MMIO of ports %#x+%d: %w", base, size, err)
+	}
+	return nil
+}
+
 // CreateVCPU makes a vCPU; id is its initial APIC id (KVM_CREATE_VCPU).
 func (v *VM) CreateVCPU(id int) (*VCPU, error) {
 	fd, err := call(v.fd, ioc(dirNone, 0x41, 0), uintptr(id))

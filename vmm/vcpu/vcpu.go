@@ -27,6 +27,8 @@ type Config struct {
 	Ports  *bus.Bus
 	MMIO   *bus.Bus
 	MSRs   MSRs
+	// Coalesced is drained after each exit. Nil: KVM collects nothing.
+	Coalesced *Coalesced
 	// OnStop is told, on the vCPU's goroutine, why the vCPU stopped by itself; it is called at most once and must not block.
 	OnStop func(Stop)
 	// OnFirstEntry, if set, is called right before the guest's first instruction.
@@ -187,12 +189,13 @@ func (v *VCPU) loop() {
 func (v *VCPU) enter() (stop *Stop, crashed bool) {
 	defer func() {
 		if p := recover(); p != nil {
-			v.complain(p)
+			v.complain(v.describeExit(), p)
 			crashed = true
 		}
 	}()
 	for {
 		errno := v.c.KVM.Run()
+		v.c.Coalesced.drain(v.complain)
 		switch errno {
 		case 0:
 			if v.exits.Add(1)%yieldEvery == 0 {
@@ -217,12 +220,12 @@ func (v *VCPU) enter() (stop *Stop, crashed bool) {
 // maxPanics bounds what is logged: a guest that has found an access that panics can repeat it.
 const maxPanics = 16
 
-// complain logs a device's panic. The exit is still the one that reached the device.
-func (v *VCPU) complain(panicked any) {
+// complain logs a device's panic in an access.
+func (v *VCPU) complain(access string, panicked any) {
 	if v.panics++; v.panics > maxPanics {
 		return
 	}
-	v.c.Log.Error("device panicked in a vCPU access", "vcpu", v.c.ID, "access", v.describeExit(), "panic", fmt.Sprint(panicked), "stack", stack())
+	v.c.Log.Error("device panicked in a vCPU access", "vcpu", v.c.ID, "access", access, "panic", fmt.Sprint(panicked), "stack", stack())
 	if v.panics == maxPanics {
 		v.c.Log.Error("further panics in accesses of this vCPU are not logged", "vcpu", v.c.ID)
 	}
