@@ -5,12 +5,16 @@ import (
 
 	"github.com/sharevm/vmm/disk/guest/ext4"
 	"github.com/sharevm/vmm/disk/guest/internal/volume"
+	"github.com/sharevm/vmm/disk/guest/ntfs"
 )
 
 // fileSystems are those that are read.
 var fileSystems = []fileSystem{
 	{name: "ext4", claims: ext4.Claims, open: func(ctx context.Context, r volume.Reader, _ options) (fileSystemVolume, error) {
 		return opened(ext4.Open(ctx, r))
+	}},
+	{name: "ntfs", claims: ntfs.Claims, open: func(ctx context.Context, r volume.Reader, o options) (fileSystemVolume, error) {
+		return opened(ntfs.Open(ctx, r, ntfs.Options{LoseShadowCopies: o.loseShadowCopies}))
 	}},
 }
 

@@ -2,7 +2,9 @@ package guest
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"strings"
 
 	"github.com/sharevm/vmm/disk/guest/internal/volume"
 	"github.com/sharevm/vmm/disk/guest/partition"
@@ -16,6 +18,7 @@ func Scan(ctx context.Context, r io.ReaderAt, size int64, sectorSize int) (*Layo
 	if err != nil {
 		return nil, err
 	}
+	hibernated := 0
 	l := &Layout{Scheme: t.Scheme, SectorSize: t.SectorSize, Size: size, Notes: t.Notes, Tail: t.Tail, r: r, entries: t.Entries}
 	if t.Scheme == "" {
 		l.entries = []partition.Entry{{Length: size}}
@@ -26,6 +29,9 @@ func Scan(ctx context.Context, r io.ReaderAt, size int64, sectorSize int) (*Layo
 		p.Reason = distrust(e)
 		if p.closed = p.Reason != ""; !p.closed {
 			f, err := l.open(ctx, &p)
+			if h, ok := f.volume.(interface{ Hibernated() bool }); ok && h.Hibernated() {
+				hibernated = p.Number
+			}
 			if p.FileSystem = f.name; err != nil {
 				if p.Reason = volume.Reason(err); p.Reason == "" {
 					return nil, err
@@ -35,6 +41,7 @@ func Scan(ctx context.Context, r io.ReaderAt, size int64, sectorSize int) (*Layo
 		l.Partitions = append(l.Partitions, p)
 	}
 	l.distrustDynamic()
+	l.distrustHibernated(hibernated)
 	return l, nil
 }
 
@@ -55,6 +62,17 @@ func distrust(e *partition.Entry) string {
 		return "it belongs to Windows Storage Spaces, which are not read"
 	}
 	return ""
+}
+
+// distrustHibernated refuses the volumes that a hibernated Windows has in use besides the one that shows it.
+func (l *Layout) distrustHibernated(number int) {
+	for k := range l.Partitions {
+		p := &l.Partitions[k]
+		if number > 0 && p.Reason == "" && (p.FileSystem == "ntfs" || strings.HasPrefix(p.FileSystem, "fat") || p.FileSystem == "exfat") {
+			p.closed = true
+			p.Reason = fmt.Sprintf("Windows is hibernated on partition %d and may have this one in use; boot Windows once and shut down, fast startup off", number)
+		}
+	}
 }
 
 // distrustDynamic refuses all partitions of a Windows dynamic disk, whose volumes need not be where its partitions are.
