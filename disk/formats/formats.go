@@ -73,6 +73,7 @@ var all = []Format{
 		Open:       opener(vdi.Open),
 		Create:     vdi.Create,
 		Check:      vdi.Check,
+		Repair:     vdi.Repair,
 	},
 	{
 		Name:       "qcow2",
@@ -81,6 +82,7 @@ var all = []Format{
 		Open:       opener(qcow2.Open),
 		Create:     qcow2.Create,
 		Check:      qcow2.Check,
+		Repair:     qcow2.Repair,
 	},
 }
 

@@ -14,6 +14,25 @@ func Check(path string, o disk.OpenOptions) (*disk.Report, error) {
 		return nil, err
 	}
 	defer file.Close()
+	c, err := check(file)
+	if err != nil {
+		return nil, err
+	}
+	return &c.Report, nil
+}
+
+// checker collects what is wrong with a file.
+type checker struct {
+	disk.Report
+	*table
+	damaged bool // the map says what cannot be
+}
+
+func (c *checker) add(s disk.Severity, at int64, format string, args ...any) {
+	c.Add(disk.Problem{Severity: s, File: c.file.Name(), Offset: at, What: fmt.Sprintf(format, args...)})
+}
+
+func check(file disk.File) (*checker, error) {
 	length, err := file.Size()
 	if err != nil {
 		return nil, err
@@ -26,31 +45,45 @@ func Check(path string, o disk.OpenOptions) (*disk.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &disk.Report{Format: "vdi", Total: t.inUse(), BlockSize: h.block}
-	add := func(s disk.Severity, at int64, format string, args ...any) {
-		r.Add(disk.Problem{Severity: s, File: file.Name(), Offset: at, What: fmt.Sprintf(format, args...)})
-	}
-	for i, e := range t.slots {
+	c := &checker{table: t, Report: disk.Report{Format: "vdi", Total: t.inUse(), BlockSize: h.block}}
+	c.checkMap()
+	c.checkCount()
+	return c, nil
+}
+
+func (c *checker) checkMap() {
+	for i, e := range c.slots {
 		if e > lastSlot {
 			continue
 		}
-		at := h.mapAt + int64(i)*4
-		if reason := t.misplaced(int64(i), e); reason != "" {
-			add(disk.Damage, at, "%s", reason)
+		at := c.mapAt + int64(i)*4
+		if reason := c.misplaced(int64(i), e); reason != "" {
+			c.damaged = true
+			c.add(disk.Damage, at, "%s", reason)
 			continue
 		}
-		r.Allocated++
-		if !t.take(int64(e)) {
-			add(disk.Damage, at, "block %d shares slot %d with another block", i, e)
+		c.Allocated++
+		switch {
+		case !c.take(int64(e)):
+			c.damaged = true
+			c.add(disk.Damage, at, "block %d shares slot %d with another block", i, e)
+		case int64(e) >= c.blocks:
+			c.add(disk.Repairable, at, "block %d lies in slot %d of a disk of %d blocks; its writer did not finish", i, e, c.blocks)
 		}
 	}
-	if h.allocated < t.top {
-		add(disk.Repairable, allocatedAt, "the header counts %d blocks, but slot %d is in use; VirtualBox would write over it", h.allocated, t.top-1)
-	} else if h.allocated != r.Allocated {
-		add(disk.Leak, allocatedAt, "the header counts %d blocks, but %d are there", h.allocated, r.Allocated)
+}
+
+// checkCount compares the map with the header's count of slots. VirtualBox puts the next block into the slot of that number.
+func (c *checker) checkCount() {
+	switch {
+	case c.allocated < c.top:
+		c.add(disk.Repairable, allocatedAt, "the header counts %d blocks, but slot %d is in use; VirtualBox would write over it", c.allocated, c.top-1)
+	case c.damaged:
+		return
+	case c.allocated != c.Allocated:
+		c.add(disk.Leak, allocatedAt, "the header counts %d blocks, but %d are there", c.allocated, c.Allocated)
 	}
-	if r.Leaked = max(0, length-h.end(r.Allocated)); r.Leaked >= h.stride() {
-		add(disk.Leak, -1, "%d bytes of the file belong to no block", r.Leaked)
+	if c.Leaked = max(0, c.length-c.end(c.Allocated)); c.Leaked >= c.stride() && !c.damaged {
+		c.add(disk.Leak, -1, "%d bytes of the file belong to no block", c.Leaked)
 	}
-	return r, nil
 }

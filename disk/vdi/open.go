@@ -12,10 +12,12 @@ import (
 // Image is an open disk.
 type Image struct {
 	*space.Front
-	info  disk.Info
-	file  disk.File
-	table *table
-	store *mapped.Store
+	info     disk.Info
+	options  disk.OpenOptions
+	file     disk.File
+	table    *table
+	store    *mapped.Store
+	arranged bool // a block was moved or dropped
 }
 
 var _ disk.VectorImage = (*Image)(nil)
@@ -29,8 +31,8 @@ func Open(path string, o disk.OpenOptions) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := &Image{file: file}
-	if err := i.open(path, o); err != nil {
+	i, err := open(file, path, o)
+	if err != nil {
 		file.Close()
 		return nil, err
 	}
@@ -40,7 +42,24 @@ func Open(path string, o disk.OpenOptions) (*Image, error) {
 	return i, nil
 }
 
-func (i *Image) open(path string, o disk.OpenOptions) error {
+func open(file disk.File, path string, o disk.OpenOptions) (*Image, error) {
+	i := &Image{file: file, options: o, info: disk.Info{
+		Format: "vdi", Path: path, Files: []string{path}, SectorSize: sectorSize, ReadOnly: o.ReadOnly || o.Alone,
+	}}
+	if err := i.load(); err != nil {
+		return nil, err
+	}
+	if o.ReadOnly {
+		return i, nil
+	}
+	if err := i.recover(maxMoved); err != nil {
+		return nil, fmt.Errorf("%s: recover from a writer that did not close it: %w", path, err)
+	}
+	return i, nil
+}
+
+// load reads the header and the map, and puts the store and the front of what they say in place.
+func (i *Image) load() error {
 	length, err := i.file.Size()
 	if err != nil {
 		return err
@@ -49,29 +68,29 @@ func (i *Image) open(path string, o disk.OpenOptions) error {
 	if err != nil {
 		return err
 	}
-	i.info = disk.Info{
-		Format: "vdi", Variant: h.variant(), Path: path, Files: []string{path}, Size: h.size, BlockSize: h.block, SectorSize: sectorSize,
-		ReadOnly: o.ReadOnly, ID: h.id,
-	}
-	if i.table, err = readTable(i.file, h, length); err != nil {
+	t, err := readTable(i.file, h, length)
+	if err != nil {
 		return err
 	}
-	if err := i.table.validate(); err != nil {
+	if err := t.validate(); err != nil {
 		return err
 	}
-	i.store = mapped.New(i.file, i.table)
-	i.Front = space.NewFront(i.store, h.size, o.ReadOnly, space.Hooks{Begin: i.begin, End: i.end})
-	if o.ReadOnly {
-		return nil
+	if !i.options.ReadOnly {
+		if err := t.claim(); err != nil {
+			return err
+		}
 	}
-	if err := i.table.claim(); err != nil {
-		return err
-	}
-	return i.recover()
+	i.info.Variant, i.info.Size, i.info.BlockSize, i.info.ID = h.variant(), h.size, h.block, h.id
+	i.table, i.store = t, mapped.New(i.file, t)
+	i.Front = space.NewFront(i.store, h.size, i.info.ReadOnly, space.Hooks{Begin: i.begin, End: i.end})
+	return nil
 }
 
 // begin gives the disk a new modification UUID before a session's first change, by which a child would know that it has changed.
 func (i *Image) begin() error {
+	if i.options.KeepIdentity {
+		return nil
+	}
 	var p [16]byte
 	putUUID(p[:])
 	_, err := i.file.WriteAt(p[:], modifyAt)
@@ -85,13 +104,16 @@ func (i *Image) begin() error {
 	return nil
 }
 
-// end cuts off room that was taken in advance, and closes the file.
+// end closes gaps that an unfinished arrangement left, cuts off room that was taken in advance, and closes the file.
 func (i *Image) end(clean bool) error {
 	var err error
-	if clean {
-		if err = i.table.trim(); err != nil {
-			err = fmt.Errorf("%s: give back free room: %w", i.info.Path, err)
-		}
+	if i.arranged {
+		err = i.tidy(maxMoved)
+	} else if clean {
+		err = i.table.trim()
+	}
+	if err != nil {
+		err = fmt.Errorf("%s: give back free room: %w", i.info.Path, err)
 	}
 	return errors.Join(err, i.file.Close())
 }

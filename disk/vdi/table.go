@@ -25,6 +25,8 @@ const (
 	growStep = 16 << 20
 	// scanStep is how much of the map is read at a time.
 	scanStep = 64 << 10
+	// overhang is by how many slots a map may exceed the number of blocks, as it does while the map of a full disk grows into its first slots.
+	overhang = 32 << 10
 	// entriesPerSector is how many entries are written at a time.
 	entriesPerSector = sectorSize / 4
 )
@@ -44,6 +46,7 @@ type table struct {
 	length int64    // of the file
 	opened int64    // the same at Open
 	count  bool     // the header's count has to be written
+	freed  []int64  // slots that blocks left, but not in the file's map yet
 	dirty  map[int64]bool
 	taken  struct {
 		count bool
@@ -55,7 +58,7 @@ type table struct {
 func readTable(file disk.File, h *header, length int64) (*table, error) {
 	t := &table{
 		header: h, file: file, shift: uint(bits.TrailingZeros64(uint64(h.block))), slots: make([]uint32, h.blocks),
-		used:   make([]uint64, (h.blocks+63)/64),
+		used:   make([]uint64, (h.blocks+overhang+63)/64),
 		length: length, opened: length, dirty: map[int64]bool{},
 	}
 	t.fresh = max(0, (length-h.dataAt+h.stride()-1)/h.stride())
@@ -80,7 +83,7 @@ func (t *table) misplaced(block int64, e uint32) string {
 	if e > lastSlot {
 		return ""
 	}
-	if int64(e) >= t.blocks {
+	if int64(e) >= t.blocks+overhang {
 		return fmt.Sprintf("block %d lies in slot %d, and there are only %d blocks", block, e, t.blocks)
 	}
 	start := t.slot(int64(e))
@@ -90,7 +93,7 @@ func (t *table) misplaced(block int64, e uint32) string {
 	return ""
 }
 
-// validate checks that each block lies in the file, in a slot below the number of blocks.
+// validate checks that each block lies in the file, in a slot that there can be.
 func (t *table) validate() error {
 	for i, e := range t.slots {
 		if reason := t.misplaced(int64(i), e); reason != "" {
@@ -218,14 +221,17 @@ func (t *table) clear(slot int64) error {
 }
 
 // trim cuts off what clear took in advance.
-func (t *table) trim() error {
+func (t *table) trim() error { return t.cut(t.opened) }
+
+// cut ends the file behind the last slot in use, or at byte least if that is further.
+func (t *table) cut(least int64) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	length := max(t.opened, t.end(t.top))
+	length := max(least, t.end(t.top))
 	if t.length <= length {
 		return nil
 	}
-	t.length = length
+	t.length, t.fresh = length, min(t.fresh, t.top)
 	return t.file.Truncate(length)
 }
 
@@ -237,6 +243,7 @@ func (t *table) Collect() []mapped.Stage {
 	t.count, t.dirty = false, map[int64]bool{}
 	stages := []mapped.Stage{nil}
 	if t.taken.count {
+		t.allocated = t.top
 		stages[0] = mapped.Stage{{Off: allocatedAt, Data: binary.LittleEndian.AppendUint32(nil, uint32(t.top))}}
 	}
 	var second mapped.Stage
