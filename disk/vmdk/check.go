@@ -153,6 +153,9 @@ type extentCheck struct {
 	*sparse
 	scans  [2]*scanner // of each directory's tables, which are apart
 	tables [2]grainTable
+	// unreadable counts the tables of which no copy makes sense, as far as eachGrain came across them.
+	unreadable int
+	broken     bool // the table asked for last is one
 }
 
 func newExtentCheck(s *sparse) *extentCheck {
@@ -177,6 +180,7 @@ func (c *extentCheck) table(r *disk.Report, i int64) (grainTable, error) {
 	if r != nil {
 		c.judge(r, i, first, second, broken1, broken2)
 	}
+	c.broken = broken1 != nil && (broken2 != nil || c.rgd == nil || c.rgd[i] == 0) || broken2 != nil && c.gd[i] == 0
 	if broken1 != nil || c.gd[i] == 0 {
 		return second, nil
 	}
@@ -240,6 +244,9 @@ func (c *extentCheck) eachGrain(yield func(uint32)) error {
 		t, err := c.table(nil, i)
 		if err != nil {
 			return err
+		}
+		if c.broken {
+			c.unreadable++
 		}
 		for _, e := range t[:min(c.inDisk(i), int64(len(t)))] {
 			if e > zeroGrain {

@@ -15,7 +15,7 @@ const noParent = 0xffffffff
 const (
 	maxDescriptor = 4 << 20 // bytes
 	maxExtents    = 10000   // a file each; 20 TiB in pieces of 2 GiB
-	maxSectors    = 1 << 53 // of the whole disk; 2^62 bytes
+	maxSectors    = 1 << 52 // of the whole disk; 2^61 bytes
 	maxName       = 4096    // bytes of a file's name, folders included
 )
 

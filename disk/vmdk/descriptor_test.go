@@ -88,7 +88,7 @@ func TestParseDescriptorErrors(t *testing.T) {
 		{extent(`RW -1 FLAT "a" 0`), "line 9: extent size"},
 		{extent(`RW 99999999999999999999 FLAT "a" 0`), "extent size"},
 		{extent(`RW 9223372036854775807 FLAT "a" 0`), "extent size"},
-		{extent("RW 9007199254740992 ZERO\nRW 1 ZERO"), "larger than any disk"},
+		{extent("RW 4503599627370496 ZERO\nRW 1 ZERO"), "larger than any disk"},
 		{extent(`RW 1 FLAT "a" -5`), "extent offset"},
 		{extent(`RW 1 FLAT a 0`), "not in quotes"},
 		{extent(`RW 1 FLAT "a 0`), "no closing quote"},

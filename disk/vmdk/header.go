@@ -33,6 +33,7 @@ const (
 
 // Places in the header.
 const (
+	flagsAt     = 8
 	gdAt        = 56
 	uncleanAt   = 72 // 1 while a writer is at work
 	algorithmAt = 77

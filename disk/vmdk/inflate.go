@@ -23,6 +23,11 @@ var (
 // maxPacked bounds the compressed size of a grain in bytes; deflate never makes data much longer.
 func (s *sparse) maxPacked() int64 { return 2*s.grainBytes() + 4096 }
 
+// newCache returns the cache of the extent's inflated grains.
+func (s *sparse) newCache() *inflated.Cache {
+	return inflated.New(s, s.shift, s.entries()*s.tableEntries)
+}
+
 // Unpack implements [mapped.Unpacker].
 func (s *sparse) Unpack(p []byte, off int64) error { return s.inflated.Unpack(p, off) }
 

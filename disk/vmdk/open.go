@@ -9,7 +9,6 @@ import (
 
 	"github.com/sharevm/vmm/disk"
 	"github.com/sharevm/vmm/disk/internal/chain"
-	"github.com/sharevm/vmm/disk/internal/inflated"
 	"github.com/sharevm/vmm/disk/internal/mapped"
 	"github.com/sharevm/vmm/disk/internal/space"
 )
@@ -20,8 +19,6 @@ type Image struct {
 	options disk.OpenOptions
 	info    disk.Info
 	files   []disk.File
-	// caches are those of compressed extents.
-	caches []*inflated.Cache
 	// parent is what a snapshot builds upon, or nil.
 	parent disk.Image
 
@@ -34,6 +31,7 @@ type Image struct {
 
 	extents space.Concat
 	parts   []part               // of extents
+	failed  error                // what ended a change half way
 	flat    map[string]disk.File // the files of flat extents by their names; several may share one
 }
 
@@ -42,7 +40,8 @@ type part struct {
 	Extent
 	space    space.Space
 	file     disk.File // nil if it has none
-	writable writable  // nil unless it is sparse and may be written
+	table    *sparse   // nil if it is not a hosted sparse extent
+	writable writable  // nil unless it is one that may be written
 }
 
 // flat says whether the extent lies in its file in one piece.
@@ -104,12 +103,7 @@ func (i *Image) open(path string, o disk.OpenOptions) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range i.files {
-		i.info.Files = append(i.info.Files, f.Name())
-	}
-	if i.parent != nil {
-		i.info.Files = append(i.info.Files, i.parent.Info().Files...)
-	}
+	i.listFiles()
 	i.info.Size = i.extents.Size()
 	if !o.ReadOnly {
 		if err := i.recover(); err != nil {
@@ -118,6 +112,17 @@ func (i *Image) open(path string, o disk.OpenOptions) error {
 	}
 	i.Front = space.NewFront(i.extents.Space(), i.info.Size, o.ReadOnly || o.Alone, space.Hooks{Begin: i.begin, End: i.end})
 	return nil
+}
+
+// listFiles tells Info of the files.
+func (i *Image) listFiles() {
+	i.info.Files = nil
+	for _, f := range i.files {
+		i.info.Files = append(i.info.Files, f.Name())
+	}
+	if i.parent != nil {
+		i.info.Files = append(i.info.Files, i.parent.Info().Files...)
+	}
 }
 
 // readDescriptor finds the descriptor: in a sparse extent, whose header it returns, or else as the file's whole text.
@@ -294,7 +299,7 @@ func (i *Image) extentFile(path string, e Extent, o disk.OpenOptions) (disk.File
 	if f := i.flat[e.Name]; f != nil && !e.sparse() {
 		return f, nil
 	}
-	readOnly := true
+	readOnly := e.Access == ReadOnly
 	for _, other := range i.descriptor.Extents {
 		readOnly = readOnly && (other.Name != e.Name || other.Access == ReadOnly)
 	}
@@ -340,7 +345,7 @@ func (i *Image) addSparse(file disk.File, h *header, size int64, e Extent) error
 		}
 	}
 	s := i.newSpace(file, t)
-	p := part{Extent: e, space: s, file: file}
+	p := part{Extent: e, space: s, file: file, table: t}
 	if e.Access == ReadOnly {
 		p.space = frozen{s}
 	} else {
@@ -370,8 +375,7 @@ func (i *Image) sparse() (out []writable) {
 func (i *Image) newSpace(file disk.File, t *sparse) writable {
 	switch {
 	case t.compressed:
-		t.inflated = inflated.New(t, t.shift, t.entries()*t.tableEntries)
-		i.caches = append(i.caches, t.inflated)
+		t.inflated = t.newCache()
 		table := newStream(t)
 		return &streamSpace{Store: i.store(file, table), table: table, parent: i.parent != nil}
 	case t.flags&flagZeroGrain != 0:

@@ -23,25 +23,32 @@ type recovery struct {
 	sparseSpace
 	scan *extentCheck
 	used *slots
+	// blind says that some tables cannot be read, so that nobody knows which room belongs to nothing.
+	blind bool
 }
 
-// recover makes both copies of the directory and the tables agree, gives room that belongs to nothing back, and takes the mark away.
+// recover puts the extent right and takes the mark away.
 func (s sparseSpace) recover() error {
 	if !s.table.unclean {
 		return nil
 	}
+	if err := s.tidy(); err != nil {
+		return err
+	}
+	s.table.unclean = false
+	if err := s.mark(false); err != nil {
+		return err
+	}
+	return s.Flush()
+}
+
+// tidy makes both copies of the directory and the tables agree, and gives room that belongs to nothing back.
+func (s sparseSpace) tidy() error {
 	r := &recovery{sparseSpace: s}
-	for _, step := range []func() error{r.restore, r.survey, r.reconcile, r.cut, r.complete, r.closeGaps, r.cut} {
+	for _, step := range []func() error{r.restore, r.survey, r.reconcile, r.cut, r.complete, r.moveDirectories, r.closeGaps, r.cut} {
 		if err := step(); err != nil {
 			return err
 		}
-	}
-	if err := s.Flush(); err != nil {
-		return err
-	}
-	r.table.unclean = false
-	if err := s.mark(false); err != nil {
-		return err
 	}
 	return s.Flush()
 }
@@ -74,20 +81,14 @@ func (r *recovery) restore() error {
 	}
 	t.redundantGD, t.damaged = t.spare, nil
 	r.Wrote()
-	return r.mapTables()
-}
-
-// mapTables notes where the tables are now.
-func (r *recovery) mapTables() (err error) {
-	t := r.table
-	t.meta, err = metadata(t.file.Name(), t.header, t.gd, t.rgd)
-	return err
+	return r.table.mapTables()
 }
 
 // survey finds out what is in use.
 func (r *recovery) survey() (err error) {
 	r.scan = newExtentCheck(r.table) // another's buffers would be out of date
 	r.used, err = r.scan.slots()
+	r.blind = r.scan.unreadable > 0
 	return err
 }
 
@@ -181,7 +182,7 @@ func (r *recovery) claim(e uint32) bool {
 // cut ends the file behind the last thing in use. All tables in the file have come to agree on that.
 func (r *recovery) cut() error {
 	t := r.table
-	if end := r.used.end(); end < t.length {
+	if end := r.used.end(); end < t.length && !r.blind {
 		if err := t.file.Truncate(end); err != nil {
 			return err
 		}
@@ -225,13 +226,55 @@ func (r *recovery) complete() error {
 	if err := r.Flush(); err != nil {
 		return err
 	}
-	return r.mapTables()
+	return r.table.mapTables()
+}
+
+// moveDirectories moves the directories to room before them that belongs to nothing, if they lie behind where everything would end if it were packed.
+func (r *recovery) moveDirectories() error {
+	t := r.table
+	packed := r.used.count << t.shift
+	if r.blind || max(t.header.gd, t.redundantGD)*sectorSize < packed {
+		return nil
+	}
+	moved := false
+	for _, d := range []struct {
+		place   *int64
+		content directory
+	}{{&t.redundantGD, t.rgd}, {&t.header.gd, t.gd}} {
+		if *d.place*sectorSize < packed {
+			continue
+		}
+		p := padded(encode(d.content))
+		at, ok := r.used.gap(int64(len(p)), packed)
+		if !ok {
+			continue
+		}
+		r.Wrote()
+		if _, err := t.file.WriteAt(p, at); err != nil {
+			return err
+		}
+		r.used.mark(at, at+int64(len(p)))
+		*d.place, moved = at/sectorSize, true
+	}
+	if !moved {
+		return nil
+	}
+	if err := r.commit(); err != nil {
+		return err
+	}
+	if err := t.mapTables(); err != nil {
+		return err
+	}
+	return r.survey()
 }
 
 // closeGaps moves grains and tables from the end of the file into room before it that belongs to nothing, or keeps that for new
 // grains if it is much.
 func (r *recovery) closeGaps() error {
 	t := r.table
+	if r.blind {
+		return nil
+	}
 	var gaps []int64
 	// If all were packed, they would end here.
 	r.used.free(r.used.count, func(slot int64) bool {
@@ -268,7 +311,7 @@ func (r *recovery) closeGaps() error {
 	if err := r.Flush(); err != nil {
 		return err
 	}
-	if err := r.mapTables(); err != nil {
+	if err := r.table.mapTables(); err != nil {
 		return err
 	}
 	return r.survey()
@@ -339,6 +382,15 @@ func (r *recovery) move(from, to int64) error {
 func (i *Image) recover() error {
 	if err := i.settle(); err != nil {
 		return err
+	}
+	if d := i.descriptor; i.descriptorRoom > 0 && i.info.Unclean && d.Extents[0].Sectors != i.parts[0].Sectors {
+		edits, err := d.resize([]Extent{i.parts[0].Extent}) // a change of size came as far as the header
+		if err == nil {
+			err = i.change(edits)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	for _, s := range i.sparse() {
 		if err := s.recover(); err != nil {

@@ -1,6 +1,7 @@
 package vmdk
 
 import (
+	"math"
 	"slices"
 
 	"github.com/sharevm/vmm/disk"
@@ -49,4 +50,22 @@ func (rs regions) overlap(start, end int64) bool {
 		return 1
 	})
 	return i < len(rs) && rs[i].start < end
+}
+
+// around returns the stretch between two regions that at lies in.
+func (rs regions) around(at int64) (start, end int64) {
+	i, _ := slices.BinarySearchFunc(rs, at, func(r region, at int64) int {
+		if r.end <= at {
+			return -1
+		}
+		return 1
+	})
+	end = math.MaxInt64
+	if i > 0 {
+		start = rs[i-1].end
+	}
+	if i < len(rs) {
+		end = rs[i].start
+	}
+	return start, end
 }

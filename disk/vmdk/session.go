@@ -113,6 +113,7 @@ func randomCID(digits int, old uint32) uint32 {
 
 // end closes the files, after the mark of begin was taken away if all went well.
 func (i *Image) end(clean bool) error {
+	clean = clean && i.failed == nil
 	var err error
 	for _, s := range i.sparse() {
 		if clean && err == nil {
@@ -128,8 +129,10 @@ func (i *Image) closeAll() (err error) {
 	if i.parent != nil {
 		err = i.parent.Close()
 	}
-	for _, c := range i.caches {
-		err = errors.Join(err, c.Close())
+	for _, p := range i.parts {
+		if p.table != nil && p.table.inflated != nil {
+			err = errors.Join(err, p.table.inflated.Close())
+		}
 	}
 	for _, f := range i.files {
 		err = errors.Join(err, f.Close())

@@ -56,6 +56,21 @@ func (s *slots) mark(start, end int64) {
 // end is the file offset behind the last slot in use.
 func (s *slots) end() int64 { return (s.last + 1) << s.shift }
 
+// gap returns the file offset of n bytes in unused slots that follow each other below limit.
+func (s *slots) gap(n, limit int64) (at int64, ok bool) {
+	need := (n + 1<<s.shift - 1) >> s.shift
+	first, next := int64(0), int64(-1)
+	s.free(limit>>s.shift, func(slot int64) bool {
+		if slot != next {
+			first = slot
+		}
+		next = slot + 1
+		ok = next-first >= need
+		return !ok
+	})
+	return first << s.shift, ok
+}
+
 // free calls yield with the unused slots below limit in order until it returns false.
 func (s *slots) free(limit int64, yield func(slot int64) bool) {
 	for n := int64(0); n < limit; {

@@ -113,7 +113,7 @@ func (t *stream) headerPatch(unclean bool) mapped.Patch {
 	h := *t.header
 	h.unclean = unclean
 	h.streamed = !unclean && h.streamed
-	return mapped.Patch{Off: gdAt, Data: h.encode()[gdAt : uncleanAt+1]}
+	return mapped.Patch{Off: flagsAt, Data: h.encode()[flagsAt : uncleanAt+1]}
 }
 
 // grainTableFor returns grain table i, making it if need be. Called with mu held.

@@ -228,6 +228,10 @@ func (s *sparse) decode(t grainTable, raw []byte, sector uint32, i int64) error 
 		if reason := s.misplaced(e, i*s.tableEntries+int64(k)); reason != "" {
 			return disk.Corrupt(s.file.Name(), int64(sector)*sectorSize+int64(k)*4, "%s", reason)
 		}
+		if at := int64(e) * sectorSize; e > zeroGrain && at < s.length && !s.compressed { // the next one is most likely near, between the same tables
+			start, end := s.meta.around(at)
+			low, high = start/sectorSize, (min(end, s.length)-s.grainBytes())/sectorSize
+		}
 	}
 	return nil
 }

@@ -51,6 +51,9 @@ func (f *Front) Size() int64 { return f.size }
 // Begin does for a change that goes past f what f does itself for a write: it refuses it, or has the session begun.
 func Begin(f *Front) error { return f.checkWrite(0, 0) }
 
+// Replace puts another space of size bytes in the place of f's. No other call may be in flight.
+func Replace(f *Front, s Space, size int64) { f.space, f.size = s, size }
+
 // SetSize changes the capacity. No other call may be in flight.
 func SetSize(f *Front, size int64) { f.size = size }
 
