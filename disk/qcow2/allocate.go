@@ -84,25 +84,31 @@ func (t *table) change(cluster int64, e uint64) {
 // own returns a piece of an L2 table that may be changed: a new one if there was none, a copy if it was shared. Called with mu held.
 func (t *table) own(id int64) (piece, error) {
 	i := id >> t.perTable()
-	e := t.l1[i]
-	if host(e) != 0 && e&flagCopied != 0 {
-		return t.load(id)
-	}
-	c, _, err := t.refs.allocZero(1)
-	if err != nil {
-		return nil, err
-	}
-	if host(e) != 0 {
-		if err := t.copyTable(i); err != nil {
-			t.refs.forget(c, 1)
+	if e := t.l1[i]; host(e) == 0 || e&flagCopied == 0 {
+		if err := t.renew(i); err != nil {
 			return nil, err
 		}
-		t.refs.freed = append(t.refs.freed, host(e)>>t.clusterBits)
+	}
+	return t.load(id)
+}
+
+// renew gives L2 table i a new place, and a first one if it had none. Called with mu held.
+func (t *table) renew(i int64) error {
+	c, _, err := t.refs.allocZero(1)
+	if err != nil {
+		return err
+	}
+	if at := host(t.l1[i]); at != 0 {
+		if err := t.copyTable(i); err != nil {
+			t.refs.forget(c, 1)
+			return err
+		}
+		t.refs.freed = append(t.refs.freed, at>>t.clusterBits)
 	}
 	t.refs.meta.add(c)
 	t.dirtyL1[i/(sectorSize/8)] = true
 	atomic.StoreUint64(&t.l1[i], uint64(c<<t.clusterBits)|flagCopied)
-	return t.load(id)
+	return nil
 }
 
 // copyTable has all of L2 table i written again, to wherever it is by then. Called with mu held.

@@ -25,15 +25,23 @@ func Check(path string, o disk.OpenOptions) (*disk.Report, error) {
 		return nil, err
 	}
 	refs := newRefcounts(file, h, length)
-	if _, err := refs.read(nil); err != nil {
+	c := newCheck(file, refs)
+	if _, err := refs.read(nil, c.brokenBlock); err != nil {
 		return nil, err
 	}
-	c := &check{
+	if err := c.run(file, length); err != nil {
+		return nil, err
+	}
+	c.marks()
+	return c.report, nil
+}
+
+func newCheck(file disk.File, refs *refcounts) *check {
+	h := refs.header
+	return &check{
 		report: &disk.Report{Format: "qcow2", Total: h.clusters(), BlockSize: h.clusterSize()},
 		header: h, name: file.Name(), refs: refs, census: newCensus(refs.fresh),
 	}
-	c.marks()
-	return c.report, c.run(file, length)
 }
 
 type check struct {
@@ -43,16 +51,25 @@ type check struct {
 	refs   *refcounts
 	census *census
 	err    error
+	// overlapped are refcount blocks in clusters that something else uses, if refs knows where its blocks are.
+	overlapped []int64
 }
 
 func (c *check) add(s disk.Severity, at int64, format string, args ...any) {
 	c.report.Add(disk.Problem{Severity: s, File: c.name, Offset: at, What: fmt.Sprintf(format, args...)})
 }
 
+// brokenBlock reports a refcount block that is not there. All that it would say can be counted.
+func (c *check) brokenBlock(_, field int64, what string) { c.add(disk.Repairable, field, "%s", what) }
+
 // marks adds what the header says of the last writer. After a dirty close refcounts may be anything, and are made anew.
 func (c *check) marks() {
 	if c.incompat&incompatCorrupt != 0 {
-		c.add(disk.Damage, incompatAt, "the last program to write the disk found it damaged")
+		if worst, _ := c.report.Worst(); worst == disk.Damage {
+			c.add(disk.Damage, incompatAt, "the last program to write the disk found it damaged")
+		} else {
+			c.add(disk.Repairable, incompatAt, "the last program to write the disk found it damaged, but nothing of its contents is")
+		}
 	}
 	if c.incompat&incompatDirty != 0 {
 		c.add(disk.Repairable, incompatAt, "the last program to write the disk did not close it")
@@ -114,6 +131,9 @@ func (c *check) compare() error {
 		n, err := c.refs.get(cluster)
 		if err != nil {
 			return err
+		}
+		if found > 1 && c.refs.meta != nil && c.refs.meta.has(cluster) {
+			c.overlapped = append(c.overlapped, cluster)
 		}
 		switch {
 		case found == math.MaxUint16 || n == uint64(found):

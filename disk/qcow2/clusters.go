@@ -3,6 +3,7 @@ package qcow2
 import (
 	"cmp"
 	"slices"
+	"sort"
 
 	"github.com/sharevm/vmm/disk"
 )
@@ -15,8 +16,9 @@ type run struct {
 
 // clusters is the set of the clusters of the file that hold tables: what Open found, sorted and merged, and what was added since.
 type clusters struct {
-	runs  []run
-	added map[int64]bool
+	runs   []run
+	before []int64 // how many clusters are in the runs before each
+	added  map[int64]bool
 }
 
 // newClusters sorts and merges all. Two that overlap would destroy each other on the first write, and are an error.
@@ -34,7 +36,30 @@ func newClusters(name string, bits uint, all []run) (*clusters, error) {
 		}
 		c.runs = append(c.runs, r)
 	}
+	n := int64(0)
+	for _, r := range c.runs {
+		c.before = append(c.before, n)
+		n += r.n
+	}
 	return c, nil
+}
+
+// slot returns how many clusters before this one are not in the set; what was added does not count.
+func (c *clusters) slot(cluster int64) int64 {
+	k := sort.Search(len(c.runs), func(k int) bool { return c.runs[k].first >= cluster })
+	if k == 0 {
+		return cluster
+	}
+	return cluster - c.before[k-1] - min(c.runs[k-1].n, cluster-c.runs[k-1].first)
+}
+
+// nth returns the cluster outside the set that has as many others before it.
+func (c *clusters) nth(slot int64) int64 {
+	k := sort.Search(len(c.runs), func(k int) bool { return c.runs[k].first-c.before[k] > slot })
+	if k == 0 {
+		return slot
+	}
+	return slot + c.before[k-1] + c.runs[k-1].n
 }
 
 func (c *clusters) has(cluster int64) bool {

@@ -188,6 +188,7 @@ func (r *refcounts) grow(b int64) error {
 	}
 	r.table = append(r.table, make([]int64, n<<r.clusterBits/8-int64(len(r.table)))...)
 	r.at, r.moved = first<<r.clusterBits, true
+	r.refTableAt, r.refClusters = r.at, n
 	return r.countAll(first, n)
 }
 

@@ -92,6 +92,11 @@ func (h *header) perBlock() int64 { return h.clusterSize() * 8 >> h.refOrder }
 // clustersFor is how many clusters n bytes take.
 func (h *header) clustersFor(n int64) int64 { return (n + h.clusterSize() - 1) >> h.clusterBits }
 
+// wholeCluster says whether at is a cluster behind the first one of a file of length bytes.
+func (h *header) wholeCluster(at, length int64) bool {
+	return at > 0 && at%h.clusterSize() == 0 && at <= length-h.clusterSize()
+}
+
 func (h *header) compressionName() string {
 	if h.compression == compressZstd {
 		return "zstd"

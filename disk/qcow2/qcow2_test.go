@@ -10,7 +10,7 @@ import (
 
 func subjects() map[string]disktest.Subject {
 	s := disktest.Subject{
-		File: "disk.qcow2", Create: qcow2.Create, Open: disktest.Opener(qcow2.Open), Check: qcow2.Check, Parents: true, Large: 64 << 40,
+		File: "disk.qcow2", Create: qcow2.Create, Open: disktest.Opener(qcow2.Open), Check: qcow2.Check, Repair: qcow2.Repair, Parents: true, Large: 64 << 40,
 	}
 	old, small, large := s, s, s
 	old.Options = disk.CreateOptions{Variant: "v2"}
@@ -47,6 +47,18 @@ func TestResize(t *testing.T) {
 func TestRelink(t *testing.T) {
 	for name, s := range subjects() {
 		t.Run(name, func(t *testing.T) { disktest.Relink(t, s) })
+	}
+}
+
+func TestArrange(t *testing.T) {
+	for name, s := range subjects() {
+		switch name {
+		case "large clusters":
+			continue // they are slow to copy, and no other code does it
+		case "v2", "v3":
+			s.Options.BlockSize = 16 << 10
+		}
+		t.Run(name, func(t *testing.T) { disktest.Arrange(t, s) })
 	}
 }
 

@@ -61,9 +61,16 @@ func (i *Image) mark(dirty bool) error {
 	return i.store.Flush()
 }
 
-// count makes all refcounts right. It reads as much of the tables as budget says, in bytes, and changes nothing once a pointer leads nowhere. New
-// refcount blocks go behind everything that the file holds, because until it is done nothing says what is free.
+// count makes all refcounts right. It reads as much of the tables as budget says, in bytes, and changes nothing once a pointer leads nowhere.
 func (i *Image) count(budget int64) error {
+	return i.recount(budget, func() error {
+		return disk.Corrupt(i.info.Path, -1, "its tables hold pointers that lead nowhere; open it read-only, and check it")
+	})
+}
+
+// recount is count, which has lost say, with an error or not, what a pointer that leads nowhere means. New refcount blocks go behind everything that
+// the file holds, because until it is done nothing says what is free.
+func (i *Image) recount(budget int64, lost func() error) error {
 	t := i.table
 	r, all, last := t.refs, t.refs.fresh, int64(1)
 	r.cursor = all
@@ -77,7 +84,9 @@ func (i *Image) count(budget int64) error {
 	}
 	err := c.windows(w, i.file, all, budget, func() error {
 		if astray {
-			return disk.Corrupt(i.info.Path, -1, "its tables hold pointers that lead nowhere; open it read-only, and check it")
+			if err := lost(); err != nil {
+				return err
+			}
 		}
 		changed, err := t.correct(c)
 		if err != nil || !changed {
@@ -89,7 +98,7 @@ func (i *Image) count(budget int64) error {
 	if err != nil {
 		return err
 	}
-	if err := i.forgetBeyond(max(all, r.fresh)); err != nil {
+	if err := i.forgetBeyond(max(all, r.fresh)); err != nil || astray {
 		return err
 	}
 	return r.cut(last, all)

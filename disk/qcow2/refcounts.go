@@ -3,6 +3,7 @@ package qcow2
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"sync/atomic"
 
 	"github.com/sharevm/vmm/disk"
@@ -45,8 +46,9 @@ func newRefcounts(file disk.File, h *header, length int64) *refcounts {
 	return r
 }
 
-// read reads the refcount table and returns runs with its blocks added.
-func (r *refcounts) read(runs []run) ([]run, error) {
+// read reads the refcount table and returns runs with its blocks added. An entry that cannot be is an error or, if broken is not nil, reported to
+// that and taken for none.
+func (r *refcounts) read(runs []run, broken func(b, field int64, what string)) ([]run, error) {
 	raw := make([]byte, r.refClusters<<r.clusterBits)
 	if err := disk.ReadFull(r.file, raw, r.at, "refcount table"); err != nil {
 		return nil, err
@@ -57,8 +59,13 @@ func (r *refcounts) read(runs []run) ([]run, error) {
 		if e == 0 {
 			continue
 		}
-		if e < 0 || e%r.clusterSize() != 0 || e > r.length.Load()-r.clusterSize() {
-			return nil, disk.Corrupt(r.file.Name(), r.at+int64(i)*8, "refcount block %d at byte %d is not a whole cluster of the file", i, e)
+		if !r.wholeCluster(e, r.length.Load()) {
+			what := fmt.Sprintf("refcount block %d at byte %d is not a whole cluster of the file", i, e)
+			if broken == nil {
+				return nil, disk.Corrupt(r.file.Name(), r.at+int64(i)*8, "%s", what)
+			}
+			broken(int64(i), r.at+int64(i)*8, what)
+			continue
 		}
 		r.table[i] = e
 		runs = append(runs, run{e >> r.clusterBits, 1, "refcount block"})

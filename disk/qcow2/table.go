@@ -85,7 +85,7 @@ func openTable(file disk.File, h *header, length int64, writable bool) (*table, 
 	}
 	t.refs = newRefcounts(file, h, length)
 	if writable {
-		if runs, err = t.refs.read(runs); err != nil {
+		if runs, err = t.refs.read(runs, nil); err != nil {
 			return nil, err
 		}
 	}

@@ -48,7 +48,7 @@ func (w *walker) walk() error {
 	w.meta(0, 0, 1)
 	w.meta(refTableAt, w.refTableAt, w.refClusters<<w.clusterBits)
 	err := w.array(w.refTableAt, w.refClusters<<w.clusterBits/8, "refcount table", func(field int64, e uint64) error {
-		if e != 0 && w.inside(field, int64(e), w.clusterSize(), "refcount block") {
+		if w.wholeCluster(int64(e), w.length) { // what cannot be is for the refcounts to say
 			w.meta(field, int64(e), w.clusterSize())
 		}
 		return nil
