@@ -3,7 +3,9 @@ package guest
 import (
 	"context"
 
+	"github.com/sharevm/vmm/disk/guest/exfat"
 	"github.com/sharevm/vmm/disk/guest/ext4"
+	"github.com/sharevm/vmm/disk/guest/fat"
 	"github.com/sharevm/vmm/disk/guest/internal/volume"
 	"github.com/sharevm/vmm/disk/guest/ntfs"
 )
@@ -12,6 +14,12 @@ import (
 var fileSystems = []fileSystem{
 	{name: "ext4", claims: ext4.Claims, open: func(ctx context.Context, r volume.Reader, _ options) (fileSystemVolume, error) {
 		return opened(ext4.Open(ctx, r))
+	}},
+	{name: "exfat", claims: exfat.Claims, open: func(ctx context.Context, r volume.Reader, _ options) (fileSystemVolume, error) {
+		return opened(exfat.Open(ctx, r))
+	}},
+	{name: "fat", claims: fat.Claims, open: func(ctx context.Context, r volume.Reader, _ options) (fileSystemVolume, error) {
+		return opened(fat.Open(ctx, r))
 	}},
 	{name: "ntfs", claims: ntfs.Claims, open: func(ctx context.Context, r volume.Reader, o options) (fileSystemVolume, error) {
 		return opened(ntfs.Open(ctx, r, ntfs.Options{LoseShadowCopies: o.loseShadowCopies}))
