@@ -78,8 +78,9 @@ func (f *footer) with(edit func(f *footer)) *footer {
 	return &c
 }
 
-// setSize makes the footer one of a disk of size bytes.
+// setSize makes the footer one of a disk of size bytes. The original size should stay, but libvhdi takes that for the present one.
 func (f *footer) setSize(size int64) {
+	binary.BigEndian.PutUint64(f[40:], uint64(size))
 	binary.BigEndian.PutUint64(f[48:], uint64(size))
 	// The largest geometry makes readers that go by geometry use the current size, which is exact.
 	binary.BigEndian.PutUint16(f[56:], 0xffff)
@@ -128,7 +129,6 @@ func newFooter(size int64, diskType uint32) *footer {
 	copy(f[28:], "vmm ")
 	be.PutUint32(f[32:], 0x00010000)
 	copy(f[36:], "Wi2k")
-	be.PutUint64(f[40:], uint64(size))
 	f.setSize(size)
 	be.PutUint32(f[60:], diskType)
 	rand.Read(f[68:84])
