@@ -65,6 +65,7 @@ var all = []Format{
 		Open:       opener(vhdx.Open),
 		Create:     vhdx.Create,
 		Check:      vhdx.Check,
+		Repair:     vhdx.Repair,
 	},
 	{
 		Name:       "vdi",

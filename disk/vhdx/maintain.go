@@ -37,6 +37,21 @@ func (i *Image) finish() error {
 	return i.table.settle()
 }
 
+// foresee refuses a revision that leaves other metadata than it means to, because a hostile file has items that overlap.
+func (i *Image) foresee(v *revision, size int64, parent bool) error {
+	r := i.table.regions.metadata
+	m, err := readMetadata(v.view(r.end), r)
+	if err != nil {
+		return err
+	}
+	want := *i.metadata
+	want.size, want.locator, want.fixed = size, m.locator, want.fixed && !parent
+	if *m != want || parent != (m.locator != nil) {
+		return disk.Corrupt(i.info.Path, r.start, "items of the metadata overlap")
+	}
+	return nil
+}
+
 // named adds to an error what was being done to which file.
 func (i *Image) named(what string, err error) error {
 	if err == nil {

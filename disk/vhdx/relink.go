@@ -105,7 +105,10 @@ func (i *Image) writeLink(v *revision, l *locator) error {
 	if err := v.setItem(r, itemParameters, parameters); err != nil {
 		return err
 	}
-	return v.setItem(r, itemParent, link)
+	if err := v.setItem(r, itemParent, link); err != nil {
+		return err
+	}
+	return i.foresee(v, i.metadata.size, l != nil)
 }
 
 // takeParent makes the table one of a disk with a parent, which has an entry for the sector bitmap of each chunk.

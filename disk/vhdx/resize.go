@@ -41,8 +41,13 @@ func (i *Image) resize(size int64) error {
 	return i.finish()
 }
 
-// sizeItem is the metadata item of a size.
-func sizeItem(size int64) []byte { return binary.LittleEndian.AppendUint64(nil, uint64(size)) }
+// setSize has the metadata say that the disk has size bytes.
+func (i *Image) setSize(v *revision, size int64) error {
+	if err := v.setItem(i.table.regions.metadata, itemSize, binary.LittleEndian.AppendUint64(nil, uint64(size))); err != nil {
+		return err
+	}
+	return i.foresee(v, size, i.metadata.locator != nil)
+}
 
 // shorten makes the disk smaller. The entries of the blocks that are cut off and that the table still has become empty with the same step; what lies
 // behind the table's new end only later, where nobody looks.
@@ -51,7 +56,7 @@ func (i *Image) shorten(size int64) error {
 	old, l := t.layout, t.layout
 	l.size = size
 	v := newRevision(s.file)
-	if err := v.setItem(t.regions.metadata, itemSize, sizeItem(size)); err != nil {
+	if err := i.setSize(v, size); err != nil {
 		return err
 	}
 	none := make([]byte, 8)
@@ -92,7 +97,7 @@ func (i *Image) lengthen(size int64) error {
 		return err
 	}
 	v := newRevision(s.file)
-	if err := v.setItem(t.regions.metadata, itemSize, sizeItem(size)); err != nil {
+	if err := i.setSize(v, size); err != nil {
 		return err
 	}
 	if moved {
@@ -173,22 +178,20 @@ func (t *table) newRegion(length int64) (region, error) {
 
 // copyTable writes the table, as of makes of each entry, to a new region.
 func (t *table) copyTable(to region, of func(index int64, e entry) entry) error {
-	at, p, some := to.start, []byte(nil), false
-	last := t.entries() - 1
-	return t.scan(t.entries(), func(index int64, e entry) error {
-		e = of(index, e)
-		some = some || e != 0
-		p = binary.LittleEndian.AppendUint64(p, uint64(e))
-		if len(p) < tablePieces && index < last {
-			return nil
-		}
-		if some {
-			if _, err := t.file.WriteAt(p, at); err != nil {
-				return err
+	le := binary.LittleEndian
+	return t.pieces(t.entries(), func(first int64, p []byte) error {
+		some := false
+		for k := range int64(len(p) / 8) {
+			if e := entry(le.Uint64(p[k*8:])); e != 0 {
+				some = true
+				le.PutUint64(p[k*8:], uint64(of(first+k, e)))
 			}
 		}
-		at, p, some = at+int64(len(p)), p[:0], false
-		return nil
+		if !some {
+			return nil
+		}
+		_, err := t.file.WriteAt(p, to.start+first*8)
+		return err
 	})
 }
 

@@ -86,20 +86,23 @@ func (s *session) closeLog() error {
 // cut ends the file at end and empties the log, all of whose pages are in their places. A log in use says how long the file is at least: it
 // says so before the file shrinks.
 func (s *session) cut(end int64) error {
-	if s.log == nil {
-		if err := s.openLog(end); err != nil {
-			return err
+	var err error
+	switch {
+	case s.log != nil:
+		if err = s.file.Sync(); err == nil {
+			err = s.logPages(nil, end)
 		}
-	} else {
-		if err := s.file.Sync(); err != nil {
-			return err
-		}
-		if err := s.logPages(nil, end); err != nil {
-			return err
-		}
+	case s.headers.dirty(): // another session's
+		err = s.openLog(end)
+	}
+	if err != nil {
+		return err
 	}
 	if err := s.file.Truncate(end); err != nil {
 		return err
+	}
+	if s.log == nil {
+		return s.file.Sync()
 	}
 	return s.closeLog()
 }
@@ -122,7 +125,7 @@ func (s *session) update(what string, change func(*header)) error {
 
 // recover replays the log in the file and gives back what the last writer took at its end and did not publish.
 func (s *session) recover(r *replayed, t *table) error {
-	if err := s.update("replay the log", func(h *header) { h.fileWrite = newGUID() }); err != nil {
+	if err := s.touch(); err != nil {
 		return err
 	}
 	if err := r.commit(); err != nil {

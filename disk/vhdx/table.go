@@ -79,8 +79,24 @@ func (t *table) survey() error {
 	return err
 }
 
-// scan calls fn for the first n entries, as the file has them.
+// scan calls fn for those of the first n entries that are not zero, as the file has them.
 func (t *table) scan(n int64, fn func(index int64, e entry) error) error {
+	return t.pieces(n, func(index int64, p []byte) error {
+		for ; len(p) > 0; index, p = index+1, p[8:] {
+			e := entry(binary.LittleEndian.Uint64(p))
+			if e == 0 {
+				continue
+			}
+			if err := fn(index, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// pieces calls fn for pieces of the first n entries, as the file has them.
+func (t *table) pieces(n int64, fn func(first int64, p []byte) error) error {
 	const step = 128 * kib / 8
 	p := make([]byte, min(n, step)*8)
 	for first := int64(0); first < n; first += step {
@@ -88,10 +104,8 @@ func (t *table) scan(n int64, fn func(index int64, e entry) error) error {
 		if err := disk.ReadFull(t.file, p, t.regions.bat.start+first*8, "block allocation table"); err != nil {
 			return err
 		}
-		for k := range int64(len(p) / 8) {
-			if err := fn(first+k, entry(binary.LittleEndian.Uint64(p[k*8:]))); err != nil {
-				return err
-			}
+		if err := fn(first, p); err != nil {
+			return err
 		}
 	}
 	return nil
