@@ -3,7 +3,6 @@ package vhdx
 import (
 	"encoding/binary"
 	"fmt"
-	"path/filepath"
 
 	"github.com/sharevm/vmm/disk"
 	"github.com/sharevm/vmm/disk/internal/chain"
@@ -79,18 +78,7 @@ func (i *Image) linkTo(parent, format string) (*locator, string, error) {
 		return nil, "", fmt.Errorf("%w: %s cannot be its parent: %s", disk.ErrUnsupported, parent, problem)
 	}
 	p := img.(*Image) // misfit has seen that it is
-	for below := p; below != nil; below, _ = below.parent.(*Image) {
-		if same(below.info.Path, i.info.Path) {
-			return nil, "", fmt.Errorf("%s is this disk or based upon it", parent)
-		}
-	}
 	return &locator{linkage: []guid{p.dataWrite}, names: []string{name}}, p.info.Path, nil
-}
-
-func same(a, b string) bool {
-	absA, errA := filepath.Abs(a)
-	absB, errB := filepath.Abs(b)
-	return errA == nil && errB == nil && absA == absB
 }
 
 // writeLink has the metadata say that l is the parent, or that there is none if it is nil.
