@@ -134,6 +134,7 @@ func (r *refcounts) giveUp(b int64) {
 
 // disown takes a block out of the refcount table, so that nothing counts what it was for.
 func (r *refcounts) disown(b int64) {
+	r.last.p = nil
 	for c := b * r.perBlock(); c < (b+1)*r.perBlock(); c += r.perPiece() {
 		delete(r.pieces, c/r.perPiece())
 		delete(r.dirty, c/r.perPiece())

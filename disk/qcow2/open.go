@@ -3,6 +3,7 @@ package qcow2
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/sharevm/vmm/disk"
@@ -112,10 +113,16 @@ func (i *Image) newStore() {
 var formatNames = map[string]string{"vpc": "vhd"}
 
 func (i *Image) openParent(path string, h *header, o disk.OpenOptions) error {
-	if h.backing == "" || o.Alone {
+	if h.backing == "" {
 		return nil
 	}
 	name := strings.TrimPrefix(h.backing, "file:")
+	if o.Alone {
+		if i.info.Parent = name; !filepath.IsAbs(name) {
+			i.info.Parent = filepath.Join(filepath.Dir(path), name)
+		}
+		return nil
+	}
 	if proto, _, ok := strings.Cut(name, ":"); ok && !strings.Contains(proto, "/") {
 		return disk.Unsupported(path, 8, "its parent %q is not a file", h.backing)
 	}

@@ -21,7 +21,11 @@ type refcounts struct {
 	at    int64   // of the table in the file
 	moved bool    // the header has another place
 
-	pieces     map[int64][]byte
+	pieces map[int64][]byte
+	last   struct { // the piece that was asked for last
+		id int64
+		p  []byte
+	}
 	dirty      map[int64]bool // pieces
 	dirtyTable map[int64]bool // sectors
 	taken      struct {
@@ -92,7 +96,11 @@ func (r *refcounts) pieceAt(id int64) int64 {
 // piece returns the piece that counts a cluster, or nil if there is none.
 func (r *refcounts) piece(cluster int64) ([]byte, error) {
 	id := cluster / r.perPiece()
+	if r.last.p != nil && r.last.id == id {
+		return r.last.p, nil
+	}
 	if p := r.pieces[id]; p != nil {
+		r.last.id, r.last.p = id, p
 		return p, nil
 	}
 	if !r.covered(cluster) {
@@ -111,6 +119,7 @@ func (r *refcounts) piece(cluster int64) ([]byte, error) {
 
 // evict forgets all pieces that the file holds as they are.
 func (r *refcounts) evict() {
+	r.last.p = nil
 	for id := range r.pieces {
 		if !r.dirty[id] && !r.taken.dirty[id] {
 			delete(r.pieces, id)

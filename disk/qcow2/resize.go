@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/disk/internal/mapped"
 	"github.com/sharevm/vmm/disk/internal/space"
 )
 
@@ -169,8 +170,12 @@ func (i *Image) extendL1(entries int64) error {
 func (i *Image) shrink(size int64) error {
 	t := i.table
 	before := t.size
+	// Qemu does not look at the rest of the last cluster when it makes the disk larger again.
+	err := i.zeroRest(size)
 	t.size = size
-	err := i.clearBeyond()
+	if err == nil {
+		err = i.clearBeyond()
+	}
 	if err == nil {
 		err = i.writeSize(size)
 	}
@@ -179,6 +184,19 @@ func (i *Image) shrink(size int64) error {
 		return err
 	}
 	return i.giveBack()
+}
+
+// zeroRest zeroes what is stored from the new end to that of its cluster.
+func (i *Image) zeroRest(size int64) error {
+	end := i.table.clustersFor(size) << i.table.clusterBits
+	if size == end {
+		return nil
+	}
+	at, n, err := i.table.Find(size, end-size)
+	if err != nil || at == mapped.Hole {
+		return err
+	}
+	return i.store.WriteZeroes(size, n, true)
 }
 
 // giveBack counts down all that was freed, and ends the file behind what is in use.

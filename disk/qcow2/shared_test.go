@@ -83,10 +83,9 @@ func TestSharedCrash(t *testing.T) {
 		size   int64 // of clusters
 		change func(disktest.Tool, string)
 	}{
-		"snapshot":       {64 << 10, snapshot},
+		"snapshot":       {8 << 10, snapshot},
 		"snapshot small": {512, snapshot},
-		"zlib":           {4 << 10, compress("compression_type=zlib,cluster_size=4k")},
-		"zstd":           {64 << 10, compress("compression_type=zstd,cluster_size=64k")},
+		"compressed":     {4 << 10, compress("compression_type=zlib,cluster_size=4k")}, // how does not matter to the order of writes
 	} {
 		t.Run(name, func(t *testing.T) {
 			disktest.Crash(t, made(t, disk.CreateOptions{BlockSize: c.size}, c.change))
