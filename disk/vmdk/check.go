@@ -140,12 +140,17 @@ func checkExtent(r *disk.Report, file disk.File, h *header, size int64, o disk.O
 // slots finds the parts of the file that are in use.
 func (c *extentCheck) slots() (*slots, error) {
 	used := newSlots(c.shift)
-	// Programs align the first grain to 1 MiB at most.
-	used.mark(0, min(c.overhead*sectorSize, c.meta[len(c.meta)-1].end+1<<20, c.length))
+	used.mark(0, c.reserved())
 	for _, m := range c.meta {
 		used.mark(m.start, m.end)
 	}
 	return used, c.eachGrain(func(e uint32) { used.mark(int64(e)*sectorSize, int64(e)*sectorSize+c.grainBytes()) })
+}
+
+// reserved is how much of the file's start is not for grains, whether tables are there or not.
+func (s *sparse) reserved() int64 {
+	// Programs align the first grain to 1 MiB at most.
+	return min(s.overhead*sectorSize, s.meta[len(s.meta)-1].end+1<<20, s.length)
 }
 
 // extentCheck reads an extent's tables in passing.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/disk/internal/relocate"
 )
 
 const (
@@ -334,7 +335,8 @@ func (r *recovery) moveGrains(i int64, content grainTable, packed int64) (moved 
 			continue
 		}
 		to := r.gap()
-		if err := r.move(from, to); err != nil {
+		r.Wrote()
+		if err := relocate.Block(t.file, from, to, t.grainBytes()); err != nil {
 			return moved, err
 		}
 		content[k] = uint32(to / sectorSize)
@@ -358,24 +360,6 @@ func (r *recovery) moveTable(i int64, content grainTable, packed int64) (moved b
 		r.Wrote()
 	}
 	return moved
-}
-
-// move copies a grain to another place in the file.
-func (r *recovery) move(from, to int64) error {
-	t := r.table
-	buf := make([]byte, min(t.grainBytes(), scanWindow))
-	for n := int64(0); n < t.grainBytes() && from+n < t.length; {
-		p := buf[:min(int64(len(buf)), t.grainBytes()-n, t.length-from-n)]
-		if err := disk.ReadFull(t.file, p, from+n, "grain"); err != nil {
-			return err
-		}
-		if _, err := t.file.WriteAt(p, to+n); err != nil {
-			return err
-		}
-		n += int64(len(p))
-	}
-	r.Wrote()
-	return nil
 }
 
 // recover puts all extents right that the last writer left unclean.

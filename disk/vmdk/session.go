@@ -33,6 +33,11 @@ func (s sparseSpace) begin() error { return s.mark(true) }
 
 // end gives back the room that was taken in advance and then marks the extent as whole, durably.
 func (s sparseSpace) end() error {
+	if s.table.arranged {
+		if err := s.tidy(); err != nil {
+			return err
+		}
+	}
 	trimmed, err := s.table.trim()
 	if err != nil {
 		return err

@@ -45,6 +45,9 @@ type sparse struct {
 
 	tables []atomic.Pointer[grainTable]
 
+	// arranged says that an arena has moved grains, and may leave gaps.
+	arranged bool
+
 	found    []found         // the grains of a stream that has lost its directory
 	inflated *inflated.Cache // of a compressed extent that is read or written
 
