@@ -189,9 +189,6 @@ func TestImage(t *testing.T) {
 	t.Run("raw", func(t *testing.T) {
 		disktest.Run(t, through(disktest.Subject{File: "disk.raw", Create: raw.Create, AnySize: true, Large: 1 << 40}, raw.Open, several...))
 	})
-	t.Run("qcow2", func(t *testing.T) {
-		disktest.Run(t, through(disktest.Subject{File: "disk.qcow2", Create: qcow2.Create, Check: qcow2.Check, Large: 1 << 40}, qcow2.Open, several...))
-	})
 	t.Run("vmdk", func(t *testing.T) {
 		disktest.Run(t, through(disktest.Subject{File: "disk.vmdk", Create: vmdk.Create, Check: vmdk.Check, Large: 1 << 40}, vmdk.Open, setup{}))
 	})
