@@ -25,9 +25,8 @@ func TestRelink(t *testing.T) {
 
 func TestArrange(t *testing.T) {
 	s := subjects()["small blocks"]
-	s.Parents = true
 	t.Run("small blocks", func(t *testing.T) { disktest.Arrange(t, s) })
-	s.Options.BlockSize = 2 * mib // a sector bitmap does not fill the place of a block
+	s.Parents, s.Options.BlockSize = true, 2*mib // a sector bitmap does not fill the place of a block
 	t.Run("blocks of 2 MiB", func(t *testing.T) { disktest.Arrange(t, s) })
 }
 

@@ -135,6 +135,9 @@ func (t *table) page(n int64) (*batPage, error) {
 	p := &batPage{}
 	for k := range count {
 		e := entry(binary.LittleEndian.Uint64(raw[k*8:]))
+		if e == 0 { // most are
+			continue
+		}
 		if reason := t.misplaced(first+k, e, t.length, t.regions); reason != "" {
 			return nil, disk.Corrupt(t.file.Name(), t.regions.bat.start+(first+k)*8, "%s", reason)
 		}
