@@ -203,9 +203,25 @@ func (c *commit) same(ctx context.Context) (bool, error) {
 	return err == nil, err
 }
 
+// noSnapshots refuses an image that keeps snapshots in its own file, to which something would happen.
+func noSnapshots(i disk.Image, what string) error {
+	s, ok := i.(disk.Snapshotter)
+	if !ok {
+		return nil
+	}
+	list, err := s.Snapshots()
+	if err == nil && len(list) > 0 {
+		err = fmt.Errorf("%s: %w: it keeps snapshots in its own file (%q), which %s", i.Info().Path, disk.ErrUnsupported, list[0].Name, what)
+	}
+	return err
+}
+
 // judge finds out what there is to do, and whether it may be done.
 func (c *commit) judge(ctx context.Context) error {
 	size := c.child.Size()
+	if err := noSnapshots(c.child, "would be lost"); err != nil {
+		return err
+	}
 	err := walk(ctx, c.child, 0, size, func(e disk.Extent) error {
 		if stores(e) {
 			if c.done.Moved == 0 {
@@ -241,10 +257,16 @@ func (c *commit) copy(ctx context.Context) error {
 	report(0, size)
 	// Zeroes may be many times longer than data, and need not be read.
 	err := walk(ctx, c.child, 0, size, func(e disk.Extent) error {
-		if !stores(e) || e.Kind != disk.Zero {
-			return nil
+		const step = 1 << 30 // an extent may be as long as the disk
+		for off, end := e.Offset, e.Offset+e.Length; off < end && stores(e) && e.Kind == disk.Zero; off += step {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			if err := c.zero(off, min(step, end-off)); err != nil {
+				return err
+			}
 		}
-		return c.zero(e.Offset, e.Length)
+		return nil
 	})
 	if err != nil {
 		return err

@@ -2,12 +2,21 @@ package tools
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
 
 	"github.com/sharevm/vmm/disk"
 	"github.com/sharevm/vmm/disk/formats"
+)
+
+// Reasons for which Commit refuses that an option lifts.
+var (
+	// ErrAbove: images are based on the child. Delete links them to its parent.
+	ErrAbove = errors.New("other images are based on it")
+	// ErrBeside: other images are based on the parent and would be broken. Force lets them be.
+	ErrBeside = errors.New("other images are based on it too, and would no longer fit")
 )
 
 // above is an image that is based on the child of a Commit, open so that it can get another parent.
@@ -48,11 +57,11 @@ func (c *commit) relatives(ctx context.Context) error {
 		}
 	}
 	if len(c.done.Broken) > 0 && !c.o.Force {
-		return fmt.Errorf("%s: other images are based on it as well, and would no longer fit: %s; rebase or flatten them first", c.parentAt, strings.Join(c.done.Broken, ", "))
+		return fmt.Errorf("%s: %w: %s; rebase or flatten them first", c.parentAt, ErrBeside, strings.Join(c.done.Broken, ", "))
 	}
 	for _, m := range over {
 		if !c.o.Delete {
-			return fmt.Errorf("%s: %s is based on it, and would no longer fit; delete the child when it is committed, which links that image to %s", c.path, m.path, c.parentAt)
+			return fmt.Errorf("%s: %w (%s), so that it cannot become empty; delete it when it is committed, which links them to %s", c.path, ErrAbove, m.path, c.parentAt)
 		}
 		if err := c.hold(m); err != nil {
 			return fmt.Errorf("%s: it is based on the image to be deleted, and must be linked to its parent: %w", m.path, err)

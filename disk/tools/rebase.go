@@ -69,6 +69,9 @@ func rebase(ctx context.Context, path string, base disk.Image, o RebaseOptions) 
 	if !ok {
 		return nil, fmt.Errorf("%s: %w: %s records no parent that could be changed; convert it instead", path, disk.ErrUnsupported, info.Format)
 	}
+	if err := noSnapshots(child, "would read otherwise above another parent"); err != nil {
+		return nil, err
+	}
 	if base != nil {
 		if err := accepts(path, info, base.Info(), o); err != nil {
 			return nil, err

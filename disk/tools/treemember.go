@@ -77,12 +77,10 @@ func (m *member) open(o disk.OpenOptions) error {
 	o.Parents = func(path string, p disk.OpenOptions) (disk.Image, error) {
 		p.Alone, p.Shared = true, true
 		i, err := formats.Open(path, p)
-		if m.parent == "" || err == nil {
-			m.parent, m.parentFormat = path, p.Format
-		}
 		if err == nil {
-			below = i.Info()
+			m.parent, below = filepath.Clean(path), i.Info()
 		}
+		m.parentFormat = p.Format
 		return i, err
 	}
 	i, err := formats.Open(m.path, o)
@@ -97,8 +95,8 @@ func (m *member) open(o disk.OpenOptions) error {
 func (m *member) take(i disk.Image, below disk.Info) {
 	m.info, m.used, _ = apart(i.Info(), []disk.Info{below}) // of files that cannot be looked at nothing is used
 	m.info.Path = m.path
-	if m.parent == "" {
-		m.parent = m.info.Parent
+	if m.parent == "" && m.info.Parent != "" {
+		m.parent = filepath.Clean(m.info.Parent)
 	}
 	if s, ok := i.(disk.Snapshotter); ok {
 		var err error
