@@ -20,6 +20,13 @@ func subjects() map[string]disktest.Subject {
 	return map[string]disktest.Subject{"v3": s, "v2": old, "small clusters": small, "large clusters": large}
 }
 
+// ordinary are the subjects without large clusters, which are slow to copy, and no other code does it.
+func ordinary() map[string]disktest.Subject {
+	s := subjects()
+	delete(s, "large clusters")
+	return s
+}
+
 func TestConformance(t *testing.T) {
 	for name, s := range subjects() {
 		t.Run(name, func(t *testing.T) { disktest.Run(t, s) })
@@ -27,7 +34,7 @@ func TestConformance(t *testing.T) {
 }
 
 func TestCrash(t *testing.T) {
-	for name, s := range subjects() {
+	for name, s := range ordinary() {
 		t.Run(name, func(t *testing.T) { disktest.Crash(t, s) })
 	}
 }
@@ -39,26 +46,20 @@ func TestFaults(t *testing.T) {
 }
 
 func TestResize(t *testing.T) {
-	for name, s := range subjects() {
-		if name == "large clusters" {
-			continue
-		}
+	for name, s := range ordinary() {
 		t.Run(name, func(t *testing.T) { disktest.Resize(t, s) })
 	}
 }
 
 func TestRelink(t *testing.T) {
-	for name, s := range subjects() {
+	for name, s := range ordinary() {
 		t.Run(name, func(t *testing.T) { disktest.Relink(t, s) })
 	}
 }
 
 func TestArrange(t *testing.T) {
-	for name, s := range subjects() {
-		switch name {
-		case "large clusters":
-			continue // they are slow to copy, and no other code does it
-		case "v2", "v3":
+	for name, s := range ordinary() {
+		if s.Options.BlockSize == 0 {
 			s.Options.BlockSize = 16 << 10
 		}
 		t.Run(name, func(t *testing.T) { disktest.Arrange(t, s) })
@@ -77,10 +78,7 @@ func TestQemu(t *testing.T) {
 }
 
 func TestChain(t *testing.T) {
-	for name, s := range subjects() {
-		if name == "large clusters" {
-			continue // they are slow to copy, and no other code does it
-		}
+	for name, s := range ordinary() {
 		t.Run(name, func(t *testing.T) { disktest.Chain(t, s) })
 	}
 }
