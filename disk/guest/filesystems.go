@@ -8,6 +8,7 @@ import (
 	"github.com/sharevm/vmm/disk/guest/fat"
 	"github.com/sharevm/vmm/disk/guest/internal/volume"
 	"github.com/sharevm/vmm/disk/guest/ntfs"
+	"github.com/sharevm/vmm/disk/guest/xfs"
 )
 
 // fileSystems are those that are read.
@@ -23,6 +24,9 @@ var fileSystems = []fileSystem{
 	}},
 	{name: "ntfs", claims: ntfs.Claims, open: func(ctx context.Context, r volume.Reader, o options) (fileSystemVolume, error) {
 		return opened(ntfs.Open(ctx, r, ntfs.Options{LoseShadowCopies: o.loseShadowCopies}))
+	}},
+	{name: "xfs", claims: xfs.Claims, open: func(ctx context.Context, r volume.Reader, _ options) (fileSystemVolume, error) {
+		return opened(xfs.Open(ctx, r))
 	}},
 }
 

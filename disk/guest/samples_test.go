@@ -39,6 +39,7 @@ func TestSamples(t *testing.T) {
 		{"vmdk-rs/streamOptimized.vmdk", "vmdk", "mbr; 1 ntfs 5324800"},
 		{"gomod/gpt.img", "raw", "gpt; 1 none 0: it holds no file system that is known"},
 		{"gomod/test.ntfs.dd", "raw", "0 ntfs 6327296"},
+		{"gomod/image.xfs", "raw", "0 xfs 9527296"},
 		{"discutils/swap.vhdx", "vhdx", "0 swap 0: swap space is left alone"},
 		{"qemu/virtualpc-dynamic.vhd", "vhd", "0 none 0: it holds no file system that is known; it starts with zeroes"},
 	} {
