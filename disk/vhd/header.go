@@ -88,8 +88,12 @@ func readFields(file disk.File, f *footer, size, fileSize int64) (header, []byte
 
 // disjoint checks that the table touches nothing else: locators among themselves may.
 func (h header) disjoint(name string) error {
-	for _, a := range append(h.tables(), area{0, footerSize}) {
-		if a.start != h.tableOffset && overlap(a.start, a.end, h.tableOffset, h.tableOffset+h.entries*4) {
+	others := []area{{0, footerSize}, {h.at, h.at + headerSize}}
+	if h.parent != nil {
+		others = append(others, h.parent.areas...)
+	}
+	for _, a := range others {
+		if overlap(a.start, a.end, h.tableOffset, h.tableOffset+h.entries*4) {
 			return disk.Corrupt(name, h.at+tableOffsetAt, "the block allocation table at byte %d overlaps what lies at bytes %d to %d", h.tableOffset, a.start, a.end)
 		}
 	}

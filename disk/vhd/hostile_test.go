@@ -74,6 +74,7 @@ func TestHostile(t *testing.T) {
 		"more blocks than file": {header(28, 1<<20, 4), false, "leaves the file"},
 		"table 2^64":            {header(16, 1<<64-512, 8), false, "leaves the file"},
 		"table at the end":      {header(16, 1<<20, 8), false, "leaves the file"},
+		"table over header":     {header(16, 512, 8), false, "overlaps what lies at bytes 512 to 1536"},
 		"block past the end":    {entry(0, 1<<31), false, "beyond the end"},
 		"block over the footer": {entry(0, 0), false, "overlaps the disk's tables"},
 		"block over the header": {entry(0, 1), false, "overlaps the disk's tables"},
