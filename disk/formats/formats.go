@@ -48,6 +48,7 @@ var all = []Format{
 		Open:       opener(vmdk.Open),
 		Create:     vmdk.Create,
 		Check:      vmdk.Check,
+		Repair:     vmdk.Repair,
 	},
 	{
 		Name:       "vhd",

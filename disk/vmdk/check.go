@@ -24,6 +24,7 @@ func Check(path string, o disk.OpenOptions) (*disk.Report, error) {
 		return nil, err
 	}
 	r := &disk.Report{Format: "vmdk"}
+	i.checkDescriptor(r, h)
 	if h != nil {
 		return r, checkExtent(r, file, h, size, o)
 	}
@@ -36,6 +37,19 @@ func Check(path string, o disk.OpenOptions) (*disk.Report, error) {
 		}
 	}
 	return r, nil
+}
+
+// checkDescriptor adds what is wrong with the descriptor, which lies in an extent with header h or, if that is nil, by itself.
+func (i *Image) checkDescriptor(r *disk.Report, h *header) {
+	add := func(what string) {
+		r.Add(disk.Problem{Severity: disk.Repairable, File: i.descriptorIn.Name(), Offset: i.descriptorAt, What: what})
+	}
+	if i.copyAt > 0 {
+		add("the descriptor was being rewritten; a copy of it is whole")
+	}
+	if e := i.descriptor.Extents[0]; h != nil && e.Sectors != h.capacity {
+		add(fmt.Sprintf("the descriptor says %d sectors, the extent's header %d", e.Sectors, h.capacity))
+	}
 }
 
 func checkExtentFile(r *disk.Report, folder string, e Extent, o disk.OpenOptions) error {
@@ -127,7 +141,7 @@ func checkExtent(r *disk.Report, file disk.File, h *header, size int64, o disk.O
 	if err != nil {
 		return err
 	}
-	if leaked := max(size>>s.shift, used.last+1) - used.count; leaked > 0 {
+	if leaked := max(size>>s.shift, used.last+1) - used.count; leaked > 0 && c.unreadable == 0 {
 		leaked <<= s.shift
 		r.Leaked += leaked
 		r.Add(disk.Problem{Severity: disk.Leak, File: file.Name(), Offset: -1, What: fmt.Sprintf("%d bytes of the file belong to no grain", leaked)})
@@ -194,6 +208,9 @@ func (c *extentCheck) table(r *disk.Report, i int64) (grainTable, error) {
 
 // judge adds what is wrong with the copies of table i, which are broken or not.
 func (c *extentCheck) judge(r *disk.Report, i int64, first, second grainTable, broken1, broken2 *disk.FormatError) {
+	if c.rgd != nil && (c.gd[i] == 0) != (c.rgd[i] == 0) {
+		r.Add(disk.Problem{Severity: disk.Repairable, File: c.file.Name(), Offset: -1, What: fmt.Sprintf("only one of two directories has grain table %d", i)})
+	}
 	sound1, sound2 := broken1 == nil && c.gd[i] != 0, broken2 == nil && c.rgd != nil && c.rgd[i] != 0
 	severity := disk.Damage
 	if sound1 || sound2 {

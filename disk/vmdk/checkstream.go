@@ -12,10 +12,16 @@ import (
 // cannot do without.
 func (c *extentCheck) checkStream(r *disk.Report) error {
 	if c.lost {
-		r.Add(disk.Problem{
+		p := disk.Problem{
 			Severity: disk.Damage, File: c.file.Name(), Offset: c.length,
 			What: fmt.Sprintf("the file has lost its end, where the grain directory is; %d grains are left", len(c.found)),
-		})
+		}
+		if _, ok, err := c.retrace(); err != nil {
+			return err
+		} else if ok {
+			p.Severity, p.What = disk.Repairable, "the file has lost its end; all grains and tables are there"
+		}
+		r.Add(p)
 		r.Allocated += int64(len(c.found))
 		return nil
 	}

@@ -53,6 +53,7 @@ type writable interface {
 	begin() error   // before the first change: mark it as being written
 	end() error     // at Close, after the last Flush: end the file properly and take the mark away, durably
 	recover() error // at Open: put it right if the last writer did not do that
+	repair() error  // put it right, whoever spoiled it
 	// resize changes the capacity from what the disk uses of it, in sectors. It is durable as soon as the header tells of it, and all of it when resize
 	// returns. Cover is called when there is more room and before anybody can see it, to hide what a parent has there.
 	resize(from, to int64, cover func() error) error

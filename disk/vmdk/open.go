@@ -2,6 +2,7 @@ package vmdk
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -30,9 +31,11 @@ type Image struct {
 	copyAt         int64     // where a copy lies, from the text's start, or 0
 
 	extents space.Concat
-	parts   []part               // of extents
-	failed  error                // what ended a change half way
-	flat    map[string]disk.File // the files of flat extents by their names; several may share one
+	parts   []part // of extents
+	failed  error  // what ended a change half way
+
+	repairing bool                 // it was opened by Repair
+	flat      map[string]disk.File // the files of flat extents by their names; several may share one
 }
 
 // part is one extent in use.
@@ -332,7 +335,16 @@ func (i *Image) addSparse(file disk.File, h *header, size int64, e Extent) error
 	if err != nil {
 		return err
 	}
-	if err := t.survey(); err != nil {
+	if h.lost && i.repairing && e.Access != ReadOnly {
+		if h, size, err = rebuild(t); err != nil {
+			return err
+		}
+		if t, err = openSparse(file, h, size, o.Log()); err != nil {
+			return err
+		}
+	}
+	// A repair goes on where some tables are beyond help.
+	if err := t.survey(); err != nil && !(i.repairing && errors.Is(err, disk.ErrCorrupt)) {
 		return err
 	}
 	if h.unclean {

@@ -367,12 +367,8 @@ func (i *Image) recover() error {
 	if err := i.settle(); err != nil {
 		return err
 	}
-	if d := i.descriptor; i.descriptorRoom > 0 && i.info.Unclean && d.Extents[0].Sectors != i.parts[0].Sectors {
-		edits, err := d.resize([]Extent{i.parts[0].Extent}) // a change of size came as far as the header
-		if err == nil {
-			err = i.change(edits)
-		}
-		if err != nil {
+	if i.info.Unclean { // a change of size may have come as far as the header
+		if err := i.describeSize(); err != nil {
 			return err
 		}
 	}

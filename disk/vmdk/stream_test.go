@@ -87,9 +87,11 @@ func TestLostFooter(t *testing.T) {
 	for name, c := range map[string]struct {
 		size  int
 		whole int // how much must read as before
+		worst disk.Severity
 	}{
-		"end marker": {len(img) - 512, len(want)}, "footer": {len(img) - 1536, len(want)}, "directory": {len(img) - 2048, len(want)},
-		"half": {len(img) / 2, 2 << 20}, "unclean": {len(img) - 1536, len(want)},
+		"end marker": {len(img) - 512, len(want), disk.Repairable}, "footer": {len(img) - 1536, len(want), disk.Repairable},
+		"directory": {len(img) - 2048, len(want), disk.Repairable}, "half": {len(img) / 2, 2 << 20, disk.Damage},
+		"last table": {len(img) - 3072, len(want), disk.Damage}, "unclean": {len(img) - 1536, len(want), disk.Repairable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			files := disktest.NewRecorder()
@@ -119,8 +121,21 @@ func TestLostFooter(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if worst, _ := r.Worst(); worst != disk.Damage {
+			if worst, _ := r.Worst(); worst != c.worst {
 				t.Errorf("check: %+v", r)
+			}
+			i.Close()
+			cut := files.Get(path)
+			if err := vmdk.Repair(path, disk.OpenOptions{Files: files}); c.worst == disk.Repairable && err != nil {
+				t.Fatal(err)
+			} else if c.worst == disk.Damage {
+				if !bytes.Equal(files.Get(path), cut) {
+					t.Error("a repair touched what is damaged")
+				}
+				return
+			}
+			if !bytes.Equal(files.Get(path), img) {
+				t.Error("the repaired file is not what it was before it was cut off")
 			}
 		})
 	}

@@ -13,7 +13,7 @@ import (
 
 func subjects() map[string]disktest.Subject {
 	s := disktest.Subject{
-		File: "disk.vmdk", Create: vmdk.Create, Open: disktest.Opener(vmdk.Open), Check: vmdk.Check, Large: 62 << 40, Parents: true,
+		File: "disk.vmdk", Create: vmdk.Create, Open: disktest.Opener(vmdk.Open), Check: vmdk.Check, Large: 62 << 40, Parents: true, Repair: vmdk.Repair,
 	}
 	out := map[string]disktest.Subject{"monolithicSparse": s}
 	for _, variant := range []string{"monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "vmfs"} {
