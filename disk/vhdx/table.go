@@ -16,8 +16,8 @@ const (
 	maxRun = entriesPerPage
 )
 
-// maxPages bounds the pages of the table kept in memory: 16 MiB. Tests make it small.
-var maxPages = 4096
+// maxPages bounds the pages of the table kept in memory, other than empty ones: 8 MiB, for 32 TiB of usual blocks. Tests make it small.
+var maxPages = 2048
 
 // page is a page of metadata and its place in the file.
 type page struct {
@@ -28,6 +28,9 @@ type page struct {
 // batPage is a page of the table in memory. Entries are read and written atomically, written under table.mu.
 type batPage [entriesPerPage]uint64
 
+// emptyPage stands for all pages without entries, of which large disks have many. It is never written to.
+var emptyPage batPage
+
 // table is the block allocation table. Its pages are read when they are first needed.
 type table struct {
 	layout
@@ -37,7 +40,8 @@ type table struct {
 	pages   []atomic.Pointer[batPage]
 
 	mu     sync.Mutex
-	loaded int
+	loaded int            // pages in memory, empty ones apart
+	raw    [pageSize]byte // as page reads it
 	next   int64          // file offset of the next new block
 	length int64          // of the file
 	end    int64          // of the last block or region as survey found it, or 0
@@ -128,16 +132,17 @@ func (t *table) page(n int64) (*batPage, error) {
 	}
 	first := n * entriesPerPage
 	count := min(entriesPerPage, t.entries()-first)
-	raw := make([]byte, count*8)
+	raw := t.raw[:count*8]
 	if err := disk.ReadFull(t.file, raw, t.regions.bat.start+first*8, "block allocation table"); err != nil {
 		return nil, err
+	}
+	if isZero(raw) {
+		t.pages[n].Store(&emptyPage)
+		return &emptyPage, nil
 	}
 	p := &batPage{}
 	for k := range count {
 		e := entry(binary.LittleEndian.Uint64(raw[k*8:]))
-		if e == 0 { // most are
-			continue
-		}
 		if reason := t.misplaced(first+k, e, t.length, t.regions); reason != "" {
 			return nil, disk.Corrupt(t.file.Name(), t.regions.bat.start+(first+k)*8, "%s", reason)
 		}
@@ -154,12 +159,22 @@ func (t *table) page(n int64) (*batPage, error) {
 // evict forgets all pages that the file holds as they are. Readers that still use one see what was true when they started.
 func (t *table) evict() {
 	for n := range t.pages {
-		if t.pages[n].Load() == nil || t.dirty[int64(n)] || t.inFlight[t.batPageAt(int64(n))] {
+		if p := t.pages[n].Load(); p == nil || p == &emptyPage || t.dirty[int64(n)] || t.inFlight[t.batPageAt(int64(n))] {
 			continue
 		}
 		t.pages[n].Store(nil)
 		t.loaded--
 	}
+}
+
+// isZero says whether p holds nothing else.
+func isZero(p []byte) bool {
+	for ; len(p) >= 8; p = p[8:] {
+		if binary.LittleEndian.Uint64(p) != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func (t *table) batPageAt(n int64) int64 { return t.regions.bat.start + n*pageSize }
@@ -176,6 +191,11 @@ func (t *table) get(index int64) (entry, error) {
 // set changes an entry whose page is in memory. Called with mu held and the log open.
 func (t *table) set(index int64, e entry) {
 	p := t.pages[index/entriesPerPage].Load()
+	if p == &emptyPage {
+		p = &batPage{}
+		t.loaded++
+		t.pages[index/entriesPerPage].Store(p)
+	}
 	atomic.StoreUint64(&p[index%entriesPerPage], uint64(e))
 	t.dirty[index/entriesPerPage] = true
 }
