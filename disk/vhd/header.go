@@ -32,7 +32,12 @@ type header struct {
 
 // tables returns where in the file the header, the table and the parent locators lie.
 func (h header) tables() []area {
-	all := []area{{h.at, h.at + headerSize}, {h.tableOffset, h.tableOffset + h.entries*4}}
+	return append(h.besides(), area{h.tableOffset, h.tableOffset + h.entries*4})
+}
+
+// besides is tables without the table.
+func (h header) besides() []area {
+	all := []area{{h.at, h.at + headerSize}}
 	if h.parent != nil {
 		all = append(all, h.parent.areas...)
 	}
@@ -88,11 +93,7 @@ func readFields(file disk.File, f *footer, size, fileSize int64) (header, []byte
 
 // disjoint checks that the table touches nothing else: locators among themselves may.
 func (h header) disjoint(name string) error {
-	others := []area{{0, footerSize}, {h.at, h.at + headerSize}}
-	if h.parent != nil {
-		others = append(others, h.parent.areas...)
-	}
-	for _, a := range others {
+	for _, a := range append(h.besides(), area{0, footerSize}) {
 		if overlap(a.start, a.end, h.tableOffset, h.tableOffset+h.entries*4) {
 			return disk.Corrupt(name, h.at+tableOffsetAt, "the block allocation table at byte %d overlaps what lies at bytes %d to %d", h.tableOffset, a.start, a.end)
 		}

@@ -205,3 +205,56 @@ func TestKeepIdentity(t *testing.T) {
 		}
 	}
 }
+
+// TestResizeTorn replays the crashes of a growth and a shrinkage many times: what tells right from wrong there is few sectors, and chance decides
+// which of them a crash loses.
+func TestResizeTorn(t *testing.T) {
+	const small, large = 1 << 20, 70<<20 + 512
+	for _, o := range []disk.CreateOptions{{Variant: "fixed"}, {BlockSize: 4 << 10}} {
+		for _, way := range [][2]int64{{small, large}, {large, small}} {
+			rec := disktest.NewRecorder()
+			o.Size, o.Files = way[0], rec
+			create(t, path, o)
+			i, err := vhd.Open(path, disk.OpenOptions{Files: rec})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := bytes.Repeat([]byte{0x5a}, small)
+			if _, err := i.WriteAt(want, 0); err != nil {
+				t.Fatal(err)
+			}
+			if err := i.Close(); err != nil {
+				t.Fatal(err)
+			}
+			rec.Settle()
+			if i, err = vhd.Open(path, disk.OpenOptions{Files: rec}); err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(i.Resize(way[1]), i.Close()); err != nil {
+				t.Fatal(err)
+			}
+			done := rec.Events()
+			for seed := range uint64(20) {
+				_, err := rec.Crashes(rand.New(rand.NewPCG(seed, 3)), done, func(n int, left *disktest.Recorder) error {
+					i, err := vhd.Open(path, disk.OpenOptions{ReadOnly: true, Files: left})
+					if err != nil {
+						return err
+					}
+					defer i.Close()
+					if i.Size() != way[1] && (i.Size() != way[0] || n == done) {
+						return fmt.Errorf("%d bytes", i.Size())
+					}
+					got := make([]byte, small+4096)
+					n = int(min(i.Size(), int64(len(got))))
+					if _, err := i.ReadAt(got[:n], 0); err != nil || !bytes.Equal(got[:small], want) || !bytes.Equal(got[small:], make([]byte, 4096)) {
+						return fmt.Errorf("does not read as it should (%w)", err)
+					}
+					return nil
+				})
+				if err != nil {
+					t.Fatalf("%+v, to %d, seed %d: %v", o.Variant, way[1], seed, err)
+				}
+			}
+		}
+	}
+}

@@ -91,8 +91,8 @@ func (i *Image) extendTable(need int64) error {
 	t := i.table
 	old := t.entries * 4
 	from, end := old/sectorSize*sectorSize, (need*4+sectorSize-1)/sectorSize*sectorSize
-	for _, a := range t.tables() {
-		if a.start != t.tableOffset && overlap(t.tableOffset, t.tableOffset+end, a.start, a.end) {
+	for _, a := range t.besides() {
+		if overlap(t.tableOffset, t.tableOffset+end, a.start, a.end) {
 			return i.moveTable(need)
 		}
 	}
