@@ -15,5 +15,17 @@
 // A write to a block that the file lacks stores whole sectors only, and marks them in the sector bitmap. A block whose sectors have all
 // been written becomes fully present.
 //
+// # Space
+//
+// A block takes the first hole between others that is long enough, or else lies at the end of the file: what other programs, an interrupted session or a
+// tool left free is used again. Only space at the end of a file counts as leaked. Of tables above 16 MiB nobody looks for holes.
+//
+// # Maintenance
+//
+// Resize, Relink and Arenas start from an empty log, and change metadata by one entry of it, so that a crash leaves the old state or the new
+// one. What the new state needs is made ready before, where nobody looks with the old one: behind the end of the table, behind the end of the disk
+// in its last block, or in a copy of the table elsewhere, to which the region table then changes. The identifier that children remember
+// changes with what can be seen of the disk: when it is resized or blocks are dropped, not when they move or the parent changes.
+//
 // [MS-VHDX]: https://learn.microsoft.com/en-us/openspecs/windows_protocols/ms-vhdx/
 package vhdx

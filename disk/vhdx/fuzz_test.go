@@ -83,3 +83,64 @@ func FuzzChild(f *testing.F) {
 		disktest.Exercise(t, s, img)
 	})
 }
+
+// FuzzMaintain has the operations on tables loose on a changed image, after which it must check no worse than before.
+func FuzzMaintain(f *testing.F) {
+	f.Add(packed(written(f)), int64(9*mib), uint8(3))
+	f.Add(packed(killed(f)), int64(200<<30), uint8(0))
+	f.Add(packed(orphan(f)), int64(mib), uint8(7))
+	parent := written(f)
+	f.Fuzz(func(t *testing.T, p []byte, size int64, way uint8) {
+		img := unpacked(p)
+		vhdx.Mend(img)
+		files := disktest.NewRecorder()
+		files.Put(path, img)
+		files.Put("d/parent.vhdx", parent)
+		worst := func() (s disk.Severity, ok bool) {
+			r, err := vhdx.Check(path, disk.OpenOptions{Files: files})
+			if err != nil {
+				return disk.Damage, false
+			}
+			s, _ = r.Worst()
+			return s, true
+		}
+		before, readable := worst()
+		maintained(files, size, way)
+		if after, ok := worst(); readable && before != disk.Damage && (!ok || after == disk.Damage) {
+			t.Errorf("it was no worse than %v, and is now damaged (readable: %t)", before, ok)
+		}
+		if err := vhdx.Repair(path, disk.OpenOptions{Files: files}); err != nil && readable && before != disk.Damage {
+			t.Errorf("repair: %v", err)
+		}
+		if after, ok := worst(); readable && before != disk.Damage && (!ok || after != disk.Leak) {
+			t.Errorf("it was no worse than %v, and after a repair %v (readable: %t)", before, after, ok)
+		}
+	})
+}
+
+// maintained does to an image what way says. Errors are fine.
+func maintained(files disk.Files, size int64, way uint8) {
+	i, err := vhdx.Open(path, disk.OpenOptions{Files: files, AllowStaleParent: true, Alone: way&1 != 0})
+	if err != nil {
+		return
+	}
+	defer i.Close()
+	if way&2 != 0 {
+		i.Resize(size)
+	}
+	if arenas, err := i.Arenas(); err == nil && way&4 != 0 {
+		a := arenas[0]
+		for block := range min(a.Blocks(), 8) {
+			a.Move(block, a.Slots()-block)
+			a.Drop(block + a.Blocks()/2)
+		}
+		a.Flush()
+		a.Trim()
+	}
+	if way&8 != 0 {
+		i.Resize(size / 2)
+	}
+	if way&16 != 0 {
+		i.Relink([]string{"", "d/parent.vhdx"}[way>>5&1], "")
+	}
+}

@@ -233,7 +233,7 @@ func TestRelinkNewTable(t *testing.T) {
 	t.Logf("%d crashes", states)
 }
 
-// TestRelinkQemu has qemu judge a child that has come to stand alone, and libvhdi one that has got another parent.
+// TestRelinkQemu has qemu judge a child that has come to stand alone, and go on with it.
 func TestRelinkQemu(t *testing.T) {
 	img, io := disktest.FindTool(t, "qemu-img", "qemu-utils"), disktest.FindTool(t, "qemu-io", "qemu-utils")
 	child, _ := family(t)
