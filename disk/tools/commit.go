@@ -63,11 +63,17 @@ func Commit(ctx context.Context, path string, o CommitOptions) (*Committed, erro
 		return &c.done, err
 	}
 	if !c.spent {
+		if err := c.reopen(); err != nil {
+			return nil, err
+		}
 		if err := c.copy(ctx); err != nil {
 			return nil, err
 		}
 	}
-	return &c.done, c.replace()
+	if err := c.replace(); err != nil {
+		return nil, err
+	}
+	return &c.done, nil
 }
 
 // commit is a Commit under way.
@@ -88,12 +94,17 @@ type commit struct {
 	closes []disk.Image // all else to close
 }
 
-// begin opens the child and its parent, which is open for writing unless this is a dry run.
+// begin opens the child above its parent, both for reading, and keeps others from writing to the child.
 func (c *commit) begin(ctx context.Context) (err error) {
 	if st, err := os.Lstat(c.path); err == nil && st.Mode()&fs.ModeSymlink != 0 {
 		return fmt.Errorf("%s: it is a symbolic link; name the file that it leads to", c.path)
 	}
-	err = c.open(!c.o.DryRun, c.o.Open.AllowStaleParent)
+	alone := c.o.Open
+	alone.Alone, alone.ReadOnly = true, true
+	if c.guard, err = formats.Open(c.path, alone); err != nil {
+		return err
+	}
+	err = c.open(false, c.o.Open.AllowStaleParent)
 	if errors.Is(err, disk.ErrStaleParent) {
 		err = c.resume(ctx, err)
 	}
@@ -103,16 +114,19 @@ func (c *commit) begin(ctx context.Context) (err error) {
 	if c.parent == nil {
 		return fmt.Errorf("%s: it is based on no other image, so that there is nothing to commit it to", c.path)
 	}
-	alone := c.o.Open
-	alone.Alone, alone.ReadOnly = true, true
-	if c.guard, err = formats.Open(c.path, alone); err != nil {
-		return err
-	}
 	c.done.Parent, c.done.Size = c.parentAt, c.child.Size()
 	return nil
 }
 
-// open opens the child for reading, and its parent for writing with the identity that the child expects.
+// reopen opens the two once more, the parent for writing.
+func (c *commit) reopen() error {
+	if err := c.child.Close(); err != nil {
+		return err
+	}
+	return c.open(true, c.o.Open.AllowStaleParent)
+}
+
+// open opens the child for reading, and its parent too or, with write, for writing with the identity that the child expects.
 func (c *commit) open(write, stale bool) (err error) {
 	c.child, c.parent = nil, nil
 	o := c.o.Open
@@ -121,7 +135,7 @@ func (c *commit) open(write, stale bool) (err error) {
 		direct := len(p.Children) == 1
 		if direct {
 			c.parentAt, c.parentOptions = path, c.o.Open
-			c.parentOptions.Format, c.parentOptions.AllowStaleParent = p.Format, false
+			c.parentOptions.Format = p.Format
 			p.ReadOnly, p.KeepIdentity = !write, true
 		}
 		i, err := formats.Open(path, p)
@@ -242,6 +256,11 @@ func (c *commit) judge(ctx context.Context) error {
 			return fmt.Errorf("%s: %w: it is smaller than its child, and cannot grow in its format; flatten the child instead, or convert it", c.parentAt, disk.ErrUnsupported)
 		}
 		c.done.Grown = true
+	}
+	if !c.o.Delete {
+		if err := c.empty(false); err != nil {
+			return fmt.Errorf("%s: it cannot be replaced by an empty image: %w", c.path, err)
+		}
 	}
 	return c.relatives(ctx)
 }

@@ -349,6 +349,39 @@ func TestCommitGrows(t *testing.T) {
 	})
 }
 
+// TestCommitGrowsCrash cuts the power while a parent grows and takes what its child holds.
+func TestCommitGrowsCrash(t *testing.T) {
+	pairs(t, func(t *testing.T, above, below formats.Format) {
+		if overlays(below.Name, below.Name) && above.Name != below.Name || above.Name == "qcow2" && below.Name != "qcow2" {
+			return // each kind of parent once
+		}
+		rec := disktest.NewRecorder()
+		parent, child := in("d", "parent"+below.Extensions[0]), in("d", "child"+above.Extensions[0])
+		const size = 4 * mib
+		want := make([]byte, size)
+		must(t, formats.Create(parent, disk.CreateOptions{Size: crashSize, Files: rec}))
+		scribble(t, parent, rec, want[:crashSize], 1)
+		must(t, formats.Create(child, disk.CreateOptions{Parent: parent, Size: size, Files: rec}))
+		scribble(t, child, rec, want, 2)
+		rec.Settle()
+		_, err := tools.Commit(t.Context(), child, tools.CommitOptions{Open: disk.OpenOptions{Files: rec}})
+		must(t, err)
+		_, err = rec.Crashes(rand.New(rand.NewPCG(1, 2)), 64, func(_ int, left *disktest.Recorder) error {
+			o := disk.OpenOptions{Files: left}
+			if err := agree(child, o, want); err != nil && !errors.Is(err, disk.ErrStaleParent) {
+				return err
+			}
+			if _, err := tools.Commit(t.Context(), child, tools.CommitOptions{Open: o}); err != nil {
+				return err
+			}
+			return errors.Join(agree(child, o, want), agree(parent, o, want))
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestCommitSmaller has a child that is smaller than its parent.
 func TestCommitSmaller(t *testing.T) {
 	d := dir(t)

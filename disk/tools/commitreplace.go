@@ -25,7 +25,7 @@ func (c *commit) replace() error {
 	case c.o.Delete:
 		err = c.remove()
 	case c.done.Moved > 0 || c.spent:
-		err = c.empty()
+		err = c.empty(true)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %s holds all that it stores, but: %w", c.path, c.parentAt, err)
@@ -55,8 +55,8 @@ func (c *commit) renew() (err error) {
 	return p.Flush()
 }
 
-// empty puts an empty image in the child's place.
-func (c *commit) empty() error {
+// empty makes an empty image like the child and, with publish, puts it in its place.
+func (c *commit) empty(publish bool) error {
 	s := &stage{folders: c.files}
 	defer s.discard()
 	info := c.guard.Info()
@@ -74,7 +74,7 @@ func (c *commit) empty() error {
 			o.Variant = info.Variant
 		}
 	}
-	if err := formats.Create(c.path, o); err != nil {
+	if err := formats.Create(c.path, o); err != nil || !publish {
 		return err
 	}
 	if err := s.publish(true); err != nil {
