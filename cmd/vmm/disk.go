@@ -34,8 +34,9 @@ An image's format is what the file's name ends in, or what an option says; it is
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newDiskInfo(), newDiskCreate(), newDiskConvert(), newDiskCheck(), newDiskCompare(), newDiskMap(), newDiskServe())
+	c.AddCommand(newDiskInfo(), newDiskCreate(), newDiskConvert(), newDiskCheck(), newDiskCompare(), newDiskMap(), newDiskServe(), newDiskMount())
 	c.AddCommand(newDiskOverlay(), newDiskCommit(), newDiskRebase(), newDiskFlatten(), newDiskTree())
+	c.AddCommand(newDiskResize(), newDiskCompact(), newDiskDefrag())
 	for _, sub := range c.Commands() {
 		sub.Args = usageArgs(sub.Args)
 		sub.RunE = plainErrors(interruptible(sub.RunE))

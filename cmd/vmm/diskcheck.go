@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -13,19 +14,37 @@ import (
 func newDiskCheck() *cobra.Command {
 	var (
 		open   openFlags
+		repair repairFlags
 		asJSON bool
 	)
 	c := &cobra.Command{
 		Use:   "check FILE",
-		Short: "Look for damage in an image's own tables",
+		Short: "Look for damage in an image's own tables, and repair it",
 		Long: `Looks for contradictions in an image's tables: blocks used twice, places outside the file, wrong checksums and copies that
-differ, and for space that nothing refers to. It changes nothing, and does not judge the file systems on the disk.
+differ, and for space that nothing refers to. It does not judge the file systems on the disk. Without --repair it changes nothing.
 
-Exits with status 1 when something is damaged; wasted space alone is no damage.`,
-		Example:           "  vmm disk check windows.vhd\n  vmm disk check --json windows.vhdx | jq .problems",
+With --repair, what can be put right from sound copies is, and lost space is given back. Before a byte is changed, what was there is saved in
+FILE.undo; if the image is not better afterwards, or the command is interrupted, everything is put back. Damage that no copy can mend is
+left as it is. "check --revert FILE.undo" takes a repair back as long as nobody has written to the image since.
+
+Exits with status 1 when something is damaged, or still is after the repair; wasted space alone is no damage.`,
+		Example: `  vmm disk check windows.vhd
+  vmm disk check --json windows.vhdx | jq .problems
+  vmm disk check --repair windows.vmdk
+  vmm disk check --repair windows.vmdk --undo /var/tmp/windows.undo
+  vmm disk check --revert windows.vmdk.undo`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeImages(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := repair.agree(); err != nil {
+				return &exitError{exitUsage, usageError(c, err)}
+			}
+			switch {
+			case repair.revert:
+				return repair.putBack(c, args[0], open.allowOutside, asJSON)
+			case repair.repair:
+				return repair.run(c, args[0], open.options(c), asJSON)
+			}
 			r, err := tools.Check(args[0], open.options(c))
 			if err != nil {
 				return err
@@ -35,15 +54,21 @@ Exits with status 1 when something is damaged; wasted space alone is no damage.`
 			} else {
 				err = writeReport(c.OutOrStdout(), args[0], r)
 			}
-			if worst, any := r.Worst(); err == nil && any && worst > disk.Leak {
-				err = &exitError{exitFailed, nil}
-			}
-			return err
+			return errors.Join(err, verdict(r))
 		},
 	}
 	open.add(c, "format")
+	repair.add(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
+}
+
+// verdict is the exit status that a report leads to.
+func verdict(r *disk.Report) error {
+	if worst, any := r.Worst(); any && worst > disk.Leak {
+		return &exitError{exitFailed, nil}
+	}
+	return nil
 }
 
 // checkResult is the JSON form of a [disk.Report].
@@ -71,10 +96,22 @@ func newCheckResult(path string, r *disk.Report) checkResult {
 		Path: path, Format: r.Format, Clean: len(r.Problems) == 0, Allocated: r.Allocated, Total: r.Total, BlockSize: r.BlockSize, Leaked: r.Leaked,
 		Problems: []checkProblem{}, More: r.More,
 	}
-	for _, p := range r.Problems {
-		out.Problems = append(out.Problems, checkProblem{p.Severity.String(), p.File, p.Offset, p.What})
+	out.Problems = append(out.Problems, checkProblems(r.Problems)...)
+	return out
+}
+
+func checkProblems(list []disk.Problem) (out []checkProblem) {
+	for _, p := range list {
+		out = append(out, checkProblem{p.Severity.String(), p.File, p.Offset, p.What})
 	}
 	return out
+}
+
+func problemLine(p disk.Problem) string {
+	if p.Offset < 0 {
+		return fmt.Sprintf("%s: %s: %s", p.File, p.Severity, p.What)
+	}
+	return fmt.Sprintf("%s: %s: at byte %d: %s", p.File, p.Severity, p.Offset, p.What)
 }
 
 // writeReport prints r for people.
@@ -85,25 +122,21 @@ func writeReport(w io.Writer, path string, r *disk.Report) (err error) {
 		}
 	}
 	for _, p := range r.Problems {
-		if p.Offset < 0 {
-			say("%s: %s: %s", p.File, p.Severity, p.What)
-		} else {
-			say("%s: %s: at byte %d: %s", p.File, p.Severity, p.Offset, p.What)
-		}
+		say("%s", problemLine(p))
 	}
 	if r.More > 0 {
 		say("and %d more", r.More)
 	}
-	verdict := "nothing wrong"
+	found := "nothing wrong"
 	if n := len(r.Problems) + int(r.More); n > 0 {
-		verdict = plural(n, "problem")
+		found = plural(n, "problem")
 	}
 	if r.Total > 0 {
-		verdict += fmt.Sprintf("; %d of %s of %s are stored", r.Allocated, plural(int(r.Total), "block"), size.Format(r.BlockSize))
+		found += fmt.Sprintf("; %d of %s of %s are stored", r.Allocated, plural(int(r.Total), "block"), size.Format(r.BlockSize))
 	}
 	if r.Leaked > 0 {
-		verdict += fmt.Sprintf("; %s of the file are unused", size.Format(r.Leaked))
+		found += fmt.Sprintf("; %s of the file are unused", size.Format(r.Leaked))
 	}
-	say("%s: %s", path, verdict)
+	say("%s: %s", path, found)
 	return err
 }
