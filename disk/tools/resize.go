@@ -225,10 +225,14 @@ func describePartition(p *guest.Partition) string {
 	if what == "" {
 		what = p.Kind
 	}
-	if what == "" {
-		return fmt.Sprintf("partition %d", p.Number)
+	name := "the disk" // without partitions
+	if p.Number > 0 {
+		name = fmt.Sprintf("partition %d", p.Number)
 	}
-	return fmt.Sprintf("partition %d (%s)", p.Number, what)
+	if what != "" {
+		name += " (" + what + ")"
+	}
+	return name
 }
 
 // advise says what the guest has to do with a larger disk.
