@@ -26,6 +26,8 @@ minor=${minor%%[!0-9]*}
 packages='ca-certificates e2fsprogs xz-utils'
 # QEMU runs the nested host: for tests everywhere, and for machines where KVM is missing or runs no ordinary guests.
 nested='qemu-system-x86'
+# Other people's programs for disk images, network block devices, partitions and file systems.
+disks='qemu-utils libvmdk-utils libvhdi-utils libnbd-bin fuse3 fdisk gdisk ntfs-3g xfsprogs dosfstools mtools'
 case ${1-run} in
 run)
 	if [ ! -e /sys/module/kvm_intel ] && [ ! -e /sys/module/kvm_amd ] || [ ! -r /dev/kvm ] || [ ! -w /dev/kvm ]; then
@@ -33,11 +35,11 @@ run)
 	fi
 	;;
 test)
-	# What other programs make of our disks and tables.
-	packages="$packages $nested qemu-utils acpica-tools dmidecode libvmdk-utils libvhdi-utils"
+	# What other programs make of our tables, and of our disks and what guests keep on them.
+	packages="$packages $nested acpica-tools dmidecode $disks"
 	;;
 bench)
-	packages="$packages $nested qemu-utils acpica-tools libvmdk-utils libvhdi-utils gcc libc6-dev"
+	packages="$packages $nested acpica-tools $disks gcc libc6-dev"
 	;;
 *)
 	fail "unknown purpose '$1': run, test or bench"
