@@ -25,8 +25,8 @@ func TestForeignChains(t *testing.T) {
 			scribble(t, base, nil, want, 1)
 			qemu.Run("create", "-q", "-f", format, next, size)
 			scribble(t, next, nil, make([]byte, 8*mib), 2)
-			// qemu-img makes a VMDK's child know its parent by the identifier that it has now.
-			qemu.Run("create", "-q", "-f", format, "-F", format, "-b", "base."+format, child)
+			// The name of the parent is absolute, and in the child's own folder. qemu-img makes a VMDK's child know its parent by the identifier that it has now.
+			qemu.Run("create", "-q", "-f", format, "-F", format, "-b", base, child)
 			scribble(t, child, nil, want, 3)
 			judge := func(path string) {
 				t.Helper()

@@ -70,6 +70,8 @@ func (l Link) try(name, folder string, open func(string, disk.OpenOptions) (disk
 	path := filepath.FromSlash(name)
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(folder, path)
+	} else if below, ok := inside(folder, path); ok {
+		name, path = below, filepath.Join(folder, below)
 	}
 	if o.Within != "" && !filepath.IsLocal(filepath.FromSlash(name)) {
 		return nil, fmt.Errorf("%w: %q is not below %s (allow it explicitly if you trust this image)", disk.ErrOutside, name, folder)
@@ -80,6 +82,16 @@ func (l Link) try(name, folder string, open func(string, disk.OpenOptions) (disk
 		}
 	}
 	return open(path, o)
+}
+
+// inside returns an absolute path from folder on, if it lies there by its text.
+func inside(folder, path string) (string, bool) {
+	abs, err := filepath.Abs(folder)
+	if err != nil {
+		return "", false
+	}
+	below, err := filepath.Rel(abs, path)
+	return below, err == nil && filepath.IsLocal(below)
 }
 
 // same compares paths by their text. A circle through links ends at MaxDepth.
