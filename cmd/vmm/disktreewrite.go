@@ -63,7 +63,7 @@ func (t *treeWriter) write(n *tools.Node, prefix, branch, below string) {
 		t.line(notes, "in use by another program")
 	}
 	if n.Problem != nil {
-		t.line(notes, "! "+trouble(n.Problem))
+		t.line(notes, "! "+trouble(n))
 	}
 	for k, c := range n.Children {
 		if k < len(n.Children)-1 {
@@ -74,16 +74,19 @@ func (t *treeWriter) write(n *tools.Node, prefix, branch, below string) {
 	}
 }
 
-// trouble names the usual problems, and any other as it is.
-func trouble(err error) string {
-	var path *fs.PathError
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && errors.As(err, &path):
-		return path.Path + " is missing"
-	case errors.Is(err, disk.ErrOutside):
-		return "outside the folder; --allow-outside has it looked at"
+// trouble names the usual problems of an image or of its link to its parent, and any other as it is.
+func trouble(n *tools.Node) string {
+	who := "it"
+	if n.Format != "" {
+		who = "its parent"
 	}
-	return err.Error()
+	switch {
+	case errors.Is(n.Problem, fs.ErrNotExist):
+		return who + " is missing"
+	case errors.Is(n.Problem, disk.ErrOutside):
+		return who + " lies outside the folder; --allow-outside has it looked at"
+	}
+	return n.Problem.Error()
 }
 
 // treeNode is the JSON form of a [tools.Node].
