@@ -213,11 +213,9 @@ func (c *client) do(kind, flags uint16, off, length uint64, data []byte) (*call,
 
 // receive reads replies until the connection ends.
 func (c *client) receive() {
-	err := errors.New("unreachable")
-	for {
-		if err = c.reply(); err != nil {
-			break
-		}
+	var err error
+	for err == nil {
+		err = c.reply()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
