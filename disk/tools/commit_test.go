@@ -257,12 +257,16 @@ func TestCommitCrash(t *testing.T) {
 				if _, err := tools.Commit(t.Context(), child, tools.CommitOptions{Delete: del, Open: o}); err != nil {
 					return err
 				}
+				names, err := left.List("d")
+				must(t, err)
 				if !del {
-					if err := agree(child, o, want); err != nil {
-						return err
-					}
+					err = agree(child, o, want)
+					names = names[1:]
 				}
-				return agree(parent, o, want)
+				if len(names) != 1 {
+					t.Errorf("%q are left", names)
+				}
+				return errors.Join(err, agree(parent, o, want))
 			})
 			if err != nil {
 				t.Errorf("delete %v: %v", del, err)
@@ -347,6 +351,33 @@ func TestCommitGrows(t *testing.T) {
 		reads(t, child, want)
 		sound(t, parent)
 	})
+}
+
+// TestCommitVariants commits to every variant of every format.
+func TestCommitVariants(t *testing.T) {
+	for _, f := range formats.All() {
+		for _, v := range f.Variants {
+			t.Run(f.Name+" "+v, func(t *testing.T) {
+				t.Parallel()
+				d := dir(t)
+				want := mixed(3*mib, 1)
+				parent := image(t, in(d, "parent"+f.Extensions[0]), want, disk.CreateOptions{Variant: v})
+				for _, name := range []string{"child" + f.Extensions[0], "child.qcow2"} {
+					if f.Name == "vdi" {
+						name = "child.vmdk"
+					}
+					child := overlay(t, d, name, filepath.Base(parent))
+					scribble(t, child, nil, want, 2)
+					_, err := tools.Commit(t.Context(), child, tools.CommitOptions{})
+					must(t, err)
+					reads(t, parent, want)
+					reads(t, child, want)
+					sound(t, parent)
+					must(t, os.Remove(child))
+				}
+			})
+		}
+	}
 }
 
 // TestCommitGrowsCrash cuts the power while a parent grows and takes what its child holds.
