@@ -6,10 +6,10 @@ import (
 	"io"
 	"sync"
 
-	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/disk/internal/inflate"
 )
 
 // maxWindow is the longest history that a zstd stream may ask for: nobody compresses more than a cluster.
@@ -24,11 +24,8 @@ type inflater struct {
 // decoder is a decompressor with its input.
 type decoder struct {
 	raw []byte
-	in  bytes.Reader
-	out interface {
-		io.Reader
-		reset(io.Reader) error
-	}
+	// fill fills p from the start of raw.
+	fill func(p, raw []byte) error
 }
 
 // inflate fills p with the cluster that e, a compressed entry, places, and never makes more of however much the stream promises.
@@ -46,12 +43,7 @@ func (f *inflater) inflate(file disk.File, e uint64, p []byte) error {
 	if err := readPadded(file, d.raw[:length], at); err != nil {
 		return err
 	}
-	d.in.Reset(d.raw[:length])
-	err = d.out.reset(&d.in)
-	if err == nil {
-		_, err = io.ReadFull(d.out, p)
-	}
-	if err != nil {
+	if err := d.fill(p, d.raw[:length]); err != nil {
 		return disk.Corrupt(file.Name(), at, "a compressed cluster (%s) does not expand to %d bytes: %v", f.compressionName(), len(p), err)
 	}
 	return nil
@@ -62,23 +54,41 @@ func (f *inflater) decoder() (*decoder, error) {
 		return d, nil
 	}
 	if f.compression == compressDeflate {
-		return &decoder{out: deflate{flate.NewReader(nil)}}, nil
+		return &decoder{fill: inflateDeflate(new(inflate.Decoder))}, nil
 	}
 	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 	if err != nil {
 		return nil, fmt.Errorf("start a zstd decoder: %w", err)
 	}
-	return &decoder{out: zst{z}}, nil
+	return &decoder{fill: inflateZstd(z)}, nil
 }
 
-// deflate is raw deflate, without zlib's header.
-type deflate struct{ io.ReadCloser }
+// inflateDeflate returns the fill of raw deflate, without zlib's header. What follows a cluster is of no interest, as it may be another's.
+func inflateDeflate(d *inflate.Decoder) func(p, raw []byte) error {
+	return func(p, raw []byte) error {
+		n, _, err := d.Decode(p, raw)
+		switch {
+		case n == len(p):
+			return nil
+		case err == nil:
+			return io.ErrUnexpectedEOF
+		}
+		return err
+	}
+}
 
-func (d deflate) reset(r io.Reader) error { return d.ReadCloser.(flate.Resetter).Reset(r, nil) }
-
-type zst struct{ *zstd.Decoder }
-
-func (z zst) reset(r io.Reader) error { return z.Reset(r) }
+// inflateZstd returns the fill of zstd.
+func inflateZstd(z *zstd.Decoder) func(p, raw []byte) error {
+	var in bytes.Reader
+	return func(p, raw []byte) error {
+		in.Reset(raw)
+		if err := z.Reset(&in); err != nil {
+			return err
+		}
+		_, err := io.ReadFull(z, p)
+		return err
+	}
+}
 
 // readPadded reads p at off; what lies beyond the end of the file reads as zeroes.
 func readPadded(file disk.File, p []byte, off int64) error {

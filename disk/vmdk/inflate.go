@@ -1,16 +1,14 @@
 package vmdk
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
 
-	"github.com/klauspost/compress/zlib"
-
 	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/disk/internal/inflate"
 	"github.com/sharevm/vmm/disk/internal/inflated"
 	"github.com/sharevm/vmm/disk/internal/mapped"
 )
@@ -52,9 +50,8 @@ func (s *sparse) UnpackBlock(p []byte, off int64) error {
 
 // inflater is what inflating takes, apart from the result.
 type inflater struct {
+	inflate.Decoder
 	record []byte // as in the file
-	in     bytes.Reader
-	r      io.ReadCloser
 }
 
 var inflaters = sync.Pool{New: func() any { return &inflater{} }}
@@ -68,32 +65,17 @@ func (s *sparse) Inflate(out []byte, grain int64, key uint64) error {
 	if err != nil {
 		return err
 	}
-	bad := func(err error) error {
-		return disk.Corrupt(s.file.Name(), at+grainHeader, "the compressed data of grain %d is damaged: %v", grain, err)
-	}
-	f.in.Reset(packed)
-	if f.r == nil {
-		f.r, err = zlib.NewReader(&f.in)
-	} else {
-		err = f.r.(zlib.Resetter).Reset(&f.in, nil)
+	n, err := f.DecodeZlib(out, packed)
+	switch {
+	case err == inflate.ErrLong:
+		err = fmt.Errorf("it is longer than a grain")
+	case err == nil && int64(n) < min(int64(len(out)), s.size-grain<<s.shift):
+		err = fmt.Errorf("it is only %d bytes", n)
 	}
 	if err != nil {
-		return bad(err)
+		return disk.Corrupt(s.file.Name(), at+grainHeader, "the compressed data of grain %d is damaged: %v", grain, err)
 	}
-	n, err := io.ReadFull(f.r, out)
-	switch {
-	case err == nil:
-		var more [1]byte // reading on to the end checks the sum
-		if n, err := f.r.Read(more[:]); n > 0 {
-			return bad(fmt.Errorf("it is longer than a grain"))
-		} else if err != io.EOF {
-			return bad(err)
-		}
-	case (err == io.ErrUnexpectedEOF || err == io.EOF) && int64(n) >= s.size-grain<<s.shift:
-		clear(out[n:]) // beyond the disk's end
-	default:
-		return bad(err)
-	}
+	clear(out[n:]) // beyond the disk's end
 	return nil
 }
 
