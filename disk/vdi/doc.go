@@ -6,4 +6,7 @@
 // slot of that number: so slots are filled without gaps, and the count is durable before the map is.
 //
 // Differencing disks are refused. They know their parent by its UUID only, which the registry of VirtualBox resolves to a file.
+//
+// The header is one sector. [Image.Resize] switches with it from the old map to the new one, which lies behind the old one where that has no room to
+// become longer in place; blocks in the way move to the end before. Until that switch a map may name slots beyond the number of blocks.
 package vdi

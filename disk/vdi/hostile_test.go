@@ -269,3 +269,47 @@ func FuzzImage(f *testing.F) {
 	s := subjects()["dynamic"]
 	f.Fuzz(func(t *testing.T, content []byte) { disktest.Exercise(t, s, content) })
 }
+
+// FuzzMaintain repairs, arranges and resizes an image of unknown content. Where Check found nothing wrong before, it finds nothing wrong afterwards.
+func FuzzMaintain(f *testing.F) {
+	for _, img := range [][]byte{written(f, "dynamic"), written(f, "fixed"), put(vdi.AllocatedAt, 0)(written(f, "dynamic"))} {
+		small := put(vdi.DataAt, 1024)(append(bytes.Clone(img[:1024]), img[blockAt:]...))
+		f.Add(small, int64(200<<10))
+		f.Add(small, int64(20<<10))
+	}
+	f.Fuzz(func(t *testing.T, content []byte, size int64) {
+		files := disktest.NewRecorder()
+		files.Put(path, content)
+		o := disk.OpenOptions{Files: files}
+		before, err := vdi.Check(path, o)
+		if err != nil {
+			return
+		}
+		sound := len(before.Problems) == 0
+		if err := vdi.Repair(path, o); err != nil && sound {
+			t.Fatal(err)
+		}
+		i, err := vdi.Open(path, o)
+		if err != nil {
+			return
+		}
+		if arenas, err := i.Arenas(); err == nil {
+			a := arenas[0]
+			for b := range min(a.Blocks(), 100) {
+				if a.Slot(b) >= 0 {
+					a.Move(b, a.Slots())
+					break
+				}
+			}
+			a.Flush()
+			a.Trim()
+		}
+		i.Resize(size % (4 << 20) &^ 511)
+		if err := i.Close(); err != nil && sound {
+			t.Fatal(err)
+		}
+		if after, err := vdi.Check(path, o); sound && (err != nil || len(after.Problems) > 0) {
+			t.Fatalf("it was sound before: %+v, %v", after, err)
+		}
+	})
+}

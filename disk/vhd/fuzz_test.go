@@ -74,3 +74,52 @@ func FuzzChild(f *testing.F) {
 		disktest.Exercise(t, s, content)
 	})
 }
+
+// FuzzMaintain repairs, arranges, resizes and relinks an image of unknown content. What it then holds is as good as the image was; where Check
+// found nothing wrong before, it finds nothing wrong afterwards.
+func FuzzMaintain(f *testing.F) {
+	dynamic := written(f, "dynamic")
+	f.Add(dynamic, int64(200<<10), true)
+	f.Add(dynamic, int64(20<<10), false)
+	f.Add(dynamic[:len(dynamic)-512], int64(0), true)
+	f.Add(written(f, "fixed"), int64(100<<10), true)
+	f.Fuzz(func(t *testing.T, content []byte, size int64, mend bool) {
+		if mend {
+			vhd.Mend(content)
+		}
+		files := disktest.NewRecorder()
+		files.Put(path, content)
+		o := disk.OpenOptions{Files: files, Alone: true}
+		before, err := vhd.Check(path, o)
+		if err != nil {
+			return
+		}
+		sound := len(before.Problems) == 0
+		if err := vhd.Repair(path, o); err != nil && sound {
+			t.Fatal(err)
+		}
+		i, err := vhd.Open(path, o)
+		if err != nil {
+			return
+		}
+		if arenas, err := i.Arenas(); err == nil {
+			a := arenas[0]
+			for b := range min(a.Blocks(), 100) {
+				if a.Slot(b) >= 0 {
+					a.Move(b, a.Slots())
+					break
+				}
+			}
+			a.Flush()
+			a.Trim()
+		}
+		i.Resize(size % (1 << 20) &^ 511)
+		i.Relink("", "")
+		if err := i.Close(); err != nil && sound {
+			t.Fatal(err)
+		}
+		if after, err := vhd.Check(path, o); sound && (err != nil || len(after.Problems) > 0) {
+			t.Fatalf("it was sound before: %+v, %v", after, err)
+		}
+	})
+}

@@ -86,13 +86,10 @@ func (i *Image) closeGaps(budget int64) error {
 	if err != nil { // blocks overlap: nothing is moved then
 		return t.restoreEnd()
 	}
-	used := make([]int64, len(blocks)) // slots
-	for k, b := range blocks {
-		used[k] = r.slot(t.start(b))
-	}
+	// The last blocks move, so that those from first on are where they were.
 	free := int64(0)
 	for first, last := 0, len(blocks)-1; first <= last && budget > 0; free++ {
-		if used[first] == free {
+		if r.slot(t.start(blocks[first])) == free {
 			first++
 			continue
 		}

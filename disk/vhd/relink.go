@@ -20,6 +20,12 @@ func (i *Image) Relink(parent, format string) error {
 	if i.table == nil {
 		return fmt.Errorf("%s: %w: a fixed disk stores all of its content and cannot have a parent", i.info.Path, disk.ErrUnsupported)
 	}
+	if i.arranged {
+		if err := i.tidy(maxMoved); err != nil {
+			return fmt.Errorf("%s: %w", i.info.Path, err)
+		}
+		i.arranged = false // afterwards the header is another
+	}
 	if err := i.relink(parent, format); err != nil {
 		return fmt.Errorf("%s: change the parent: %w", i.info.Path, err)
 	}
