@@ -14,3 +14,9 @@ func CompactImage(ctx context.Context, i disk.Image, o CompactOptions) (*Compact
 	c := &compaction{o: o, image: i, r: &Compacted{}}
 	return c.r, c.run(ctx)
 }
+
+// ResizeImage is Resize of an open image.
+func ResizeImage(ctx context.Context, i disk.Image, o ResizeOptions) (*Resized, error) {
+	z := newResize(i, o)
+	return z.r, z.run(ctx)
+}

@@ -1,7 +1,9 @@
 package tools
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -42,7 +44,7 @@ func Resize(ctx context.Context, path string, o ResizeOptions) (r *Resized, err 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, i.Close()) }()
-	z := &resize{o: o, image: i, r: &Resized{Before: i.Size(), Warnings: i.Info().Warnings}}
+	z := newResize(i, o)
 	if err := z.run(ctx); err != nil {
 		return nil, err
 	}
@@ -55,6 +57,10 @@ type resize struct {
 	r      *Resized
 	table  *partition.Table // nil if it is damaged
 	layout *guest.Layout    // likewise
+}
+
+func newResize(i disk.Image, o ResizeOptions) *resize {
+	return &resize{o: o, image: i, r: &Resized{Before: i.Size(), Warnings: i.Info().Warnings}}
 }
 
 func (z *resize) run(ctx context.Context) error {
@@ -180,12 +186,65 @@ func (z *resize) judge(ctx context.Context) error {
 	return z.zeroes(ctx, max(0, z.r.After-tail), refuse)
 }
 
+// backups are where the backup GPT lies, and where an earlier attempt that was interrupted may have left some of it: at the new end and at the old one.
+func (z *resize) backups() ([]span, error) {
+	list := []span{z.backup()}
+	if list[0].to == 0 {
+		return nil, nil
+	}
+	for _, end := range []int64{z.r.After, z.r.Before} {
+		s := span{end - z.table.Tail, end}
+		if s.from < 0 || s.to-s.from <= int64(z.table.SectorSize) {
+			continue
+		}
+		left, err := z.leftOver(s)
+		if err != nil {
+			return nil, err
+		}
+		if left {
+			list = append(list, s)
+		}
+	}
+	return list, nil
+}
+
+// leftOver says whether a place holds nothing but sectors of a backup GPT of this disk.
+func (z *resize) leftOver(s span) (bool, error) {
+	const guidAt, arrayAt = 56, 72 // in the header
+	sector := int64(z.table.SectorSize)
+	header, array, here := make([]byte, sector), make([]byte, s.to-s.from-sector), make([]byte, s.to-s.from)
+	if _, err := z.image.ReadAt(header, sector); err != nil {
+		return false, err
+	}
+	at := binary.LittleEndian.Uint64(header[arrayAt:])
+	if at > uint64((z.r.Before-int64(len(array)))/sector) {
+		return false, nil
+	}
+	if _, err := z.image.ReadAt(array, int64(at)*sector); err != nil {
+		return false, err
+	}
+	if _, err := z.image.ReadAt(here, s.from); err != nil {
+		return false, err
+	}
+	for k := int64(0); k < int64(len(array)); k += sector {
+		if p := here[k : k+sector]; !isZero(p) && !bytes.Equal(p, array[k:k+sector]) {
+			return false, nil
+		}
+	}
+	last := here[len(array):]
+	return isZero(last) || bytes.Equal(last[:8], header[:8]) && bytes.Equal(last[guidAt:guidAt+16], header[guidAt:guidAt+16]), nil
+}
+
 // zeroes refuses if there is any data from a place on, the backup GPT aside.
 func (z *resize) zeroes(ctx context.Context, from int64, refuse func(string, ...any) error) error {
-	total, b := z.r.Before-from, z.backup()
+	total := z.r.Before - from
+	backups, err := z.backups()
+	if err != nil {
+		return err
+	}
 	z.o.Looking.report(0, total)
 	buf := make([]byte, pieceSize)
-	err := walk(ctx, z.image, from, total, func(e disk.Extent) error {
+	err = walk(ctx, z.image, from, total, func(e disk.Extent) error {
 		for at := e.Offset; e.Kind == disk.Data && at < e.Offset+e.Length; {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
@@ -194,7 +253,9 @@ func (z *resize) zeroes(ctx context.Context, from int64, refuse func(string, ...
 			if _, err := z.image.ReadAt(p, at); err != nil {
 				return err
 			}
-			clear(p[min(int64(len(p)), max(0, b.from-at)):min(int64(len(p)), max(0, b.to-at))])
+			for _, b := range backups {
+				clear(p[min(int64(len(p)), max(0, b.from-at)):min(int64(len(p)), max(0, b.to-at))])
+			}
 			if !isZero(p) {
 				return refuse("there is data behind byte %d, outside of all partitions", at+int64(firstByte(p)))
 			}

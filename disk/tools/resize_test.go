@@ -5,12 +5,16 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/sharevm/vmm/disk"
 	"github.com/sharevm/vmm/disk/disktest"
+	"github.com/sharevm/vmm/disk/formats"
 	"github.com/sharevm/vmm/disk/guest/partition"
 	"github.com/sharevm/vmm/disk/tools"
 )
@@ -153,8 +157,6 @@ func TestResizeDamaged(t *testing.T) {
 func TestResizeInterrupted(t *testing.T) {
 	content := partitioned(6*mib, 2048, 6143)
 	path := image(t, in(dir(t), "a.qcow2"), content, disk.CreateOptions{})
-	i := open(t, path)
-	i.Close()
 	w, err := openWrite(path)
 	must(t, err)
 	must(t, w.(disk.Resizer).Resize(9*mib))
@@ -190,4 +192,66 @@ func TestResizeWhole(t *testing.T) {
 	if len(r.Advice) != 1 || !strings.Contains(r.Advice[0], "resize2fs") {
 		t.Errorf("%+v", r)
 	}
+}
+
+// TestResizeCrash cuts the power while a disk with a GPT grows and shrinks: the table can be read at any moment, and the command can be repeated.
+func TestResizeCrash(t *testing.T) {
+	const small, large = 6 * mib, 20 * mib
+	content := partitioned(small, 2048, 6143)
+	each(t, func(t *testing.T, k kind) {
+		if compresses(k) || k.flat && k.name != "raw " || k.name == "qcow2 v2" {
+			t.Skip("as another")
+		}
+		rec := disktest.NewRecorder()
+		o, path := k.o, "d/"+k.file
+		o.Files = rec
+		shuffled(t, path, o, content, false)
+		do := func(files *disktest.Recorder, size int64) error {
+			i, err := formats.Open(path, disk.OpenOptions{Files: files})
+			if err != nil {
+				return err
+			}
+			_, err = tools.ResizeImage(t.Context(), i, tools.ResizeOptions{Size: to(size)})
+			return errors.Join(err, i.Close())
+		}
+		look := func(files *disktest.Recorder, sizes ...int64) error {
+			i, err := formats.Open(path, disk.OpenOptions{Files: files})
+			if err != nil {
+				return err
+			}
+			defer i.Close()
+			if !slices.Contains(sizes, i.Size()) {
+				return fmt.Errorf("%d bytes", i.Size())
+			}
+			tab, err := partition.Read(t.Context(), i, i.Size(), 0)
+			if err != nil {
+				return err
+			}
+			if len(sizes) == 1 && (len(tab.Notes) > 0 || tab.Alternate != i.Size()) {
+				return fmt.Errorf("not as it should be: %+v", tab)
+			}
+			got := make([]byte, 4096*512)
+			if _, err := i.ReadAt(got, 2048*512); err != nil || len(tab.Entries) != 1 || !bytes.Equal(got, content[2048*512:6144*512]) {
+				return fmt.Errorf("the partition has changed (%w)", err)
+			}
+			return nil
+		}
+		for _, size := range []int64{large, small} {
+			rec.Settle()
+			must(t, do(rec, size))
+			states, err := rec.Crashes(rand.New(rand.NewPCG(1, 8)), max(1, rec.Events()/10), func(_ int, left *disktest.Recorder) error {
+				if err := look(left, small, large); err != nil {
+					return err
+				}
+				if err := do(left, size); err != nil {
+					return fmt.Errorf("again: %w", err)
+				}
+				return look(left, size)
+			})
+			if err != nil {
+				t.Errorf("to %d: %v", size, err)
+			}
+			t.Logf("to %d: %d events, %d crashes", size, rec.Events(), states)
+		}
+	})
 }
