@@ -55,22 +55,20 @@ func Create(path string, o disk.CreateOptions) error {
 			return fmt.Errorf("%s: create: %w", path, err)
 		}
 	}
-	grain := o.BlockSize
-	if grain == 0 {
-		grain = defaultGrain
+	grain, err := grainSectors(o.BlockSize)
+	if err != nil {
+		return fmt.Errorf("%s: create: %w", path, err)
 	}
 	name := filepath.Base(path)
 	switch {
 	case o.Size < 0 || o.Size%sectorSize != 0 || o.Size/sectorSize > maxSectors:
 		return fmt.Errorf("%s: create: a VMDK's size is a multiple of %d bytes; %d is not", path, sectorSize, o.Size)
-	case grain < minGrain*sectorSize || grain > maxGrain*sectorSize || bits.OnesCount64(uint64(grain)) != 1:
-		return fmt.Errorf("%s: create: grain size %d does not suit (usual: %d)", path, grain, defaultGrain)
-	case l.compressed && grain > maxStreamGrain*sectorSize:
+	case l.compressed && grain > maxStreamGrain:
 		return fmt.Errorf("%s: create: compressed grains are of %d bytes at most", path, maxStreamGrain*sectorSize)
 	case strings.ContainsAny(name, "\"\n\r\x00\\"), len(name) > 255:
 		return fmt.Errorf("%s: create: a descriptor cannot hold this name", path)
 	}
-	c := &creation{CreateOptions: o, path: path, layout: l, grain: grain / sectorSize, ancestry: a}
+	c := &creation{CreateOptions: o, path: path, layout: l, grain: grain, ancestry: a}
 	if err := c.run(); err != nil {
 		for _, p := range c.made {
 			o.Remove(p)
@@ -80,11 +78,25 @@ func Create(path string, o disk.CreateOptions) error {
 	return nil
 }
 
+// grainSectors returns the size of grains in sectors, given what was asked for in bytes.
+func grainSectors(block int64) (int64, error) {
+	if block == 0 {
+		block = defaultGrain
+	}
+	if block < minGrain*sectorSize || block > maxGrain*sectorSize || bits.OnesCount64(uint64(block)) != 1 {
+		return 0, fmt.Errorf("grain size %d does not suit (usual: %d)", block, defaultGrain)
+	}
+	return block / sectorSize, nil
+}
+
 func findLayout(variant string) (layout, error) {
 	if variant == "" {
 		return layouts[0], nil
 	}
 	variant = strings.Replace(variant, "2Gb", "twoGb", 1) // what newer programs write
+	if strings.EqualFold(variant, "custom") {
+		return layout{}, errors.New("a custom disk needs a list of its extents")
+	}
 	var known []string
 	for _, l := range layouts {
 		if strings.EqualFold(l.createType, variant) {
