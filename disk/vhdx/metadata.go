@@ -59,9 +59,15 @@ type item struct {
 
 // readMetadata reads the items in region r.
 func readMetadata(file disk.File, r region) (*metadata, error) {
-	table := make([]byte, metadataTableSize)
+	table := make([]byte, pageSize, metadataTableSize) // the start has room for all that is usual
 	if err := disk.ReadFull(file, table, r.start, "metadata table"); err != nil {
 		return nil, err
+	}
+	if 32+32*int(binary.LittleEndian.Uint16(table[10:])) > len(table) {
+		table = table[:metadataTableSize]
+		if err := disk.ReadFull(file, table[pageSize:], r.start+pageSize, "metadata table"); err != nil {
+			return nil, err
+		}
 	}
 	items, err := parseItems(file.Name(), table, r)
 	if err != nil {
