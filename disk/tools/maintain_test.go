@@ -147,7 +147,7 @@ func TestCompact(t *testing.T) {
 	each(t, func(t *testing.T, k kind) {
 		d := dir(t)
 		path := in(d, k.file)
-		want := blocky(12*mib+512, 1)
+		want := blocky(8*mib+512, 1)
 		shuffled(t, path, k.o, want, true)
 		before := files(t, d)
 		dry, err := tools.Compact(t.Context(), path, tools.CompactOptions{DryRun: true})
@@ -189,7 +189,7 @@ func TestCompactCanceled(t *testing.T) {
 	each(t, func(t *testing.T, k kind) {
 		d := dir(t)
 		path := in(d, k.file)
-		want := blocky(12*mib, 2)
+		want := blocky(6*mib, 2)
 		shuffled(t, path, k.o, want, true)
 		for _, step := range []string{"looking", "moving"} {
 			ctx, half := canceled(t)
@@ -322,9 +322,9 @@ func TestMaintainCrash(t *testing.T) {
 			rec := disktest.NewRecorder()
 			o, path := k.o, "d/"+k.file
 			o.Files = rec
-			want := blocky(5*mib, 5)
+			want := blocky(4*mib, 5)
 			if name == "defrag" {
-				want = mixed(5*mib, 5)
+				want = mixed(4*mib, 5)
 				clear(want[:mib])
 			}
 			shuffled(t, path, o, want, name == "compact")
@@ -361,7 +361,7 @@ func TestMaintainCrash(t *testing.T) {
 				t.Fatalf("%s: %v", name, err)
 			}
 			events := rec.Events()
-			states, err := rec.Crashes(rand.New(rand.NewPCG(1, 7)), max(1, events/6), func(_ int, left *disktest.Recorder) error {
+			states, err := rec.Crashes(rand.New(rand.NewPCG(1, 7)), max(1, events/4), func(_ int, left *disktest.Recorder) error {
 				r, err := formats.Check(path, disk.OpenOptions{Files: left})
 				if err != nil {
 					return fmt.Errorf("check: %w", err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/sharevm/vmm/disk"
 	"github.com/sharevm/vmm/disk/formats"
@@ -166,6 +167,15 @@ func (i interrupted) Open(path string, o disk.FileOptions) (disk.File, error) {
 type interruptedFile struct {
 	disk.File
 	ctx context.Context
+}
+
+// ModTime is for [disk.ModTime].
+func (f interruptedFile) ModTime() (time.Time, error) {
+	t, ok := disk.ModTime(f.File)
+	if !ok {
+		return t, errors.ErrUnsupported
+	}
+	return t, nil
 }
 
 func (f interruptedFile) WriteAt(p []byte, off int64) (int, error) {
