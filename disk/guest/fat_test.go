@@ -59,12 +59,9 @@ func TestFAT(t *testing.T) {
 		{"16", "fat16", 40*mib + kib, []string{"-F", "16", "-s", "2"}},
 		{"16 one table", "fat16", 20 * mib, []string{"-F", "16", "-f", "1", "-s", "1"}},
 		{"32", "fat32", 40*mib + kib, []string{"-F", "32", "-s", "1"}},
-		{"32 sector 4k", "fat32", 300 * mib, []string{"-F", "32", "-S", "4096", "-s", "1"}},
+		{"16 sector 4k", "fat16", 30 * mib, []string{"-F", "16", "-S", "4096", "-s", "1"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if c.size > 100*mib && testing.Short() {
-				t.Skip("large")
-			}
 			t.Parallel()
 			prove(t, makeFAT(t, c.size, c.args...), c.is, fatJudge)
 		})

@@ -1,6 +1,7 @@
 package guest_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"io/fs"
 	"os"
@@ -174,13 +175,22 @@ func TestNTFSRefused(t *testing.T) {
 	}
 }
 
-// patched returns a change of an image's bytes.
+// patched returns a change of an image's bytes. What it does not change stays sparse.
 func patched(t *testing.T, change func(p []byte)) func(string) {
 	return func(image string) {
-		p, err := os.ReadFile(image)
+		before, err := os.ReadFile(image)
 		must(t, err)
+		p := bytes.Clone(before)
 		change(p)
-		must(t, os.WriteFile(image, p, 0o600))
+		f, err := os.OpenFile(image, os.O_RDWR, 0)
+		must(t, err)
+		defer f.Close()
+		for at := 0; at < len(p); at += 4096 {
+			if end := min(at+4096, len(p)); !bytes.Equal(p[at:end], before[at:end]) {
+				_, err := f.WriteAt(p[at:end], int64(at))
+				must(t, err)
+			}
+		}
 	}
 }
 

@@ -41,6 +41,9 @@ func Scan(ctx context.Context, r io.ReaderAt, size int64, sectorSize int) (*Layo
 		l.Partitions = append(l.Partitions, p)
 	}
 	l.distrustDynamic()
+	if err := l.distrustAmbiguous(ctx); err != nil {
+		return nil, err
+	}
 	l.distrustHibernated(hibernated)
 	return l, nil
 }
@@ -62,6 +65,27 @@ func distrust(e *partition.Entry) string {
 		return "it belongs to Windows Storage Spaces, which are not read"
 	}
 	return ""
+}
+
+// distrustAmbiguous refuses all partitions of an MBR that may as well be the boot sector of a file system on the whole disk.
+func (l *Layout) distrustAmbiguous(ctx context.Context) error {
+	if l.Scheme != partition.MBR {
+		return nil
+	}
+	head := make([]byte, min(headSize, l.Size))
+	if err := (volume.Reader{R: l.r, Size: l.Size}).Read(ctx, head, 0); err != nil {
+		return err
+	}
+	clear(head[min(512, len(head)):]) // what may remain of an older one does not count here
+	for _, fs := range fileSystems {
+		if fs.claims(head) {
+			for k := range l.Partitions {
+				l.Partitions[k].closed = true
+				l.Partitions[k].Reason = "the disk starts with a partition table and with a file system at once, and which of them is true cannot be told"
+			}
+		}
+	}
+	return nil
 }
 
 // distrustHibernated refuses the volumes that a hibernated Windows has in use besides the one that shows it.
