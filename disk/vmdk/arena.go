@@ -94,6 +94,7 @@ func (a *arena) survey() error {
 	t := a.table
 	a.runs, a.slots, t.free = nil, 0, nil
 	scan := newExtentCheck(t)
+	defer scan.release()
 	d := divider{arena: a, free: scan.reserved(), grain: t.grainBytes()}
 	var grains []uint32
 	step := int64(arenaWindow) << t.shift
@@ -323,6 +324,7 @@ func (a *arena) Trim() error {
 		return err
 	}
 	r := &recovery{sparseSpace: a.sparseSpace}
+	defer r.release()
 	for _, step := range []func() error{a.Flush, r.survey, r.cut, a.Flush, a.survey} {
 		if err := step(); err != nil {
 			return err

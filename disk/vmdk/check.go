@@ -120,6 +120,7 @@ func checkExtent(r *disk.Report, file disk.File, h *header, size int64, o disk.O
 		return s.damaged
 	}
 	c := newExtentCheck(s)
+	defer c.release()
 	if h.compressed {
 		return c.checkStream(r)
 	}
@@ -183,6 +184,13 @@ func newExtentCheck(s *sparse) *extentCheck {
 		c.scans[n], c.tables[n] = newScanner(s.file, s.length), make(grainTable, s.tableEntries)
 	}
 	return c
+}
+
+// release gives the memory back.
+func (c *extentCheck) release() {
+	for _, s := range c.scans {
+		s.release()
+	}
 }
 
 // table reads both copies of table i and returns the one to believe, nil if there is none, until the next call. What is wrong

@@ -66,6 +66,31 @@ type sparseSpace struct {
 	table *sparse
 }
 
+// WriteAt stores p at off.
+func (s sparseSpace) WriteAt(p []byte, off int64) (int, error) {
+	if err := s.relieve(); err != nil {
+		return 0, err
+	}
+	return s.Store.WriteAt(p, off)
+}
+
+// WritevAt stores bufs at off.
+func (s sparseSpace) WritevAt(bufs [][]byte, off int64) (int, error) {
+	if err := s.relieve(); err != nil {
+		return 0, err
+	}
+	return s.Store.WritevAt(bufs, off)
+}
+
+// relieve publishes the tables that wait for it when they take too much memory. Otherwise somebody who never flushes, such as a program that
+// copies a large disk, would have all of them there.
+func (s sparseSpace) relieve() error {
+	if !s.table.unsaved.Load() || !s.table.unsaved.Swap(false) {
+		return nil
+	}
+	return s.Flush()
+}
+
 // mark sets or clears the header's sign that a writer is at work.
 func (s sparseSpace) mark(unclean bool) error {
 	b := [1]byte{}

@@ -356,6 +356,7 @@ func (i *Image) addSparse(file disk.File, h *header, size int64, e Extent) error
 			return err
 		}
 	}
+	t.share(len(i.descriptor.Extents))
 	s := i.newSpace(file, t)
 	p := part{Extent: e, space: s, file: file, table: t}
 	if e.Access == ReadOnly {

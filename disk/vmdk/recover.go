@@ -46,6 +46,7 @@ func (s sparseSpace) recover() error {
 // tidy makes both copies of the directory and the tables agree, and gives room that belongs to nothing back.
 func (s sparseSpace) tidy() error {
 	r := &recovery{sparseSpace: s}
+	defer r.release()
 	for _, step := range []func() error{r.restore, r.survey, r.reconcile, r.cut, r.complete, r.moveDirectories, r.closeGaps, r.cut} {
 		if err := step(); err != nil {
 			return err
@@ -85,9 +86,17 @@ func (r *recovery) restore() error {
 	return r.table.mapTables()
 }
 
+// release gives the memory of the last survey back.
+func (r *recovery) release() {
+	if r.scan != nil {
+		r.scan.release()
+	}
+}
+
 // survey finds out what is in use.
 func (r *recovery) survey() (err error) {
-	r.scan = newExtentCheck(r.table) // another's buffers would be out of date
+	r.release()
+	r.scan = newExtentCheck(r.table) // what another has read would be out of date
 	r.used, err = r.scan.slots()
 	r.blind = r.scan.unreadable > 0
 	return err

@@ -82,6 +82,7 @@ func (s *streamSpace) repair() error {
 		return err
 	}
 	r := &recovery{sparseSpace: sparseSpace{s.Store, t.sparse}}
+	defer r.release()
 	for _, step := range []func() error{r.survey, r.reconcile, t.finish} {
 		if err := step(); err != nil {
 			return err

@@ -56,6 +56,7 @@ func (s *sparse) whole(h *header, d directory) error {
 	}
 	probe := &sparse{header: h, file: s.file, size: s.size, shift: s.shift, tableShift: s.tableShift, length: s.length, meta: meta}
 	scan, into := newScanner(s.file, s.length), make(grainTable, s.tableEntries)
+	defer scan.release()
 	for i, sector := range d {
 		if sector == 0 {
 			continue

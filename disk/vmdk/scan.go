@@ -1,6 +1,10 @@
 package vmdk
 
-import "github.com/sharevm/vmm/disk"
+import (
+	"sync"
+
+	"github.com/sharevm/vmm/disk"
+)
 
 // scanWindow is how much of the file a scanner reads at a time.
 const scanWindow = 256 << 10
@@ -10,10 +14,21 @@ const scanWindow = 256 << 10
 type scanner struct {
 	file       disk.File
 	size       int64
-	buf        []byte
+	buf        *[scanWindow]byte
 	start, end int64  // what buf holds
 	asked      int64  // where data was looked for
 	data       region // the first stored bytes from there on
+}
+
+// windows are what scanners read into: a disk may have thousands of extents, each of which is scanned when it is opened.
+var windows = sync.Pool{New: func() any { return new([scanWindow]byte) }}
+
+// release gives the memory back.
+func (s *scanner) release() {
+	if s.buf != nil {
+		windows.Put(s.buf)
+		s.buf, s.start, s.end = nil, 0, 0
+	}
 }
 
 func newScanner(file disk.File, size int64) *scanner {
@@ -28,7 +43,7 @@ func (s *scanner) read(off, n int64, what string) ([]byte, error) {
 			return nil, err
 		}
 		if s.buf == nil {
-			s.buf = make([]byte, scanWindow)
+			s.buf = windows.Get().(*[scanWindow]byte)
 		}
 		length := max(min(scanWindow, s.size-off), n)
 		if err := disk.ReadFull(s.file, s.buf[:length], off, what); err != nil {

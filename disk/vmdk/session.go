@@ -14,6 +14,7 @@ const surveyed = 16 << 20
 // survey checks the first tables, so that a truncated file is refused before a machine runs on it, without keeping them.
 func (s *sparse) survey() error {
 	scan, t := newScanner(s.file, s.length), make(grainTable, s.tableEntries)
+	defer scan.release()
 	for i := range min(s.entries(), surveyed/s.tableBytes()) {
 		if s.gd[i] == 0 {
 			continue

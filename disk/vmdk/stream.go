@@ -33,7 +33,9 @@ func newStream(s *sparse) *stream {
 func (t *stream) end() (int64, error) {
 	end := max(t.meta[len(t.meta)-1].end, t.overhead*sectorSize)
 	var last uint32
-	err := newExtentCheck(t.sparse).eachGrain(func(e uint32) { last = max(last, e) })
+	scan := newExtentCheck(t.sparse)
+	defer scan.release()
+	err := scan.eachGrain(func(e uint32) { last = max(last, e) })
 	if err != nil || last == 0 {
 		return end, err
 	}

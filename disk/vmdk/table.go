@@ -18,8 +18,8 @@ const (
 	zeroGrain = 1
 	// growStep is by how much a growing file is extended, so that few syncs have to store a new length. It is cut off again at Close.
 	growStep = 16 << 20
-	// maxTables bounds the grain tables kept in memory, in bytes; they serve 512 GiB in ordinary grains.
-	maxTables = 32 << 20
+	// maxTables bounds the grain tables of a disk that are kept in memory, in bytes; they serve 128 GiB in ordinary grains.
+	maxTables = 8 << 20
 	// entriesPerSector is how many grain table entries are written at a time.
 	entriesPerSector = sectorSize / 4
 )
@@ -51,8 +51,12 @@ type sparse struct {
 	found    []found         // the grains of a stream that has lost its directory
 	inflated *inflated.Cache // of a compressed extent that is read or written
 
+	// unsaved says that so many tables wait to be published that they fill the memory for tables.
+	unsaved atomic.Bool
+
 	mu      sync.Mutex
 	loaded  int
+	budget  int // how many tables may be in memory
 	evictAt int // evict is worth another try from this many tables on
 	gd      directory
 	rgd     directory
@@ -75,6 +79,7 @@ func openSparse(file disk.File, h *header, fileSize int64, log *slog.Logger) (*s
 		dirty:      map[int64]bool{}, born: map[int64]bool{},
 	}
 	s.next = s.alignUp(fileSize)
+	s.share(1)
 	read := s.readDirectories
 	switch {
 	case h.lost:
@@ -172,11 +177,17 @@ func (s *sparse) load(i int64) (grainTable, error) {
 	return t, nil
 }
 
+// share has the extent keep its part of the tables in memory, as one of so many of the disk.
+func (s *sparse) share(extents int) {
+	s.budget = max(int(maxTables/s.tableBytes())/extents, 2)
+}
+
 // keep remembers a table, dropping others when there are too many. Called with mu held.
 func (s *sparse) keep(i int64, t grainTable) {
-	if limit := int(maxTables / s.tableBytes()); s.loaded >= max(limit, s.evictAt) {
+	if s.loaded >= max(s.budget, s.evictAt) {
 		s.evict()
-		s.evictAt = s.loaded + limit/4
+		s.evictAt = s.loaded + s.budget/4
+		s.unsaved.Store(s.loaded >= s.budget/2)
 	}
 	if s.tables[i].Swap(&t) == nil {
 		s.loaded++
