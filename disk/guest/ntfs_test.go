@@ -88,36 +88,38 @@ func TestNTFS(t *testing.T) {
 func TestNTFSRefused(t *testing.T) {
 	clean := blank(t, 5*mib)
 	disktest.FindTool(t, "mkntfs", "ntfs-3g").Run("-q", "-F", "-s", "512", "-p", "0", "-H", "0", "-S", "0", clean)
+	sound, err := os.ReadFile(clean)
+	must(t, err)
 	cp := disktest.FindTool(t, "ntfscp", "ntfs-3g")
 	source := filepath.Join(t.TempDir(), "source")
-	hibernation := func(magic string) func(string) {
-		return func(image string) {
+	hibernation := func(magic string) change {
+		return change{program: func(image string) {
 			must(t, os.WriteFile(source, append([]byte(magic), make([]byte, 9000)...), 0o600))
 			cp.Run("-q", image, source, "HiberFil.sys")
-		}
+		}}
 	}
 	// Records of 1 KiB start at cluster 4.
 	record := func(number int) int { return 4*4096 + number*1024 }
-	volumeFlags := func(flags uint16) func(string) {
-		return patched(t, func(p []byte) {
+	volumeFlags := func(flags uint16) change {
+		return change{bytes: func(p []byte) {
 			binary.LittleEndian.PutUint16(attribute(t, p[record(3):record(4)], 0x70)[0x18+10:], flags)
-		})
+		}}
 	}
-	log := func(first, second []byte) func(string) {
-		return patched(t, func(p []byte) {
+	log := func(first, second []byte) change {
+		return change{bytes: func(p []byte) {
 			at := runStart(attribute(t, p[record(2):record(3)], 0x80)) * 4096
 			copy(p[at:], first)
 			copy(p[at+4096:], second)
-		})
+		}}
 	}
 	for _, c := range []struct {
 		name, says string
-		change     func(image string)
+		change     change
 	}{
-		{"as made", "", func(string) {}},
+		{"as made", "", change{}},
 		{"dirty", "not cleanly unmounted", volumeFlags(1)},
 		{"chkdsk", "work left", volumeFlags(0x4000)},
-		{"version", "3.7", patched(t, func(p []byte) { attribute(t, p[record(3):record(4)], 0x70)[0x18+9] = 7 })},
+		{"version", "3.7", change{bytes: func(p []byte) { attribute(t, p[record(3):record(4)], 0x70)[0x18+9] = 7 }}},
 		{"hibernated", "hibernated", hibernation("hibr")},
 		{"hibernated, Windows 8", "hibernated", hibernation("HIBR")},
 		{"hibernated, strange", "cannot be told", hibernation("what")},
@@ -128,45 +130,40 @@ func TestNTFSRefused(t *testing.T) {
 		{"log open", "its log is open", log(restart(7, 0xffff, 0), restart(8, 0, 0))},
 		{"log half empty", "its log is open", log(restart(7, 0xffff, 0), nil)},
 		{"log unknown", "not known", log([]byte("CHKD"), restart(8, 0xffff, 0))},
-		{"record torn", "torn", patched(t, func(p []byte) { p[record(6)+510]++ })},
-		{"record unused", "not in use", patched(t, func(p []byte) { p[record(6)+0x16] = 0 })},
-		{"bitmap empty", "system file", patched(t, func(p []byte) {
+		{"record torn", "torn", change{bytes: func(p []byte) { p[record(6)+510]++ }}},
+		{"record unused", "not in use", change{bytes: func(p []byte) { p[record(6)+0x16] = 0 }}},
+		{"bitmap empty", "system file", change{bytes: func(p []byte) {
 			clear(p[runStart(attribute(t, p[record(6):record(7)], 0x80))*4096:][:8])
-		})},
-		{"bitmap short", "$Bitmap has", patched(t, func(p []byte) {
+		}}},
+		{"bitmap short", "$Bitmap has", change{bytes: func(p []byte) {
 			binary.LittleEndian.PutUint64(attribute(t, p[record(6):record(7)], 0x80)[0x38:], 100)
-		})},
-		{"bitmap outside", "cannot be read", patched(t, func(p []byte) {
+		}}},
+		{"bitmap outside", "cannot be read", change{bytes: func(p []byte) {
 			a := attribute(t, p[record(6):record(7)], 0x80)
 			copy(a[binary.LittleEndian.Uint16(a[0x20:]):], "\x31\x01\xff\xff\x7f\x00")
-		})},
-		{"no MFT", "damaged", patched(t, func(p []byte) { p[0x30] = 100 })},
-		{"larger than the partition", "cut off", patched(t, func(p []byte) { p[0x2a]++ })},
-		{"cluster size", "boot sector", patched(t, func(p []byte) { p[0x0d] = 7 })},
-		{"BitLocker", "marks of", patched(t, func(p []byte) { copy(p[0x1a8:], "\x3b\xd6\x67\x49\x29\x2e\xd8\x4a\x83\x99\xf6\xa3\x39\xe3\xd0\x01") })},
-		{"shadow copies", "there are 1", patched(t, func(p []byte) {
+		}}},
+		{"no MFT", "damaged", change{bytes: func(p []byte) { p[0x30] = 100 }}},
+		{"larger than the partition", "cut off", change{bytes: func(p []byte) { p[0x2a]++ }}},
+		{"cluster size", "boot sector", change{bytes: func(p []byte) { p[0x0d] = 7 }}},
+		{"BitLocker", "marks of", change{bytes: func(p []byte) { copy(p[0x1a8:], "\x3b\xd6\x67\x49\x29\x2e\xd8\x4a\x83\x99\xf6\xa3\x39\xe3\xd0\x01") }}},
+		{"shadow copies", "there are 1", change{bytes: func(p []byte) {
 			const guid = "\x6b\x87\x08\x38\x76\xc1\x48\x4e\xb7\xae\x04\x04\x6e\x6c\xc7\x52"
 			copy(p[0x1e00:], guid)
 			binary.LittleEndian.PutUint64(p[0x1e30:], 4*mib)
 			clear(p[4*mib:][:16*kib])
 			copy(p[4*mib:], guid)
 			p[4*mib+128], p[4*mib+256] = 2, 3
-		})},
-		{"shadow copies, loop", "cannot be told", patched(t, func(p []byte) {
+		}}},
+		{"shadow copies, loop", "cannot be told", change{bytes: func(p []byte) {
 			const guid = "\x6b\x87\x08\x38\x76\xc1\x48\x4e\xb7\xae\x04\x04\x6e\x6c\xc7\x52"
 			copy(p[0x1e00:], guid)
 			binary.LittleEndian.PutUint64(p[0x1e30:], 4*mib)
 			clear(p[4*mib:][:16*kib])
 			copy(p[4*mib:], guid)
 			binary.LittleEndian.PutUint64(p[4*mib+0x28:], 4*mib)
-		})},
+		}}},
 	} {
-		image := filepath.Join(t.TempDir(), "disk.img")
-		p, err := os.ReadFile(clean)
-		must(t, err)
-		must(t, os.WriteFile(image, p, 0o600))
-		c.change(image)
-		got := spoil(t, image).Partitions[0]
+		got := judged(t, sound, c.change)
 		refused := c.says != ""
 		if !strings.HasPrefix(got.FileSystem, "ntfs") && !strings.HasSuffix(got.FileSystem, "ntfs") || !strings.Contains(got.Reason, c.says) ||
 			refused != (got.Reason != "") || refused != (got.Unused == 0) {

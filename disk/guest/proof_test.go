@@ -140,3 +140,30 @@ func must(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
+
+// change is what a test does to a sound volume: to its bytes, or by a program.
+type change struct {
+	bytes   func(p []byte)
+	program func(image string)
+}
+
+// judged scans a volume after a change, in memory.
+func judged(t *testing.T, volume []byte, c change) guest.Partition {
+	t.Helper()
+	p := bytes.Clone(volume)
+	if c.program != nil {
+		image := filepath.Join(t.TempDir(), "disk.img")
+		must(t, os.WriteFile(image, p, 0o600))
+		c.program(image)
+		var err error
+		p, err = os.ReadFile(image)
+		must(t, err)
+	}
+	if c.bytes != nil {
+		c.bytes(p)
+	}
+	l, err := guest.Scan(t.Context(), bytes.NewReader(p), int64(len(p)), 512)
+	must(t, err)
+	must(t, l.Free(t.Context(), func(off, n int64) error { return nil }))
+	return l.Partitions[0]
+}
