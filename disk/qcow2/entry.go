@@ -71,7 +71,7 @@ func (h *header) wrong(e uint64, cluster, length int64, meta *clusters) string {
 		return ""
 	case at%h.clusterSize() != 0:
 		return fmt.Sprintf("cluster %d at byte %d does not start at a cluster of the file", cluster, at)
-	case at >= length && e&flagZero == 0:
+	case at >= length: // one of zeroes too: something else may come to be there
 		return fmt.Sprintf("cluster %d lies at byte %d, beyond the end of the file (%d)", cluster, at, length)
 	case meta.has(at >> h.clusterBits):
 		return fmt.Sprintf("cluster %d at byte %d overlaps the file's tables", cluster, at)

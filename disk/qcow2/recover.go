@@ -83,6 +83,7 @@ func (i *Image) recount(budget int64, lost func() error) error {
 		broken: func(int64, string) { astray = true },
 	}
 	err := c.windows(w, i.file, all, budget, func() error {
+		r.cursor = max(r.cursor, last) // compressed data may end beyond the file
 		if astray {
 			if err := lost(); err != nil {
 				return err

@@ -116,7 +116,13 @@ func (r *repair) counts() error {
 	if err := r.recount(maxWalked, r.leave); err != nil {
 		return err
 	}
-	return again()
+	if err := again(); err != nil {
+		return err
+	}
+	if err := r.table.refs.trim(); err != nil {
+		return err
+	}
+	return r.sync()
 }
 
 // leave lets pointers that lead nowhere be.
@@ -162,7 +168,7 @@ func (r *repair) flagsOf(p []byte, at int64) error {
 		sector, changed := p[first:min(len(p), first+sectorSize)], false
 		for k := 0; k < len(sector); k += 8 {
 			e := binary.BigEndian.Uint64(sector[k:])
-			if e&flagCompressed != 0 || host(e) == 0 || host(e)%t.clusterSize() != 0 || host(e) >= t.refs.length.Load() && e&flagZero == 0 {
+			if e&flagCompressed != 0 || host(e) == 0 || host(e)%t.clusterSize() != 0 || host(e) >= t.refs.length.Load() {
 				continue
 			}
 			n, err := t.refs.get(host(e) >> t.clusterBits)

@@ -47,6 +47,8 @@ func eachSnapshot(file disk.File, h *header, fn func(snapshot) error) (int64, er
 			return 0, disk.Corrupt(file.Name(), at, "the L1 table of snapshot %d (%d entries at byte %d) leaves the file", n, s.l1Entries, s.l1At)
 		case length > maxSnapshotTable || at+length-h.snapshotsAt > maxSnapshotTable:
 			return 0, disk.Corrupt(file.Name(), at, "a snapshot table of more than %d bytes", maxSnapshotTable)
+		case length > size-at:
+			return 0, disk.Corrupt(file.Name(), at, "the file ends inside its snapshot table")
 		}
 		if err := fn(s); err != nil {
 			return 0, err

@@ -150,7 +150,11 @@ func (w *walker) table(tree int, at int64) error {
 			continue
 		}
 		first, n := w.span(e)
-		if n == 0 || e&flagCompressed == 0 && e&flagZero == 0 && !w.inside(at+k, host(e), 0, "cluster") {
+		if n == 0 || e&flagCompressed == 0 && !w.inside(at+k, host(e), 0, "cluster") {
+			continue
+		}
+		if place, _ := w.packed(e); e&flagCompressed != 0 && (place < w.clusterSize() || place >= w.length) {
+			w.broken(at+k, fmt.Sprintf("the compressed cluster at byte %d lies outside the file's data (%d bytes)", place, w.length))
 			continue
 		}
 		w.visit(reference{tree: tree, field: at + k, entry: e, leaf: true, first: first, n: n})
