@@ -21,7 +21,7 @@ func newDiskCompact() *cobra.Command {
 the guest's file systems (NTFS, ext4, FAT, XFS) do not use goes as well, as if it had been wiped; the image does not grow on the way. What cannot
 be proven to be free stays: on a file system that was not unmounted cleanly, is hibernated or encrypted, or is not known, and the command says so.
 
-Everything else that the guest sees stays as it is. Preallocated images (raw, fixed, flat) get holes instead; streamOptimized ones are made anew beside
+Everything else that the guest sees stays as it is. Preallocated images (raw, fixed, flat) get holes instead, blocks of more than 256 KiB (VHD, VHDX, VDI) also inside; streamOptimized ones are made anew beside
 themselves. Of a chain only FILE itself is worked on; an image that others are based on is refused. The command can be interrupted at any moment;
 what was done until then stays.`,
 		Example: `  vmm disk compact windows.vmdk

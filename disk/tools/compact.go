@@ -74,6 +74,10 @@ type compaction struct {
 	image  disk.Image
 	r      *Compacted
 	layout *guest.Layout // nil unless free space is to go, too
+	// dropped are the blocks that an estimate has counted; nil when they are really gone.
+	dropped *room
+	// within says that holes are punched inside of blocks: their zeroes may be holes already, and do not count.
+	within bool
 }
 
 func (c *compaction) run(ctx context.Context) error {
@@ -94,9 +98,17 @@ func (c *compaction) run(ctx context.Context) error {
 	case err == nil:
 		err = c.arrange(ctx, arenas)
 	}
+	if err == nil && info.BlockSize > largeBlock && info.Parent == "" && !preallocated(info) {
+		c.within = true
+		err = c.punch(ctx)
+	}
 	c.explain()
 	return err
 }
+
+// largeBlock is the size of blocks from which on it pays to give back parts of them, as holes in the host's file: a block of Hyper-V's is seldom
+// free as a whole.
+const largeBlock = 256 << 10
 
 // scan finds the guest's file systems.
 func (c *compaction) scan(ctx context.Context) error {

@@ -8,13 +8,15 @@ import (
 	"github.com/sharevm/vmm/disk"
 )
 
-// punch makes holes in the files of a preallocated image, where it holds zeroes and what no file system uses.
+// punch makes holes in the files of an image, where it holds zeroes and what no file system uses.
 func (c *compaction) punch(ctx context.Context) error {
 	free, err := c.freeList(ctx)
 	if err != nil {
 		return err
 	}
-	c.r.Warnings = append(c.r.Warnings, "The disk was preallocated; the host gives it space again when the guest writes to what was given back.")
+	if !c.within {
+		c.r.Warnings = append(c.r.Warnings, "The disk was preallocated; the host gives it space again when the guest writes to what was given back.")
+	}
 	size := c.image.Size()
 	c.o.Looking.report(0, size)
 	err = pipeline{
@@ -60,6 +62,7 @@ func (c *compaction) punchPiece(p *piece, free []span) error {
 			zero := isZero(page)
 			give = zero || within(free, at, at+int64(len(page)))
 			switch {
+			case c.within && (zero || c.dropped != nil && c.dropped.drop.has(at/c.dropped.blockSize)):
 			case zero:
 				c.r.Zero += int64(len(page))
 			case give:

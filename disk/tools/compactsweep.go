@@ -173,5 +173,6 @@ func (c *compaction) estimate(ctx context.Context) error {
 			c.r.Zero += n
 		}
 	}
+	c.dropped = r
 	return nil
 }
