@@ -4,10 +4,15 @@
 //     loop in C; on the /dev/kvm of this host, paravirtual or not.
 //   - boot: wall time from the start of the monitor's process to the first line of the guest's init on the serial console.
 //   - memory: what the monitor's process holds beside the guest's RAM, once the guest has driven disk and network card.
+//   - network: TCP from a guest and to it in MiB/s, and requests of 64 bytes answered per second, over the user network and over TAP;
+//     the other end is a process of the host, which takes the time.
 //
 // Boot and memory run in one nested host, one boot after the other, taking turns: vmm, QEMU microvm, QEMU pc and gokvm, with
 // the same kernel, initrd, command line and RAM, and a disk, a network card, an entropy source and a paravirtual console each.
 //
+// So does network, with vmm and QEMU pc taking turns: the same kernel, initrd, card and sizes of queues. QEMU's TAP is without vhost: the
+// kernel would carry the frames, which is another design than the one to compare, and one that vmm does not have.
+//
 // The outer process builds everything and starts itself again in the nested host (`bench inner`), where nothing is compiled. Each
-// figure also comes as a line RESULT name ours=X peer=Y peername=P ratio=Z unit=U, ratio being peer/ours: above 1 is ahead of the peer.
+// figure also comes as a line RESULT name ours=X peer=Y peername=P ratio=Z unit=U, ratio being above 1 where vmm is ahead of the peer.
 package main

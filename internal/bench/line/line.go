@@ -7,3 +7,7 @@ const (
 	Failed = "bench: failed: "
 	Ready  = "bench: ready"
 )
+
+// Network is the argument, behind -- on the kernel's command line, that makes the guest take part in the network benchmark. The guest's
+// address with its prefix's length and the server's address and port follow.
+const Network = "network"

@@ -1,6 +1,6 @@
 // Package report collects what benchmarks measured, side by side with their peers, and prints it: a table for each quantity, and a line
-// RESULT name ours=X peer=Y peername=P ratio=Z unit=U for programs, ratio being peer/ours: above 1 is ahead of the peer. All quantities are
-// costs (time, memory), so that less is better.
+// RESULT name ours=X peer=Y peername=P ratio=Z unit=U for programs, above 1 where we are ahead of the peer: peer/ours for a
+// cost (time, memory), ours/peer for a rate.
 package report
 
 import (
@@ -25,6 +25,7 @@ type Series struct {
 	Name   string    `json:"name"` // the quantity, e.g. boot-vmlinux
 	Unit   string    `json:"unit"`
 	Of     string    `json:"of"`              // the program
+	Rate   bool      `json:"rate,omitempty"`  // more is better
 	Aside  bool      `json:"aside,omitempty"` // shown in the table, but not a peer to be compared with
 	Values []float64 `json:"values"`
 }
@@ -50,6 +51,13 @@ func (r *Report) Of(name, unit, of string) *Series {
 	}
 	s := &Series{Name: name, Unit: unit, Of: of}
 	r.Series = append(r.Series, s)
+	return s
+}
+
+// RateOf is Of for a quantity of which more is better.
+func (r *Report) RateOf(name, unit, of string) *Series {
+	s := r.Of(name, unit, of)
+	s.Rate = true
 	return s
 }
 
@@ -80,7 +88,7 @@ func (r *Report) Write(w io.Writer) {
 // WriteTable prints what was measured of one quantity.
 func (r *Report) WriteTable(w io.Writer, name string) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	_, _ = fmt.Fprintf(t, "%s\tmedian\tleast\tmost\trounds\tpeer/vmm\t\n", name)
+	_, _ = fmt.Fprintf(t, "%s\tmedian\tleast\tmost\trounds\tvmm ahead\t\n", name)
 	base := r.Of(name, "", Ours)
 	for _, s := range r.Series {
 		if s.Name != name {
@@ -114,12 +122,16 @@ func (r *Report) writeResults(w io.Writer, name string) {
 	}
 }
 
-// ratio is how many times more the peer needs than we do.
+// ratio is how many times we are ahead of the peer.
 func ratio(peer, base *Series) string {
-	if base.Median() == 0 {
+	more, less := peer.Median(), base.Median()
+	if base.Rate {
+		more, less = less, more
+	}
+	if less == 0 {
 		return "-"
 	}
-	return fmt.Sprintf("%.2f", peer.Median()/base.Median())
+	return fmt.Sprintf("%.2f", more/less)
 }
 
 // number prints four digits or so.
