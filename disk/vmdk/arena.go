@@ -179,7 +179,7 @@ func (d *divider) finish() error {
 		return err
 	}
 	d.tail = max(d.at, d.free)
-	if !d.held {
+	if !d.held || d.tail != d.at {
 		d.tail = t.alignUp(d.tail)
 	}
 	return nil

@@ -11,9 +11,6 @@ import (
 // field is a place in the descriptor's bytes.
 type field struct{ at, size int }
 
-// end is a place of no bytes behind the field.
-func (f field) end() field { return field{f.at + f.size, 0} }
-
 // edit puts text in place of a field.
 type edit struct {
 	field

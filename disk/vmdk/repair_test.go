@@ -8,6 +8,7 @@ import (
 
 	"github.com/sharevm/vmm/disk"
 	"github.com/sharevm/vmm/disk/disktest"
+	"github.com/sharevm/vmm/disk/vmdk"
 )
 
 // spoil changes the file at path in place.
@@ -128,6 +129,44 @@ func TestRepair(t *testing.T) {
 				pieces = append(pieces, d)
 			}
 			t.Run(name, func(t *testing.T) { disktest.Repair(t, s, pieces...) })
+		}
+	}
+}
+
+// TestRepairKeepsDamage has a directory that is lost and, where the other one leads, a table that is: a repair must not make a hole of what
+// cannot be read.
+func TestRepairKeepsDamage(t *testing.T) {
+	files := disktest.NewRecorder()
+	if err := vmdk.Create(path, disk.CreateOptions{Size: 1 << 20, Files: files}); err != nil {
+		t.Fatal(err)
+	}
+	i, err := vmdk.Open(path, disk.OpenOptions{Files: files})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := i.WriteAt([]byte("x"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := i.Close(); err != nil {
+		t.Fatal(err)
+	}
+	spoil(t, path, files, func(img []byte) []byte {
+		binary.LittleEndian.PutUint32(entryOf(tableOf(img, redundant)), 0xfffffff0)
+		binary.LittleEndian.PutUint32(directoryOf(img, primary), 0xfffffff0)
+		return img
+	})
+	if err := vmdk.Repair(path, disk.OpenOptions{Files: files}); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := vmdk.Check(path, disk.OpenOptions{Files: files}); err != nil {
+		t.Fatal(err)
+	} else if worst, _ := r.Worst(); worst != disk.Damage {
+		t.Errorf("check: %+v", r.Problems)
+	}
+	if i, err := vmdk.Open(path, disk.OpenOptions{ReadOnly: true, Files: files}); err == nil {
+		defer i.Close()
+		if n, err := i.ReadAt(make([]byte, 1), 0); err == nil {
+			t.Errorf("%d bytes were read of what is lost", n)
 		}
 	}
 }

@@ -160,12 +160,19 @@ func (s *sparse) load(i int64) (grainTable, error) {
 		}
 		return t, nil
 	}
-	if s.gd[i] == 0 {
+	first, second := s.gd[i], uint32(0)
+	if s.rgd != nil {
+		second = s.rgd[i]
+	}
+	if first == 0 {
+		first, second = second, 0
+	}
+	if first == 0 {
 		return nil, nil
 	}
-	t, err := s.readTable(s.gd[i], i)
-	if err != nil && s.rgd != nil && s.rgd[i] != 0 {
-		if copied, rerr := s.readTable(s.rgd[i], i); rerr == nil {
+	t, err := s.readTable(first, i)
+	if err != nil && second != 0 {
+		if copied, rerr := s.readTable(second, i); rerr == nil {
 			s.log.Warn("a grain table is damaged; using its copy", "file", s.file.Name(), "error", err)
 			t, err = copied, nil
 		}
