@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/internal/throttle"
 	"github.com/sharevm/vmm/virtio"
 	"github.com/sharevm/vmm/vmm/state"
 )
@@ -28,6 +29,9 @@ type Config struct {
 	QueueSize int
 	// Executors is how many requests are carried out at the same time, all queues together; 0 means 8.
 	Executors int
+	// Reads and Writes bound how fast requests are taken from the guest; what waits, waits in its rings. Flushes, discards and zeroes
+	// are writes. nil is no bound.
+	Reads, Writes *throttle.Gate
 	// Log takes the errors of the image; nil discards them.
 	Log *slog.Logger
 }
@@ -53,6 +57,8 @@ type Device struct {
 	queues       int
 	queueSize    int
 	executors    int
+	reads        *throttle.Gate
+	writes       *throttle.Gate
 	faults       faults
 
 	sectors   atomic.Uint64 // capacity
@@ -72,7 +78,7 @@ func New(c Config) (*Device, error) {
 	d := &Device{
 		image: c.Image, readOnly: c.ReadOnly || info.ReadOnly, writeThrough: c.WriteThrough,
 		blockSize: info.SectorSize, queues: c.Queues, queueSize: c.QueueSize, executors: c.Executors,
-		faults: faults{log: c.Log},
+		reads: c.Reads, writes: c.Writes, faults: faults{log: c.Log},
 	}
 	d.vector, _ = c.Image.(disk.VectorImage)
 	if d.blockSize == 0 {

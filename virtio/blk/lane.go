@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sharevm/vmm/internal/throttle"
 	"github.com/sharevm/vmm/virtio/queue"
 )
 
@@ -26,6 +27,9 @@ type lane struct {
 	batch []*request // taken, not yet on their way
 	spare []*request // free slots
 	slots int        // that exist; they are made as a driver comes to need them
+	held  bool       // the next request has to wait for its gate
+
+	waiter *throttle.Waiter
 
 	mu      sync.Mutex // guards the used side of q, and what follows
 	free    []*request // slots that came back
@@ -33,12 +37,16 @@ type lane struct {
 	starved bool       // the worker waits for a slot
 }
 
-func newLane(d *Device, q *queue.Queue) *lane { return &lane{dev: d, q: q} }
+func newLane(d *Device, q *queue.Queue) *lane {
+	return &lane{dev: d, q: q, waiter: throttle.NewWaiter(nil, q.Kick.Signal)}
+}
 
 // handle takes requests until there are none, and sends them on their way in batches.
 func (l *lane) handle(*queue.Queue) error {
+	defer l.waiter.Stop()
 	for !l.dev.lanes.Stopping() {
-		if !l.refill() {
+		if l.held || !l.refill() {
+			l.held = false
 			if err := l.q.Kick.Wait(); err != nil {
 				return err
 			}
@@ -73,7 +81,7 @@ func (l *lane) refill() bool {
 	return !l.starved
 }
 
-// gather fills the batch with checked requests. It returns false when the queue is empty.
+// gather fills the batch with checked requests that may begin. It returns false when the queue is empty.
 func (l *lane) gather() (more bool, err error) {
 	l.batch = l.batch[:0]
 	for l.refill() {
@@ -83,6 +91,11 @@ func (l *lane) gather() (more bool, err error) {
 		}
 		if !l.dev.parse(r) {
 			return false, errNoStatus
+		}
+		if !l.pass(r) {
+			l.q.Unpop(1)
+			l.held = true
+			return true, nil
 		}
 		l.spare = l.spare[:len(l.spare)-1]
 		l.batch = append(l.batch, r)

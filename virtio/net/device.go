@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/sharevm/vmm/internal/throttle"
 	"github.com/sharevm/vmm/network"
 	"github.com/sharevm/vmm/virtio"
 	"github.com/sharevm/vmm/virtio/queue"
@@ -25,6 +26,9 @@ type Config struct {
 	LinkDown bool
 	// QueueSize is the size of each receive and transmit queue in descriptors, a power of two up to 1024; 0 means 256.
 	QueueSize int
+	// In and Out bound how fast frames go to the guest and leave it. What waits, waits in the links and in the guest's rings. nil is no
+	// bound.
+	In, Out *throttle.Gate
 	// Log takes the failures of links; nil discards them.
 	Log *slog.Logger
 }
@@ -88,7 +92,7 @@ func New(c Config) (*Device, error) {
 		return nil, fmt.Errorf("virtio-net: %x is a multicast address", c.MAC)
 	}
 	for i, link := range c.Links {
-		d.pairs = append(d.pairs, newPair(d, i, link))
+		d.pairs = append(d.pairs, newPair(d, i, link, &c))
 		d.offloads &= link.Offloads()
 	}
 	d.carrier.Store(d.plugged)

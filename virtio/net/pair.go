@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sharevm/vmm/internal/throttle"
 	"github.com/sharevm/vmm/network"
 	"github.com/sharevm/vmm/virtio"
 )
@@ -17,8 +18,11 @@ type pair struct {
 	workers virtio.Workers
 }
 
-func newPair(d *Device, index int, link network.Link) *pair {
-	return &pair{index: index, link: link, rx: receiver{dev: d, link: link}, tx: transmitter{dev: d, link: link}}
+func newPair(d *Device, index int, link network.Link, c *Config) *pair {
+	p := &pair{index: index, link: link}
+	p.rx = receiver{dev: d, link: link, gate: c.In}
+	p.tx = transmitter{dev: d, link: link, gate: c.Out, workers: &p.workers}
+	return p
 }
 
 // start sets the pair to work, as far as the driver has enabled its queues.
@@ -32,6 +36,7 @@ func (p *pair) start(a *virtio.Activation) {
 		p.workers.Go(a, fmt.Sprintf("receiver %d", p.index), wake, func() error { return p.rx.run(&p.workers) })
 	}
 	if q := p.tx.q; q != nil {
+		p.tx.waiter = throttle.NewWaiter(nil, q.Kick.Signal)
 		p.workers.Serve(a, q, p.tx.handle)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/sharevm/vmm/internal/throttle"
 	"github.com/sharevm/vmm/network"
 	"github.com/sharevm/vmm/virtio"
 	"github.com/sharevm/vmm/virtio/queue"
@@ -24,6 +25,7 @@ type receiver struct {
 	dev  *Device
 	link network.Link
 	q    *queue.Queue
+	gate *throttle.Gate
 
 	mergeable bool
 	held      []*queue.Chain // popped and empty, in the driver's order
@@ -42,6 +44,8 @@ func (r *receiver) prepare(a *virtio.Activation) {
 // run receives until the workers stop or the link fails.
 func (r *receiver) run(w *virtio.Workers) error {
 	defer r.release()
+	waiter := throttle.NewWaiter(nil, r.q.Kick.Signal)
+	defer waiter.Stop()
 	for !w.Stopping() {
 		r.q.DisableNotifications()
 		enough, err := r.collect()
@@ -53,6 +57,12 @@ func (r *receiver) run(w *virtio.Workers) error {
 				if err := r.q.Kick.Wait(); err != nil {
 					return err
 				}
+			}
+			continue
+		}
+		if !waiter.Pass(r.gate) {
+			if err := r.q.Kick.Wait(); err != nil {
+				return err
 			}
 			continue
 		}
@@ -73,6 +83,7 @@ func (r *receiver) run(w *virtio.Workers) error {
 			r.dev.stats.rxDropped.Add(1)
 			continue
 		}
+		r.gate.Pay(1, int64(n-network.HeaderLen))
 		r.deliver(n)
 	}
 	return nil

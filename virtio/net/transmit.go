@@ -3,7 +3,9 @@ package net
 import (
 	"fmt"
 
+	"github.com/sharevm/vmm/internal/throttle"
 	"github.com/sharevm/vmm/network"
+	"github.com/sharevm/vmm/virtio"
 	"github.com/sharevm/vmm/virtio/queue"
 )
 
@@ -12,24 +14,41 @@ const transmitBatch = 32
 
 // transmitter moves frames from the guest to a link.
 type transmitter struct {
-	dev   *Device
-	link  network.Link
-	q     *queue.Queue
-	chain queue.Chain
+	dev     *Device
+	link    network.Link
+	q       *queue.Queue
+	chain   queue.Chain
+	gate    *throttle.Gate
+	waiter  *throttle.Waiter
+	workers *virtio.Workers // whose Stop ends the waiting at the gate
 }
 
 // handle sends what the queue holds, a batch at a time, and returns in between so that a stop need not wait longer.
 func (t *transmitter) handle(q *queue.Queue) error {
 	defer q.Publish()
 	for range transmitBatch {
+		if !t.waiter.Pass(t.gate) {
+			return t.wait(q)
+		}
 		ok, err := q.Pop(&t.chain)
 		if err != nil || !ok {
 			return err
 		}
+		t.gate.Pay(1, max(0, int64(min(t.chain.ReadLen, network.MaxFrame))-network.HeaderLen))
 		t.send(&t.chain)
 		q.Push(t.chain.Head, 0)
 	}
 	return nil
+}
+
+// wait returns when it is worth asking the gate again, or the workers stop. What has been sent goes back to the driver before.
+func (t *transmitter) wait(q *queue.Queue) error {
+	defer t.waiter.Stop()
+	q.Publish()
+	if t.workers.Stopping() {
+		return nil
+	}
+	return q.Kick.Wait()
 }
 
 // send puts one frame on the link, or drops it when it cannot be one.
