@@ -108,7 +108,11 @@ func newHostFile(f *os.File, o FileOptions) (*hostFile, error) {
 }
 
 func (h *hostFile) Name() string { return h.name }
-func (h *hostFile) Close() error { return h.f.Close() }
+
+func (h *hostFile) Close() error {
+	unlock(h.raw)
+	return h.f.Close()
+}
 
 func (h *hostFile) ReadAt(p []byte, off int64) (int, error)  { return h.f.ReadAt(p, off) }
 func (h *hostFile) WriteAt(p []byte, off int64) (int, error) { return h.f.WriteAt(p, off) }

@@ -43,6 +43,14 @@ func lock(raw syscall.RawConn, write bool) error {
 	return errors.Join(cerr, err)
 }
 
+// unlock gives all locks back. Closing does so, too, but only when the last descriptor of the open file description is closed, and a program that
+// is being started right now has one until it is another program.
+func unlock(raw syscall.RawConn) {
+	l := unix.Flock_t{Type: unix.F_UNLCK, Whence: unix.SEEK_SET}
+	// Whatever goes wrong here, closing is what is left to do.
+	_ = raw.Control(func(fd uintptr) { _ = unix.FcntlFlock(fd, unix.F_OFD_SETLK, &l) })
+}
+
 func lockBytes(fd uintptr, uses, forbids []int) error {
 	for _, p := range uses {
 		if err := setLock(fd, lockUses+p); err != nil {

@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/sharevm/vmm/disk"
@@ -121,5 +123,41 @@ func holdOpen(t *testing.T, args ...string) (stop func()) {
 		in.Close()
 		io.Copy(io.Discard, out)
 		cmd.Wait()
+	}
+}
+
+// TestLocksEndWithClose starts programs, which for a moment share all open files, while a file is closed and opened again and again.
+func TestLocksEndWithClose(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.raw")
+	if err := os.WriteFile(path, make([]byte, 512), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer close(done)
+	for range 4 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+					if err := exec.Command("true").Run(); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			}
+		})
+	}
+	for range 2000 {
+		f, err := disk.HostFiles{}.Open(path, disk.FileOptions{Write: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
