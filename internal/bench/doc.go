@@ -6,12 +6,16 @@
 //   - memory: what the monitor's process holds beside the guest's RAM, once the guest has driven disk and network card.
 //   - network: TCP from a guest and to it in MiB/s, and requests of 64 bytes answered per second, over the user network and over TAP;
 //     the other end is a process of the host, which takes the time.
+//   - block: what a guest reads from its disk and writes to it past its own page cache, one after the other in MiB/s, at random in
+//     accesses of 4 KiB per second at depths of 1 and 32; from a raw file and from a VMDK, both in the host's page cache.
 //
 // Boot and memory run in one nested host, one boot after the other, taking turns: vmm, QEMU microvm, QEMU pc and gokvm, with
 // the same kernel, initrd, command line and RAM, and a disk, a network card, an entropy source and a paravirtual console each.
 //
 // So does network, with vmm and QEMU pc taking turns: the same kernel, initrd, card and sizes of queues. QEMU's TAP is without vhost: the
 // kernel would carry the frames, which is another design than the one to compare, and one that vmm does not have.
+//
+// And so does block: vmm, and QEMU pc with each of its ways to a file that the file system allows.
 //
 // The outer process builds everything and starts itself again in the nested host (`bench inner`), where nothing is compiled. Each
 // figure also comes as a line RESULT name ours=X peer=Y peername=P ratio=Z unit=U, ratio being above 1 where vmm is ahead of the peer.

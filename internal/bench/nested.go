@@ -122,8 +122,13 @@ func runInner(ctx context.Context, o options) error {
 	}
 	defer os.RemoveAll(f.dir)
 	var r report.Report
-	if o.only != "network" {
+	if o.only != "network" && o.only != "block" {
 		if err := bootRounds(ctx, o, f, &r); err != nil {
+			return err
+		}
+	}
+	if o.only == "" || o.only == "block" {
+		if err := blockRounds(ctx, o, f, &r); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,6 @@
 // Command guest is the first process of the guests that `make bench` boots: it says when it runs, has the kernel drive the machine's
 // disk and network card, says when that is done, and then stands still, so that the monitor's memory can be looked at. With arguments
-// it is the guest's part of the network benchmark instead.
+// it is the guest's part of the network or the block benchmark instead.
 package main
 
 import (
@@ -11,14 +11,20 @@ import (
 	"time"
 
 	"github.com/sharevm/vmm/images/guest/setup"
+	"github.com/sharevm/vmm/internal/bench/blockload"
 	"github.com/sharevm/vmm/internal/bench/line"
 )
 
 func main() {
 	say(line.Init)
 	do := work
-	if len(os.Args) > 1 && os.Args[1] == line.Network {
-		do = func() error { return network(os.Args[2:]) }
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case line.Network:
+			do = func() error { return network(os.Args[2:]) }
+		case blockload.Argument:
+			do = block
+		}
 	}
 	if err := do(); err != nil {
 		say(line.Failed + err.Error())
