@@ -102,6 +102,7 @@ func newHostFile(f *os.File, o FileOptions) (*hostFile, error) {
 		return h, nil
 	}
 	if err := lock(raw, o.Write); err != nil {
+		unlock(raw)
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return h, nil
