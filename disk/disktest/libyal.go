@@ -13,9 +13,20 @@ import (
 // Libvhdi has libvhdi read the VHD or VHDX file at path, with its parents, and compares what it sees with want.
 func Libvhdi(t *testing.T, path string, want []byte) {
 	t.Helper()
-	tool := FindTool(t, "vhdimount", "libvhdi-utils")
+	seen(t, FindTool(t, "vhdimount", "libvhdi-utils"), path, want)
+}
+
+// Libvmdk has libvmdk read the VMDK at path, and compares what it sees with want.
+func Libvmdk(t *testing.T, path string, want []byte) {
+	t.Helper()
+	seen(t, FindTool(t, "vmdkmount", "libvmdk-utils"), path, want)
+}
+
+// seen has one of these libraries' tools mount a disk, and compares what is there with want.
+func seen(t *testing.T, tool Tool, path string, want []byte) {
+	t.Helper()
 	if f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0); err != nil {
-		t.Skipf("vhdimount needs FUSE: %v", err)
+		t.Skipf("%s needs FUSE: %v", filepath.Base(tool.path), err)
 	} else {
 		f.Close()
 	}
@@ -27,19 +38,19 @@ func Libvhdi(t *testing.T, path string, want []byte) {
 		}
 	}()
 	// There is a file for each image of the chain, the last one for its top.
-	layers, err := filepath.Glob(filepath.Join(dir, "vhdi*"))
+	layers, err := os.ReadDir(dir)
 	if err != nil || len(layers) == 0 {
-		t.Fatalf("vhdimount shows nothing: %v", err)
+		t.Fatalf("%s shows nothing: %v", filepath.Base(tool.path), err)
 	}
-	got, err := os.ReadFile(layers[len(layers)-1])
+	got, err := os.ReadFile(filepath.Join(dir, layers[len(layers)-1].Name()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(got) != len(want) {
-		t.Fatalf("libvhdi sees %d bytes of %d", len(got), len(want))
+		t.Fatalf("%s sees %d bytes of %d", filepath.Base(tool.path), len(got), len(want))
 	}
 	if k := mismatch(got, want); k >= 0 {
-		t.Errorf("libvhdi sees %#x at byte %d of %s, want %#x", got[k], k, path, want[k])
+		t.Errorf("%s sees %#x at byte %d of %s, want %#x", filepath.Base(tool.path), got[k], k, path, want[k])
 	}
 }
 
