@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,6 +17,12 @@ type Event struct {
 	fd   int
 	file *os.File
 	buf  [8]byte
+
+	raw  syscall.RawConn
+	zero func(fd uintptr) // reads the counter of raw into count; made once, so that Clear allocates nothing
+
+	mu    sync.Mutex
+	count [8]byte // zeroes, or what Clear has just read
 }
 
 // New returns an event whose counter is zero.
@@ -24,7 +32,12 @@ func New() (*Event, error) {
 		return nil, fmt.Errorf("event: create eventfd: %w", err)
 	}
 	// A non-blocking descriptor joins the runtime's epoll set, so Wait parks a goroutine and not a thread.
-	return &Event{fd: fd, file: os.NewFile(uintptr(fd), "eventfd")}, nil
+	e := &Event{fd: fd, file: os.NewFile(uintptr(fd), "eventfd")}
+	if e.raw, err = e.file.SyscallConn(); err != nil {
+		return nil, errors.Join(fmt.Errorf("event: %w", err), e.file.Close())
+	}
+	e.zero = func(fd uintptr) { _, _ = unix.Read(int(fd), e.count[:]) }
+	return e, nil
 }
 
 // FD returns the descriptor, for KVM. It stays owned by the Event.
@@ -53,11 +66,14 @@ func (e *Event) Wait() error {
 	}
 }
 
-// Clear zeroes the counter without waiting, and says whether it had been signalled.
+// Clear zeroes the counter without waiting, and says whether it had been signalled. After Close it does nothing.
 func (e *Event) Clear() bool {
-	var b [8]byte
-	n, err := unix.Read(e.fd, b[:])
-	return err == nil && n == 8
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.count = [8]byte{}
+	// Not through Read, which would wait for a Wait in progress, nor by the bare number, which could be another file's after Close.
+	_ = e.raw.Control(e.zero)
+	return e.count != [8]byte{} // a counter that can be read is not zero
 }
 
 // Close releases the descriptor and wakes the waiter.

@@ -82,6 +82,37 @@ func TestCloseWakesTheWaiter(t *testing.T) {
 	}
 }
 
+// TestClearAfterClose clears an event whose number another one has by then, and one that somebody waits for.
+func TestClearAfterClose(t *testing.T) {
+	old := newEvent(t)
+	if err := old.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 64 { // one of them gets the number
+		e := newEvent(t)
+		e.Signal()
+		if old.Clear() {
+			t.Fatal("a closed event was signalled")
+		}
+		if !e.Clear() {
+			t.Fatal("the signal of another event is gone")
+		}
+	}
+}
+
+func TestClearWhileSomebodyWaits(t *testing.T) {
+	e := newEvent(t)
+	result := make(chan error)
+	go func() { result <- e.Wait() }()
+	for range 100 {
+		e.Clear() // must not wait for the other
+	}
+	e.Signal()
+	if err := <-result; err != nil {
+		t.Fatal(err)
+	}
+}
+
 func BenchmarkSignalWait(b *testing.B) {
 	e := newEvent(b)
 	b.ReportAllocs()
