@@ -32,6 +32,7 @@ func (b *board) addPower() error {
 	b.power = acpipm.New(acpipm.Config{
 		Line:   b.vm.Line(layout.GSISCI),
 		Notify: b.powerEvent,
+		Log:    b.m.log,
 		S5:     layout.SleepTypeS5,
 		Enable: layout.SMIEnableACPI, Disable: layout.SMIDisableACPI,
 	})
@@ -78,6 +79,7 @@ func (b *board) addClock() error {
 		LowMemory:  b.layout.Low.Size,
 		HighMemory: b.layout.High.Size,
 		CPUs:       b.m.cfg.CPU.Count,
+		Log:        b.m.log,
 	}
 	if cfg.LocalTime {
 		c.Location = time.Local
@@ -94,7 +96,7 @@ func (b *board) addClock() error {
 func (b *board) addSerials() error {
 	for i := range b.m.cfg.Serials {
 		s := &b.m.cfg.Serials[i]
-		c := serial.Config{Line: b.vm.Line(int(layout.SerialGSIs[s.Index]))}
+		c := serial.Config{Line: b.vm.Line(int(layout.SerialGSIs[s.Index])), Log: b.m.log}
 		switch s.Kind {
 		case config.SerialConsole:
 			end := b.m.console.attach(false)

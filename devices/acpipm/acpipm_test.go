@@ -3,7 +3,9 @@ package acpipm
 import (
 	"bytes"
 	"encoding/binary"
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -202,6 +204,29 @@ func TestPMTimerCarry(t *testing.T) {
 	r.want("status", uint64(r.in16(0x600)), 0)
 	if r.clock.Running() != 1 {
 		t.Error("nothing waits for the next carry")
+	}
+}
+
+// TestPanickingTimer has the timer's goroutine panic: the machine stays, and so does the device.
+func TestPanickingTimer(t *testing.T) {
+	var log bytes.Buffer
+	fake := clock.NewFake(time.Time{})
+	broken := true
+	d := New(Config{Clock: fake, Enable: 2, Log: slog.New(slog.NewTextHandler(&log, nil)), Line: irq.LineFunc(func(bool) {
+		if broken {
+			panic("a line that is not there")
+		}
+	})})
+	d.SMI().Write(0, []byte{2})
+	d.Block().Write(regEnable, []byte{eventTimer})
+	fake.Advance(duration(1 << 32))
+	if !strings.Contains(log.String(), "a line that is not there") {
+		t.Errorf("the log says %q", log.String())
+	}
+	broken = false
+	b := make([]byte, 2)
+	if d.Block().Read(regStatus, b); b[0]&eventTimer == 0 {
+		t.Errorf("status % x", b)
 	}
 }
 

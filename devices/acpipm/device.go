@@ -1,6 +1,7 @@
 package acpipm
 
 import (
+	"log/slog"
 	"sync"
 	"time"
 
@@ -73,6 +74,7 @@ type Config struct {
 	Line   irq.Line         // the SCI
 	Clock  clock.Clock      // of the PM timer; nil for clock.Host
 	Notify func(PowerEvent) // called by a vCPU, without locks held: it must not block
+	Log    *slog.Logger     // takes the panics of the PM timer; nil is silent
 
 	// The values of SLP_TYP that the DSDT gives for the sleep states, 1 to 7; 0 where a state is not offered.
 	S3, S4, S5 uint8

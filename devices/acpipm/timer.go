@@ -1,6 +1,10 @@
 package acpipm
 
-import "time"
+import (
+	"time"
+
+	"github.com/sharevm/vmm/internal/guard"
+)
 
 const (
 	timerHz  = 3_579_545
@@ -41,6 +45,7 @@ func (d *Device) schedule() {
 
 // expired is called by the timer.
 func (d *Device) expired() {
+	defer guard.Panic(d.cfg.Log, "PM timer")
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.settle()

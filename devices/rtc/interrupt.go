@@ -1,6 +1,10 @@
 package rtc
 
-import "time"
+import (
+	"time"
+
+	"github.com/sharevm/vmm/internal/guard"
+)
 
 const maxRate = 32768 // Hz, of the crystal
 
@@ -40,27 +44,39 @@ func (r *RTC) settle() {
 	}
 }
 
-// nextAlarm is the first second after t that the alarm registers match, within a day.
+// nextAlarm is the first second after t that the alarm registers match, within a day. The guest chooses how often it has to be found, so
+// that finding it takes some hundred steps at most, also where there is none.
 func (r *RTC) nextAlarm(t time.Time) (time.Time, bool) {
-	matches := func(alarm int, now uint8) bool {
-		a := r.ram[alarm]
-		return a&anytime == anytime || a == now
+	second := r.matches(regSecondAlarm, 60, r.encode)
+	minute := r.matches(regMinuteAlarm, 60, r.encode)
+	hour := r.matches(regHourAlarm, 24, r.encodeHour)
+	if second == 0 || minute == 0 || hour == 0 {
+		return time.Time{}, false
 	}
-	end := t.Add(24 * time.Hour)
 	t = t.Truncate(time.Second).Add(time.Second)
-	for !t.After(end) {
+	for {
 		switch {
-		case !matches(regHourAlarm, r.encodeHour(t.Hour())):
+		case hour>>t.Hour()&1 == 0:
 			t = t.Truncate(time.Hour).Add(time.Hour)
-		case !matches(regMinuteAlarm, r.encode(t.Minute())):
+		case minute>>t.Minute()&1 == 0:
 			t = t.Truncate(time.Minute).Add(time.Minute)
-		case !matches(regSecondAlarm, r.encode(t.Second())):
+		case second>>t.Second()&1 == 0:
 			t = t.Add(time.Second)
 		default:
 			return t, true
 		}
 	}
-	return time.Time{}, false
+}
+
+// matches is the set of values below n, as a bit each, that an alarm register matches; encode is how such a value shows in a register.
+func (r *RTC) matches(alarm, n int, encode func(int) uint8) (set uint64) {
+	a := r.ram[alarm]
+	for v := range n {
+		if a&anytime == anytime || a == encode(v) {
+			set |= 1 << v
+		}
+	}
+	return set
 }
 
 // requesting says whether a flag is set whose interrupt is enabled.
@@ -120,6 +136,7 @@ func (r *RTC) untilInterrupt() (wait time.Duration, ok bool) {
 
 // expired is called by the timer.
 func (r *RTC) expired() {
+	defer guard.Panic(r.log, "clock timer")
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.settle()

@@ -1,6 +1,7 @@
 package rtc
 
 import (
+	"log/slog"
 	"sync"
 	"time"
 
@@ -76,12 +77,15 @@ type Config struct {
 	// LowMemory and HighMemory are the bytes of RAM below and from 4 GiB on, which firmware reads from CMOS memory.
 	LowMemory, HighMemory uint64
 	CPUs                  int
+	// Log takes the panics of the clock's timer; nil is silent.
+	Log *slog.Logger
 }
 
 // RTC is the clock. It is a bus.Device of Size ports and a state.Device.
 type RTC struct {
 	line  irq.Line
 	clock clock.Clock
+	log   *slog.Logger
 
 	mu     sync.Mutex
 	index  [2]uint8 // of each bank
@@ -96,7 +100,7 @@ type RTC struct {
 
 // New returns a clock with the right time and default CMOS contents.
 func New(c Config) *RTC {
-	r := &RTC{line: c.Line, clock: c.Clock}
+	r := &RTC{line: c.Line, clock: c.Clock, log: c.Log}
 	if r.clock == nil {
 		r.clock = clock.Host
 	}

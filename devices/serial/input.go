@@ -2,7 +2,10 @@ package serial
 
 import (
 	"io"
+	"log/slog"
 	"sync"
+
+	"github.com/sharevm/vmm/internal/guard"
 )
 
 // inputSize bounds the input that is held for the guest, in bytes.
@@ -24,7 +27,8 @@ func newInput(r io.Reader, onData func()) *input {
 	return &input{r: r, onData: onData, taken: make(chan struct{}, 1)}
 }
 
-func (in *input) run() {
+func (in *input) run(log *slog.Logger) {
+	defer guard.Panic(log, "serial input")
 	chunk := make([]byte, inputSize)
 	for {
 		n, err := in.r.Read(chunk)

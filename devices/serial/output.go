@@ -2,8 +2,11 @@ package serial
 
 import (
 	"io"
+	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/sharevm/vmm/internal/guard"
 )
 
 const (
@@ -33,6 +36,7 @@ type output struct {
 	swapped bool // the ring got new content during the write
 	paused  bool
 	closed  bool
+	gone    bool // the goroutine has ended: what comes is dropped
 }
 
 func newOutput(w io.Writer, onReady func()) *output {
@@ -43,7 +47,7 @@ func newOutput(w io.Writer, onReady func()) *output {
 func (o *output) ready() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	ok := o.n <= ringSize-fifoSize
+	ok := o.n <= ringSize-fifoSize || o.gone
 	o.full = o.full || !ok
 	return ok
 }
@@ -54,6 +58,10 @@ func (o *output) put(v byte) {
 	defer o.mu.Unlock()
 	if o.n == ringSize && !o.stalled && !o.closed {
 		o.wait()
+	}
+	if o.gone {
+		o.lost++
+		return
 	}
 	if o.n == ringSize {
 		o.stalled, o.full = true, true
@@ -88,8 +96,10 @@ func (o *output) wait() {
 
 // run writes the ring out in pieces as large as have gathered. Bytes leave the ring after they are written, so that a snapshot
 // has them until then.
-func (o *output) run() {
+func (o *output) run(log *slog.Logger) {
 	defer close(o.ended)
+	defer guard.Panic(log, "serial output")
+	defer o.end()
 	buf := make([]byte, chunkSize)
 	for {
 		o.mu.Lock()
@@ -125,6 +135,20 @@ func (o *output) run() {
 		if ready {
 			o.onReady()
 		}
+	}
+}
+
+// end lets go of a guest that waits for a writer which has panicked.
+func (o *output) end() {
+	o.mu.Lock()
+	o.gone, o.busy = true, false
+	o.lost += uint64(o.n)
+	o.n = 0
+	waits := o.full
+	o.mu.Unlock()
+	notify(o.room)
+	if waits {
+		o.onReady()
 	}
 }
 

@@ -2,6 +2,7 @@ package serial
 
 import (
 	"io"
+	"log/slog"
 	"sync"
 
 	"github.com/sharevm/vmm/vmm/irq"
@@ -75,6 +76,8 @@ type Config struct {
 	Line   irq.Line
 	Output io.Writer // takes what the guest sends; nil drops it. Written to by one goroutine.
 	Input  io.Reader // gives what the guest receives, up to its first error; nil for nothing
+	// Log takes the panics of Output and Input, which then take and give nothing any more; nil is silent.
+	Log *slog.Logger
 }
 
 // UART is a 16550A. It is a bus.Device of Size ports and a state.Device.
@@ -105,11 +108,11 @@ func New(c Config) *UART {
 	u := &UART{line: c.Line, divisor: [2]uint8{12, 0}}
 	if c.Output != nil {
 		u.out = newOutput(c.Output, u.transmitterReady)
-		go u.out.run()
+		go u.out.run(c.Log)
 	}
 	if c.Input != nil {
 		u.in = newInput(c.Input, u.receive)
-		go u.in.run()
+		go u.in.run(c.Log)
 	}
 	return u
 }

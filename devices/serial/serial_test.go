@@ -3,6 +3,7 @@ package serial
 import (
 	"bytes"
 	"io"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -261,6 +262,12 @@ func (l *lockedBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 func TestOutput(t *testing.T) {
@@ -593,4 +600,36 @@ func TestPanicWhileSending(t *testing.T) {
 	}()
 	p.out(regScratch, 0x5a)
 	p.want("the scratch register", p.in(regScratch), 0x5a)
+}
+
+// failing panics in each of its methods.
+type failing struct{}
+
+func (failing) Write([]byte) (int, error) { panic("broken writer") }
+func (failing) Read([]byte) (int, error)  { panic("broken reader") }
+
+// TestPanickingHost has the host's reader and writer panic: neither ends the process nor holds up the guest, and both are named in the log.
+func TestPanickingHost(t *testing.T) {
+	var log lockedBuffer
+	p := newPort(t, Config{Output: failing{}, Input: failing{}, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	p.out(regIER, ierTransmit)
+	p.out(regData, 'x')
+	<-p.UART.out.ended
+	begin := time.Now()
+	for range 2 * ringSize {
+		p.out(regData, 'x')
+	}
+	if took := time.Since(begin); took > maxStall {
+		t.Errorf("the guest waited %v for a writer that is gone", took)
+	}
+	p.want("line status", p.in(regLSR), lsrTransmit|lsrIdle)
+	if p.Lost() != 2*ringSize+1 {
+		t.Errorf("%d bytes are lost, want %d", p.Lost(), 2*ringSize+1)
+	}
+	p.Close() // also when the reader has not panicked yet
+	for _, want := range []string{"broken writer", "serial output"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log lacks %q: %s", want, log.String())
+		}
+	}
 }
