@@ -86,7 +86,7 @@ var highWater = regexp.MustCompile(`(?m)^VmHWM:\s*(\d+) kB$`)
 // slow is what a contestant may take before one round has to do.
 const slow = 20 * time.Second
 
-// compete lets contestants take turns and reports the seconds of each, and with memory their peaks.
+// compete lets contestants take turns and reports the milliseconds of each, and with memory their peaks.
 func (b *bench) compete(ctx context.Context, name string, memory bool, list ...contestant) error {
 	done := make([]bool, len(list))
 	for round := range b.rounds {
@@ -107,9 +107,9 @@ func (b *bench) compete(ctx context.Context, name string, memory bool, list ...c
 			}
 			done[k] = r.took > slow
 			b.say("%s, round %d: %s: %.2f s, %d MiB", name, round+1, c.name, r.took.Seconds(), r.peak/mib)
-			s := b.Of(name, "s", c.name)
+			s := b.Of(name, "ms", c.name)
 			s.Aside = c.aside
-			s.Add(r.took.Seconds())
+			s.Add(float64(r.took.Microseconds()) / 1000)
 			if memory && !c.aside {
 				b.Of("memory-"+name, "MiB", c.name).Add(float64(r.peak) / mib)
 			}
