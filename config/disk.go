@@ -181,5 +181,7 @@ type Disk struct {
 	ReadOnly     bool
 	WriteThrough bool   // each write is durable before it completes
 	Connected    bool   // medium inserted at power-on
+	OpsCap       int64  // operations a second, 0 = no limit; beside what Machine.Limits says
+	BytesCap     int64  // bytes a second, 0 = no limit
 	Serial       string // what the guest reads as serial number, at most 20 printable ASCII bytes; "" = made from the address
 }

@@ -30,6 +30,7 @@ type Machine struct {
 	Vsock   Vsock
 	Power   Power
 	Tools   Tools
+	Limits  Limits
 	Run     Run
 }
 

@@ -141,6 +141,7 @@ func (v *validator) disk(d *Disk) {
 	v.check(oneOf(d.Mode, ModePersistent, ModeIndependentPersistent, ModeIndependentNonpersistent),
 		"disk %s has unknown mode %q (persistent, independent-persistent, independent-nonpersistent)", d.Address, d.Mode)
 	v.path("disk "+d.Address.String(), d.Path)
+	v.check(d.OpsCap >= 0 && d.BytesCap >= 0, "disk %s cannot have negative limits", d.Address)
 	printable := !strings.ContainsFunc(d.Serial, func(r rune) bool { return r < ' ' || r > '~' })
 	v.check(len(d.Serial) <= 20 && printable, "disk %s has serial %q, at most 20 printable ASCII characters fit", d.Address, d.Serial)
 }
@@ -218,6 +219,8 @@ func (m *Machine) files() []string {
 
 func (v *validator) wishes(m *Machine) {
 	r := m.Run
+	err := m.Limits.valid()
+	v.check(err == nil, "%v", err)
 	v.check(oneOf(r.Priority, PriorityLow, PriorityNormal, PriorityHigh), "unknown priority %q (low, normal, high)", r.Priority)
 	v.check(oneOf(r.Overlay, OverlayNone, OverlayDisposable, OverlayKeep), "unknown overlay %q (none, disposable, keep)", r.Overlay)
 	v.check(r.Overlay != OverlayKeep || m.Folder != "", "kept overlays need a machine folder")

@@ -123,6 +123,7 @@ func (l *loader) translate() {
 	l.peripherals()
 	l.serialPorts()
 	l.power()
+	l.limits()
 	l.wishes()
 	if len(only(l.findings, Refused)) > 0 {
 		return // what was refused is missing from the machine: further complaints would mislead

@@ -142,6 +142,11 @@ func TestKeys(t *testing.T) {
 		{strings.Replace(disk, "TRUE", "FALSE", 1), func(m *config.Machine) any { return len(m.Disks) + len(m.Controllers) }, 0},
 		{"scsi1.present = TRUE\nscsi1.virtualDev = pvscsi", func(m *config.Machine) any { return m.Controllers[0].Bus.String() }, "scsi1"},
 		{disk + "scsi0:0.writeThrough = TRUE", func(m *config.Machine) any { return m.Disks[0].WriteThrough }, true},
+		{disk + "sched.scsi0:0.throughputCap = 80IOps\nsched.scsi0:0.bandwidthCap = 10MBps", func(m *config.Machine) any { return []any{m.Disks[0].OpsCap, m.Disks[0].BytesCap} }, []any{int64(80), int64(10 << 20)}},
+		{disk + "scsi0:0.throughputCap = 2kiops\nsched.scsi0:0.throughputCap = off", func(m *config.Machine) any { return m.Disks[0].OpsCap }, int64(2000)},
+		{"vmm.limit.disk.iops = 500\nvmm.limit.Net.in.burst = 1M\nvmm.limit.cpu.quota = \"150%\"", func(m *config.Machine) any {
+			return []any{m.Limits.DiskOps.PerSecond, m.Limits.NetIn.Burst, m.Limits.CPUQuota}
+		}, []any{int64(500), int64(1 << 20), int64(1500)}},
 		{disk + "scsi0:0.mode = nonpersistent", func(m *config.Machine) any { return m.Disks[0].Mode }, config.ModeIndependentNonpersistent},
 		{nic, func(m *config.Machine) any { return m.NICs[0].Model }, config.NICE1000},
 		{nic + kernel, func(m *config.Machine) any { return m.NICs[0].Model }, config.NICVirtio},
@@ -212,6 +217,10 @@ func TestRefused(t *testing.T) {
 		{disk + "\"\\\\server\\x.vmdk\"", "is a path on a Windows host"},
 		{disk + "m.vmx", `extension ".vmx" names no disk format`},
 		{disk + "\"a|0Ab.vmdk\"", "cannot be a file name"},
+		{disk + "disk.vmdk\nide0:0.throughputCap = 5parsecs", `m.vmx:6: ide0:0.throughputCap: "5parsecs" is not a limit; set it to "off"`},
+		{disk + "disk.vmdk\nsched.ide0:0.bandwidthCap = 0", `sched.ide0:0.bandwidthCap: "0" is not a limit`},
+		{"vmm.limit.disk.iops = some", `vmm.limit.disk.iops: disk.iops: not a limit: "some" is not a whole number`},
+		{"vmm.limit.gravity = 1", `not a limit: "gravity" (known: disk.iops `},
 		{disk + "disk.vmdk\nide0:0.mode = undoable", `"undoable" must be persistent`},
 		{disk + "disk.vmdk\nide0:0.redo = a.REDO", "has a redo log (a.REDO) that would be lost"},
 		{disk + "disk.vmdk\nide0:0.deviceType = rawDisk", "is one of the host's own; allow it with --allow-host-devices"},

@@ -38,6 +38,7 @@ func New(m *config.Machine, folder string) (*File, error) {
 	w.network()
 	w.ports()
 	w.peripherals()
+	w.limits()
 	w.wishes()
 	if w.err != nil {
 		return nil, fmt.Errorf("writing machine %q: %w", m.Name, w.err)
@@ -238,6 +239,7 @@ func (w *writer) disk(d *config.Disk) {
 	w.bool(own+".readonly", d.ReadOnly && d.Media != config.MediaCDROM, false)
 	w.bool(own+".startConnected", d.Connected, true)
 	w.text(vmmPrefix+name+".serial", d.Serial)
+	w.caps(name, d)
 }
 
 func (w *writer) network() {

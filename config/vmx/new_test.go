@@ -43,7 +43,7 @@ func demo(dir string) *config.Machine {
 	scsi := config.Bus{Kind: config.BusSCSI}
 	m.Disks = []config.Disk{
 		{Address: config.Address{Bus: scsi}, Media: config.MediaDisk, Path: dir + "/disk.vmdk", Format: config.FormatVMDK, Mode: config.ModePersistent, Connected: true},
-		{Address: config.Address{Bus: scsi, Unit: 1}, Media: config.MediaDisk, Path: dir + "/data.vhd", Format: config.FormatVHD, Mode: config.ModeIndependentPersistent, Connected: true, WriteThrough: true, Serial: "D 1"},
+		{Address: config.Address{Bus: scsi, Unit: 1}, Media: config.MediaDisk, Path: dir + "/data.vhd", Format: config.FormatVHD, Mode: config.ModeIndependentPersistent, Connected: true, WriteThrough: true, Serial: "D 1", OpsCap: 80, BytesCap: 10 << 20},
 		{Address: config.Address{Bus: scsi, Unit: 2}, Media: config.MediaCDROM, Mode: config.ModePersistent, ReadOnly: true, Connected: true},
 	}
 	ssh, _ := config.ParseForward("2222:22")
@@ -54,6 +54,7 @@ func demo(dir string) *config.Machine {
 	m.Tools.GuestInfo = map[string]string{"a": "1", "b.c": "2"}
 	m.Run = config.Run{Hotkey: "F4", Priority: config.PriorityHigh, Overlay: config.OverlayDisposable, Restart: true, Kiosk: config.Kiosk{URL: "http://x/#a", Allow: []string{"x"}}}
 	m.Vsock.CID = 3
+	m.Limits.DiskReadOps.PerSecond, m.Limits.NetOut.Burst, m.Limits.CPUQuota = 500, 1<<20, 1500
 	return m
 }
 

@@ -130,6 +130,7 @@ func (l *loader) drive(a config.Address, name string) (config.Disk, bool) {
 	d.ReadOnly = l.bool(name+".readonly", false)
 	d.Connected = l.bool(name+".startConnected", true)
 	d.Serial, _ = l.str(vmmPrefix + name + ".serial")
+	l.caps(name, &d)
 	if redo, _ := l.str(name + ".redo"); redo != "" {
 		l.refuse(name+".redo", "commit it in VMware", "the disk has a redo log (%s) that would be lost", clip(redo))
 		return d, false
