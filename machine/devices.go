@@ -6,6 +6,7 @@ import (
 	"github.com/sharevm/vmm/boot/layout"
 	"github.com/sharevm/vmm/config"
 	"github.com/sharevm/vmm/devices/pci"
+	"github.com/sharevm/vmm/internal/guard"
 	"github.com/sharevm/vmm/network"
 	"github.com/sharevm/vmm/virtio"
 	"github.com/sharevm/vmm/virtio/blk"
@@ -119,7 +120,10 @@ func (b *board) addNICs() error {
 func (b *board) addConsole() error {
 	end := b.m.console.attach(true)
 	// Linux looks at the terminal's size when it changes, not when its driver starts.
-	end.used = b.m.repeatSize
+	end.used = func() {
+		defer guard.Panic(b.m.log, "console size")
+		b.m.repeatSize()
+	}
 	dev, err := console.New(console.Config{Ports: []console.PortConfig{{Console: true, In: end, Out: end}}, Log: b.m.log})
 	if err != nil {
 		return err

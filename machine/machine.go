@@ -33,9 +33,10 @@ type Options struct {
 	NoReboot bool
 	Timeline *Timeline // nil records nothing
 	// OnReady is called once, when a guest that knows MarkPort first says that it is ready, before its next instruction. It
-	// may be nil, and must not block on the guest.
+	// may be nil, and must not block: a vCPU waits for it.
 	OnReady func()
-	// Log takes what goes wrong, and nothing a guest can flood it with: repeated lines are dropped. nil is silent.
+	// Log takes what goes wrong, and nothing a guest can flood it with: repeated lines are dropped. vCPUs wait for its writer, which
+	// therefore must not block for long. nil is silent.
 	Log *slog.Logger
 }
 
@@ -53,10 +54,15 @@ type Machine struct {
 	// physBits is the width of the guest's physical addresses.
 	physBits int
 
+	// turn is held while a board is paused, resumed or taken down, which may last as long as the slowest disk takes to answer.
+	// It is taken before mu.
+	turn sync.Mutex
+
 	mu      sync.Mutex
 	board   *board // nil while powered off
 	pauses  int    // in force; they outlive a power cycle
 	off     bool   // powered off for good: what restarts does not start any more
+	stuck   bool   // a board could not be taken down: what it holds is not to be touched
 	columns uint16
 	rows    uint16
 }
@@ -141,7 +147,7 @@ func (m *Machine) Run(ctx context.Context) error {
 		m.mu.Lock()
 		m.board = nil
 		m.mu.Unlock()
-		if err := b.close(); err != nil {
+		if err := m.takeDown(b, answerLimit); err != nil {
 			return errors.Join(b.verdict.err, fmt.Errorf("take the board down: %w", err))
 		}
 		if b.verdict.what != rebooted || m.opt.NoReboot {
@@ -164,15 +170,18 @@ func (m *Machine) powerOn() (*board, error) {
 
 // adopt makes b the board that the machine's methods act on, and catches it up with what they said while there was none.
 func (m *Machine) adopt(b *board) {
+	m.turn.Lock()
+	defer m.turn.Unlock()
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.board = b
 	b.resize(m.columns, m.rows)
-	if m.pauses > 0 {
-		b.pause()
-	}
+	paused := m.pauses > 0
 	if m.off {
 		b.verdict.decide(poweredOff, nil)
+	}
+	m.mu.Unlock()
+	if paused {
+		b.pause()
 	}
 }
 
@@ -197,24 +206,31 @@ func (m *Machine) PowerOff() {
 func (m *Machine) Reset() { m.withBoard(func(b *board) { b.verdict.decide(rebooted, nil) }) }
 
 // Pause stops the guest between two instructions, and its devices between two requests. Calls nest. A machine that is powered off
-// starts paused.
+// starts paused. It takes as long as the requests that are under way; PowerOff and the others need not wait for that.
 func (m *Machine) Pause() {
+	m.turn.Lock()
+	defer m.turn.Unlock()
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.pauses++; m.pauses == 1 && m.board != nil {
-		m.board.pause()
+	b := m.board
+	m.pauses++
+	first := m.pauses == 1
+	m.mu.Unlock()
+	if first && b != nil {
+		b.pause()
 	}
 }
 
 // Resume undoes one Pause. Without one it does nothing.
 func (m *Machine) Resume() {
+	m.turn.Lock()
+	defer m.turn.Unlock()
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.pauses == 0 {
-		return
-	}
-	if m.pauses--; m.pauses == 0 && m.board != nil {
-		m.board.resume()
+	b := m.board
+	last := m.pauses == 1
+	m.pauses = max(m.pauses-1, 0)
+	m.mu.Unlock()
+	if last && b != nil {
+		b.resume()
 	}
 }
 
@@ -245,8 +261,15 @@ func (m *Machine) withBoard(f func(*board)) {
 	}
 }
 
-// Close closes disks and links. The machine must not be running.
+// Close closes disks and links. The machine must not be running. After ErrStuck it leaves them to the end of the process.
 func (m *Machine) Close() error {
+	m.mu.Lock()
+	stuck := m.stuck
+	m.mu.Unlock()
+	if stuck {
+		m.console.close()
+		return nil
+	}
 	errs := []error{closeLinks(m.links)}
 	for _, d := range m.disks {
 		if d != nil {

@@ -2,11 +2,13 @@ package machine
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sharevm/vmm/devices/pci"
 	"github.com/sharevm/vmm/virtio/rng"
@@ -41,6 +43,42 @@ func (d *turns) Resume() {
 func bareBoard(t *testing.T) (*board, *turns) {
 	d := &turns{t: t}
 	return &board{vm: &vmm.VM{}, verdict: newVerdict(), devices: []state.Device{d}}, d
+}
+
+// hanging is a device whose host does not answer.
+type hanging struct {
+	state.Device
+	entered, answer chan struct{}
+}
+
+func (h *hanging) Pause() {
+	close(h.entered)
+	<-h.answer
+}
+
+// TestPowerOffWhileADiskHangs has a disk hold up a pause: the machine can be powered off all the same, and does not wait for it for ever.
+func TestPowerOffWhileADiskHangs(t *testing.T) {
+	m := Machine{log: slog.New(slog.DiscardHandler), console: newUserConsole(nil, nil)}
+	h := &hanging{entered: make(chan struct{}), answer: make(chan struct{})}
+	b := &board{vm: &vmm.VM{}, verdict: newVerdict(), devices: []state.Device{h}}
+	m.adopt(b)
+	paused := make(chan struct{})
+	go func() {
+		defer close(paused)
+		m.Pause()
+	}()
+	<-h.entered
+	m.Resize(80, 0)
+	m.PowerOff()
+	<-b.verdict.done
+	if err := m.takeDown(b, time.Millisecond); !errors.Is(err, ErrStuck) {
+		t.Errorf("taking the board down: %v", err)
+	}
+	if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+	close(h.answer)
+	<-paused
 }
 
 func TestPausesNest(t *testing.T) {

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"fmt"
 	"io"
-	"os"
 	"strings"
 	"sync"
 
@@ -14,6 +12,7 @@ import (
 // consoleUI carries out what the user tells the monitor from the machine's console.
 type consoleUI struct {
 	machine        *machine.Machine
+	messages       io.Writer // to the user; it does not block
 	timeline       *machine.Timeline
 	guestInterrupt bool
 	raw            bool   // the terminal is in raw mode
@@ -111,5 +110,5 @@ func (u *consoleUI) print(s string) {
 	if u.raw {
 		s = strings.ReplaceAll(s, "\n", "\r\n")
 	}
-	fmt.Fprint(os.Stderr, s)
+	_, _ = io.WriteString(u.messages, s)
 }

@@ -10,7 +10,7 @@ import (
 // TestKeysReachTheMonitor has a guest that takes no input at all: what was typed must not keep the user from powering it off.
 func TestKeysReachTheMonitor(t *testing.T) {
 	off := make(chan struct{})
-	ui := &consoleUI{raw: true, powerOff: func() { close(off) }}
+	ui := &consoleUI{messages: io.Discard, raw: true, powerOff: func() { close(off) }}
 	guest, typing := io.Pipe()
 	defer guest.Close()
 	go ui.pump(strings.NewReader(strings.Repeat("x", 1<<20)+"\x1dq"), typing)
@@ -24,7 +24,7 @@ func TestKeysReachTheMonitor(t *testing.T) {
 // TestTypingReachesASlowGuest pastes much more than is held for the guest, which takes all of it a little at a time.
 func TestTypingReachesASlowGuest(t *testing.T) {
 	const pasted = 1 << 20
-	ui := &consoleUI{raw: true}
+	ui := &consoleUI{messages: io.Discard, raw: true}
 	guest, typing := io.Pipe()
 	go ui.pump(strings.NewReader(strings.Repeat("x", pasted)), typing)
 	got, buf := 0, make([]byte, 16)

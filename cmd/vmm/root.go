@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"log/slog"
 	"os"
 
@@ -61,7 +62,10 @@ func usageError(c *cobra.Command, err error) error {
 }
 
 // logger writes to standard error what -v asks for.
-func logger(c *cobra.Command) *slog.Logger {
+func logger(c *cobra.Command) *slog.Logger { return loggerTo(os.Stderr, c) }
+
+// loggerTo is a logger that writes to w.
+func loggerTo(w io.Writer, c *cobra.Command) *slog.Logger {
 	level := slog.LevelWarn
 	switch n, _ := c.Flags().GetCount("verbose"); {
 	case n == 1:
@@ -69,7 +73,7 @@ func logger(c *cobra.Command) *slog.Logger {
 	case n > 1:
 		level = slog.LevelDebug
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level, ReplaceAttr: dropTime}))
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: dropTime}))
 }
 
 // dropTime leaves out the time, which a person at a terminal knows.

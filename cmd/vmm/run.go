@@ -18,6 +18,7 @@ import (
 	"github.com/sharevm/vmm/images/nested"
 	"github.com/sharevm/vmm/internal/footprint"
 	"github.com/sharevm/vmm/internal/size"
+	"github.com/sharevm/vmm/internal/spool"
 	"github.com/sharevm/vmm/internal/terminal"
 	"github.com/sharevm/vmm/machine"
 	"github.com/sharevm/vmm/vmm/host"
@@ -86,7 +87,10 @@ Ctrl-C powers off at once; --ctrl-c=guest leaves it to the guest. Exits with sta
 }
 
 func (fl *runFlags) run(c *cobra.Command, file string) error {
-	log := logger(c)
+	// What a guest's doings print must not stop its processors when nobody takes it.
+	messages := spool.New(os.Stderr)
+	defer messages.Close()
+	log := loggerTo(messages, c)
 	cfg, _, findings, err := vmx.Load(file, fl.allow)
 	if err != nil {
 		return err
@@ -111,7 +115,7 @@ func (fl *runFlags) run(c *cobra.Command, file string) error {
 	if !direct {
 		return fl.runNested(c.Context(), file, cfg)
 	}
-	return fl.runHere(c.Context(), cfg, allowed, log)
+	return fl.runHere(c.Context(), cfg, allowed, messages, log)
 }
 
 // override applies what the command line says over the .vmx, and returns the host's ports that the guest may reach.
@@ -240,7 +244,7 @@ func (fl *runFlags) runNested(ctx context.Context, file string, cfg *config.Mach
 const settled = time.Second
 
 // runHere runs the machine on this host's KVM.
-func (fl *runFlags) runHere(ctx context.Context, cfg *config.Machine, allowed []uint16, log *slog.Logger) (err error) {
+func (fl *runFlags) runHere(ctx context.Context, cfg *config.Machine, allowed []uint16, messages io.Writer, log *slog.Logger) (err error) {
 	publishInNested(cfg)
 	timeline := newTimeline()
 	timeline.Add("command line and .vmx read")
@@ -259,7 +263,7 @@ func (fl *runFlags) runHere(ctx context.Context, cfg *config.Machine, allowed []
 	defer signal.Stop(interrupts)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	ui := &consoleUI{timeline: timeline, guestInterrupt: fl.ctrlC == "guest", powerOff: stop}
+	ui := &consoleUI{messages: messages, timeline: timeline, guestInterrupt: fl.ctrlC == "guest", powerOff: stop}
 	options := machine.Options{
 		Config: cfg, System: sys, Out: os.Stdout, Discard: fl.discard, AllowHostPorts: allowed, NoReboot: fl.noReboot, HugePages: fl.hugePages,
 		Timeline: timeline, Log: log,
@@ -291,11 +295,11 @@ func (fl *runFlags) runHere(ctx context.Context, cfg *config.Machine, allowed []
 	err = m.Run(ctx)
 	term.Restore()
 	if fl.timeline && !ui.timesShown() {
-		timeline.WriteText(os.Stderr)
+		timeline.WriteText(messages)
 	}
 	var crash *vcpu.Error
 	if errors.As(err, &crash) {
-		fmt.Fprintln(os.Stderr, crash.State)
+		fmt.Fprintln(messages, crash.State)
 	}
 	return err
 }
