@@ -133,7 +133,7 @@ func runInner(ctx context.Context, o options) error {
 		}
 	}
 	if o.only == "" || o.only == "network" {
-		if err := networkRounds(ctx, o, f, &r); err != nil {
+		if err := measureNetwork(ctx, o, f, &r); err != nil {
 			return err
 		}
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -13,22 +12,27 @@ import (
 	"github.com/sharevm/vmm/internal/bench/order"
 )
 
-// aim is how long a measurement should take: its size is chosen from a short one before it.
-const aim = 800 * time.Millisecond
-
-// netFigures is what one guest's network did.
-type netFigures struct {
-	out, in float64 // MiB/s from the guest and to it
-	asked   float64 // requests answered per second
+// quantity is what is measured of a guest's network.
+type quantity struct {
+	name, unit string
+	kind       order.Kind
+	probe      uint64  // of the order's counts, to find out how many take as long as a slice
+	per        float64 // counts in one of the unit
 }
 
-// netServer is the other end of the guest's connection: a process of the nested host, as any service that a guest may use.
+var quantities = []quantity{
+	{"out", "MiB/s", order.Send, 1 << 20, 1 << 20},
+	{"in", "MiB/s", order.Take, 1 << 20, 1 << 20},
+	{"request", "1/s", order.Ask, 50, 1},
+}
+
+// netServer is the other end of the guests' connections: a process of the nested host, as any service that a guest may use.
 type netServer struct {
 	listener *net.TCPListener
 	buf      []byte
 }
 
-// newNetServer listens on every address of the host, since the guest's card decides by which it comes.
+// newNetServer listens on every address of the host, since it depends on the guest's wire by which it comes.
 func newNetServer() (*netServer, error) {
 	l, err := net.ListenTCP("tcp4", &net.TCPAddr{})
 	if err != nil {
@@ -37,49 +41,29 @@ func newNetServer() (*netServer, error) {
 	return &netServer{listener: l, buf: make([]byte, 256<<10)}, nil
 }
 
-func (s *netServer) port() uint16 { return s.listener.Addr().(*net.TCPAddr).AddrPort().Port() }
-
-func (s *netServer) at(host netip.Addr) netip.AddrPort { return netip.AddrPortFrom(host, s.port()) }
-
-// measure waits for a guest and gives it its orders.
-func (s *netServer) measure(ctx context.Context) (f netFigures, err error) {
-	defer context.AfterFunc(ctx, func() { _ = s.listener.SetDeadline(time.Unix(1, 0)) })()
-	if err := s.listener.SetDeadline(time.Now().Add(limit)); err != nil {
-		return f, err
-	}
-	c, err := s.listener.Accept()
-	if err != nil {
-		return f, fmt.Errorf("the guest did not connect: %w", err)
-	}
-	defer c.Close()
-	defer context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })()
-	if err := c.SetDeadline(time.Now().Add(limit)); err != nil {
-		return f, err
-	}
-	const mib = 1 << 20
-	for _, m := range []struct {
-		kind        order.Kind
-		probe, unit uint64
-		of          *float64
-	}{{order.Send, 4 * mib, mib, &f.out}, {order.Take, 4 * mib, mib, &f.in}, {order.Ask, 200, 1, &f.asked}} {
-		if _, err := s.time(c, order.Order{Kind: m.kind, Count: m.probe / 4}); err != nil { // windows open, code is warm
-			return f, err
-		}
-		took, err := s.time(c, order.Order{Kind: m.kind, Count: m.probe})
-		if err != nil {
-			return f, err
-		}
-		count := max(m.probe, uint64(float64(m.probe)*aim.Seconds()/took.Seconds()))
-		if took, err = s.time(c, order.Order{Kind: m.kind, Count: count}); err != nil {
-			return f, err
-		}
-		*m.of = float64(count) / float64(m.unit) / took.Seconds()
-	}
-	return f, order.Order{Kind: order.End}.Write(c)
+// at is the server's address for a guest that knows the host as host.
+func (s *netServer) at(host netip.Addr) netip.AddrPort {
+	return netip.AddrPortFrom(host, s.listener.Addr().(*net.TCPAddr).AddrPort().Port())
 }
 
-// time has one order carried out.
+// accept waits for a guest.
+func (s *netServer) accept(ctx context.Context) (net.Conn, error) {
+	if err := s.listener.SetDeadline(time.Now().Add(limit)); err != nil {
+		return nil, err
+	}
+	defer context.AfterFunc(ctx, func() { _ = s.listener.SetDeadline(time.Unix(1, 0)) })()
+	c, err := s.listener.Accept()
+	if err != nil {
+		return nil, fmt.Errorf("the guest did not connect: %w", err)
+	}
+	return c, nil
+}
+
+// time has a guest carry out one order.
 func (s *netServer) time(c net.Conn, o order.Order) (time.Duration, error) {
+	if err := c.SetDeadline(time.Now().Add(limit)); err != nil {
+		return 0, err
+	}
 	start := time.Now()
 	if err := o.Write(c); err != nil {
 		return 0, err
@@ -127,17 +111,4 @@ func (d discard) ReadFrom(r io.Reader) (n int64, err error) {
 			return n, err
 		}
 	}
-}
-
-// lastLines keeps the end of what a monitor prints.
-func lastLines(r io.Reader) <-chan string {
-	end := make(chan string, 1)
-	go func() {
-		var t tail
-		for s := bufio.NewScanner(r); s.Scan(); {
-			t.add(s.Text())
-		}
-		end <- t.String()
-	}()
-	return end
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/sharevm/vmm/images/guest/setup"
@@ -39,11 +40,15 @@ func network(args []string) error {
 	if err := setup.IPv4(card, own.Addr().As4(), [4]byte(mask), [4]byte{}); err != nil {
 		return err
 	}
-	c, err := net.DialTimeout("tcp4", args[1], 20*time.Second)
+	server, err := netip.ParseAddrPort(args[1])
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	c, err := connect(server)
+	if err != nil {
+		return err
+	}
+	debug.SetGCPercent(-1) // see socket
 	return obey(c)
 }
 
@@ -63,7 +68,7 @@ func waitForCard() (string, error) {
 }
 
 // obey carries out orders until the last.
-func obey(c net.Conn) error {
+func obey(c io.ReadWriter) error {
 	buf := make([]byte, chunk)
 	for {
 		o, err := order.Read(c)
@@ -90,7 +95,7 @@ func obey(c net.Conn) error {
 	}
 }
 
-func send(c net.Conn, buf []byte, count uint64) error {
+func send(c io.ReadWriter, buf []byte, count uint64) error {
 	for count > 0 {
 		n, err := c.Write(buf[:min(count, uint64(len(buf)))])
 		if err != nil {
@@ -101,7 +106,7 @@ func send(c net.Conn, buf []byte, count uint64) error {
 	return nil
 }
 
-func take(c net.Conn, buf []byte, count uint64) error {
+func take(c io.ReadWriter, buf []byte, count uint64) error {
 	for count > 0 {
 		n, err := c.Read(buf[:min(count, uint64(len(buf)))])
 		if err != nil {
@@ -112,7 +117,7 @@ func take(c net.Conn, buf []byte, count uint64) error {
 	return nil
 }
 
-func ask(c net.Conn, message []byte, count uint64) error {
+func ask(c io.ReadWriter, message []byte, count uint64) error {
 	for range count {
 		if _, err := c.Write(message); err != nil {
 			return err
