@@ -10,7 +10,7 @@ import (
 // FuzzBlk plays a guest against the device: whatever it does, the device answers or asks for a reset, and works after one.
 func FuzzBlk(f *testing.F) {
 	f.Add([]byte{})
-	for op := range byte(16) {
+	for op := range byte(22) {
 		f.Add([]byte{3, 0, 0, op, op % 6, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 1, 1, 0, op, 2, 2, 1, 1, 0, 0, 1})
 	}
 	image := &vectorImage{fakeImage: newImage(64 << 10)}

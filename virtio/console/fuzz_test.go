@@ -13,7 +13,7 @@ import (
 // FuzzConsole plays a guest against the device: whatever it does, the device answers or asks for a reset, and works after one.
 func FuzzConsole(f *testing.F) {
 	f.Add([]byte{})
-	for op := range byte(16) {
+	for op := range byte(22) {
 		f.Add([]byte{3, 0, op % 6, op, 3, 0, 0, 1, 1, 0, op, 3, op, 3, 1, 3, 1, 1, 0, 2, 0, 0, 0, 0, 0, 1})
 	}
 	craft := func(s *virtiotest.Source, queue int) (out [][]byte, in []int) {

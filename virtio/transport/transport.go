@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -178,8 +179,16 @@ func (t *Transport) closeEvents() error {
 	return errors.Join(errs...)
 }
 
+// caught is deferred where a vCPU's access reaches the device: its panic breaks the device, and neither the vCPU nor the machine.
+func (t *Transport) caught() {
+	if p := recover(); p != nil {
+		t.fail(fmt.Errorf("register access: %w", &virtio.PanicError{Value: p, Stack: debug.Stack()}))
+	}
+}
+
 // Read implements bus.Device for the BAR.
 func (t *Transport) Read(off uint64, p []byte) {
+	defer t.caught()
 	for len(p) > 0 {
 		n := min(regionSize-int(off%regionSize), len(p))
 		q, at := p[:n], int(off%regionSize)
@@ -202,6 +211,7 @@ func (t *Transport) Read(off uint64, p []byte) {
 
 // Write implements bus.Device for the BAR.
 func (t *Transport) Write(off uint64, p []byte) {
+	defer t.caught()
 	for len(p) > 0 {
 		n := min(regionSize-int(off%regionSize), len(p))
 		q, at := p[:n], int(off%regionSize)

@@ -2,6 +2,12 @@ package virtiotest
 
 import (
 	"encoding/binary"
+	"math/rand/v2"
+	"runtime"
+	"runtime/metrics"
+	"sync"
+	"sync/atomic"
+	"testing"
 	"time"
 
 	"github.com/sharevm/vmm/virtio"
@@ -51,8 +57,9 @@ type Game struct {
 }
 
 // Play drives a device the way a fuzzed guest would: crafted requests for the most part, and in between broken chains, registers and
-// configuration written at random, resets, pauses, and snapshots of the device. It fails the test when the device neither answers a
-// chain nor asks for a reset. Afterwards the device has been reset and started anew, and should work.
+// configuration written at random, resets with requests under way, pauses, snapshots, and memory that changes while the device reads it. It fails
+// the test when the device neither answers a chain nor asks for a reset, or holds too much memory. Afterwards the device has been reset
+// and started anew, and should work.
 func (d *Driver) Play(program []byte, game Game) {
 	d.T.Helper()
 	s := &Source{program}
@@ -65,7 +72,7 @@ func (d *Driver) Play(program []byte, game Game) {
 			break
 		}
 		i := s.Below(len(d.Queues))
-		switch q := d.Queues[i]; s.Below(16) {
+		switch q := d.Queues[i]; s.Below(22) {
 		default:
 			out, in := game.Craft(s, i)
 			q.Indirect = s.Byte()&1 != 0
@@ -96,6 +103,38 @@ func (d *Driver) Play(program []byte, game Game) {
 			d.Transport.Resume()
 		case 15:
 			start()
+		case 16: // a reset with requests under way
+			d.addSome(q, s, game)
+			q.Notify()
+			start()
+		case 17:
+			d.storm(s)
+			start()
+		case 18:
+			d.addSome(q, s, game)
+			d.race(q, s)
+			start()
+		case 19: // a snapshot with requests under way, restored in place
+			d.addSome(q, s, game)
+			q.Notify()
+			if err := d.Restore(d.Save()); err != nil {
+				d.T.Fatalf("a state that was just saved: %v", err)
+			}
+			d.settle(q, game)
+		case 20: // requests that come during a pause
+			d.Transport.Pause()
+			d.addSome(q, s, game)
+			q.Notify()
+			d.Transport.Resume()
+			d.settle(q, game)
+		case 21: // configuration space and the vectors' table
+			for range 1 + s.Below(4) {
+				d.SetConfig(s.Below(256), 1<<s.Below(3), s.Uint64())
+				d.Write(BARBase+0x4000+uint64(s.Below(128)), 1<<s.Below(4), s.Uint64())
+				q.Notify()
+			}
+			d.Probe()
+			start()
 		}
 		if game.Between != nil {
 			game.Between(s)
@@ -105,6 +144,90 @@ func (d *Driver) Play(program []byte, game Game) {
 		}
 	}
 	d.Start(^uint64(0) &^ virtio.ReservedFeatures)
+	checkHeap(d.T)
+}
+
+// addSome makes a few requests available, without a kick.
+func (d *Driver) addSome(q *Queue, s *Source, game Game) {
+	for range 1 + s.Below(4) {
+		out, in := game.Craft(s, q.Index)
+		q.Add(out, in...)
+	}
+}
+
+// storm writes registers of all kinds, rings doorbells and points descriptors anywhere, at the rings too. Nothing is waited for.
+func (d *Driver) storm(s *Source) {
+	for range 1 + s.Below(16) {
+		q := d.Queues[s.Below(len(d.Queues))]
+		switch s.Below(5) {
+		case 0:
+			d.Write(d.regions[Common]+uint64(s.Below(0x48)), 1<<s.Below(4), s.Uint64()>>s.Below(64))
+		case 1:
+			d.SetCommon(0x16, 2, uint64(q.Index)) // the registers of a queue in use
+			d.Write(d.regions[Common]+0x18+uint64(s.Below(0x24)), 1<<s.Below(4), s.Uint64()>>s.Below(64))
+		case 2:
+			q.SetDescriptor(uint16(s.Below(q.Size)), q.Desc+uint64(s.Uint16()), s.Uint32()>>s.Below(32), uint16(s.Below(8)), uint16(s.Below(q.Size)))
+			q.Offer(uint16(s.Below(q.Size)))
+		case 3:
+			d.Read(d.regions[ISR]+uint64(s.Below(8)), 1<<s.Below(4))
+		}
+		d.Write(d.regions[Notify]+uint64(s.Below(64)), 1<<s.Below(4), uint64(s.Byte()))
+	}
+}
+
+// race rings q's doorbell while another processor of the guest rewrites what the device reads: descriptors, available ring, and the
+// requests themselves.
+func (d *Driver) race(q *Queue, s *Source) {
+	if raceDetector {
+		return // which would be right, and not to the point
+	}
+	rng := rand.New(rand.NewPCG(s.Uint64(), 0))
+	var targets [][]byte
+	for _, r := range q.pending {
+		for _, b := range r.Buffers {
+			targets = append(targets, d.RAM(b.Addr, min(b.Len, 64)))
+		}
+		if r.table != 0 {
+			targets = append(targets, d.RAM(r.table, 16*len(r.Buffers)))
+		}
+	}
+	targets = append(targets, q.desc, q.avail)
+	var stop atomic.Bool
+	var racer sync.WaitGroup
+	racer.Go(func() {
+		for !stop.Load() {
+			at := targets[rng.IntN(len(targets))]
+			i := rng.IntN(len(at))
+			old := at[i]
+			at[i] = byte(rng.Uint32()) >> rng.IntN(8)
+			if rng.IntN(4) > 0 {
+				at[i] = old // mostly it is right again at once
+			}
+		}
+	})
+	for range 4 + s.Below(64) {
+		q.Notify()
+		d.Status()
+	}
+	stop.Store(true)
+	racer.Wait()
+}
+
+// maxHeap is what all that a play leads to may keep on the heap, of the test itself too.
+const maxHeap = 256 << 20
+
+// checkHeap fails the test where more is in use.
+func checkHeap(t testing.TB) {
+	t.Helper()
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(sample)
+	if sample[0].Value.Uint64() <= maxHeap {
+		return
+	}
+	runtime.GC()
+	if metrics.Read(sample); sample[0].Value.Uint64() > maxHeap {
+		t.Fatalf("%d bytes are in use on the heap", sample[0].Value.Uint64())
+	}
 }
 
 // wildAddress is mostly in RAM, and never where the rings lie: a guest that has its device overwrite them can't tell an answer.
