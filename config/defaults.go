@@ -30,7 +30,7 @@ func New(name string) *Machine {
 		Clock:    Clock{HPET: true},
 		Power:    Power{Off: PowerSoft, Reset: PowerSoft, Suspend: PowerHard},
 		Tools:    Tools{Backdoor: true},
-		Run:      Run{Priority: PriorityNormal, Overlay: OverlayNone},
+		Run:      Run{Priority: PriorityNormal, Overlay: OverlayNone, Balloon: true},
 	}
 }
 

@@ -27,6 +27,8 @@ type Run struct {
 	Overlay  Overlay  // OverlayNone unless set
 	Restart  bool     // start again when it dies
 	Kiosk    Kiosk    // what the browser machine shows
+	Balloon  bool     // the guest can give memory back to the host
+	KSM      bool     // the host may keep equal pages of several guests once
 }
 
 // Kiosk configures the browser machine (vmm.kiosk.*).

@@ -70,7 +70,7 @@ func (b *board) addMemory() (err error) {
 		return err
 	}
 	high := b.layout.High.Base
-	c := memory.Config{Size: b.layout.RAM, LowLimit: lowLimit(b.layout), HighBase: high}
+	c := memory.Config{Size: b.layout.RAM, LowLimit: lowLimit(b.layout), HighBase: high, Mergeable: cfg.Run.KSM}
 	if b.m.opt.HugePages {
 		c.Backing = memory.HugeTLB
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/sharevm/vmm/internal/guard"
 	"github.com/sharevm/vmm/network"
 	"github.com/sharevm/vmm/virtio"
+	"github.com/sharevm/vmm/virtio/balloon"
 	"github.com/sharevm/vmm/virtio/blk"
 	"github.com/sharevm/vmm/virtio/console"
 	"github.com/sharevm/vmm/virtio/net"
@@ -45,7 +46,7 @@ func (b *board) addPCI() error {
 		return err
 	}
 	b.devices = append(b.devices, root)
-	for _, add := range []func() error{b.addDisks, b.addNICs, b.addConsole, b.addRNG} {
+	for _, add := range []func() error{b.addDisks, b.addNICs, b.addConsole, b.addRNG, b.addBalloon} {
 		if err := add(); err != nil {
 			return err
 		}
@@ -63,7 +64,7 @@ const lastSlot = 31
 // plug puts a virtio device into the next free slot.
 func (b *board) plug(name string, dev virtio.Device) error {
 	if b.slot == lastSlot {
-		return fmt.Errorf("%s: the fast board holds %d devices, disks, network cards and two of its own together; leave some out", name, lastSlot)
+		return fmt.Errorf("%s: the fast board holds %d devices, disks, network cards and its own together; leave some out", name, lastSlot)
 	}
 	t, err := transport.New(dev, transport.Config{Name: name, Memory: b.mem, MSI: b.vm, Log: b.m.log})
 	if err != nil {
@@ -141,3 +142,11 @@ func (b *board) addConsole() error {
 }
 
 func (b *board) addRNG() error { return b.plug("rng", rng.New()) }
+
+// addBalloon adds the way by which the guest gives memory back, where the host can take it.
+func (b *board) addBalloon() error {
+	if !b.m.cfg.Run.Balloon || !b.mem.Discards() {
+		return nil
+	}
+	return b.plug("balloon", balloon.New(b.mem.Discard))
+}

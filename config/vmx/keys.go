@@ -286,6 +286,8 @@ var rules = []rule{
 	{"vmm.priority", Honoured, "low, normal or high", ""},
 	{"vmm.overlay", Honoured, "none, disposable or keep", ""},
 	{"vmm.restart", Honoured, "start again when it dies", ""},
+	{"vmm.memory.balloon", Honoured, "the guest can give memory back to the host", ""},
+	{"vmm.memory.ksm", Honoured, "the host may merge equal pages of several guests", ""},
 	{"vmm.publish", Honoured, "host ports that lead to the guest", ""},
 	{"vmm.hostaccess", Honoured, "the guest may reach services of the host", ""},
 	{"vmm.limit.*", Honoured, "limit on what the machine takes from its host", ""},

@@ -172,6 +172,8 @@ func TestKeys(t *testing.T) {
 		{"vtpm.present = TRUE", func(m *config.Machine) any { return filepath.Base(m.TPM.State) }, "m.tpm"},
 		{"guestinfo.A.b = x", func(m *config.Machine) any { return m.Tools.GuestInfo["a.b"] }, "x"},
 		{"svga.vramSize = 0", func(m *config.Machine) any { return m.Display.VRAM }, int64(4 << 20)},
+		{"", func(m *config.Machine) any { return []any{m.Run.Balloon, m.Run.KSM} }, []any{true, false}},
+		{"vmm.memory.balloon = FALSE\nvmm.memory.ksm = TRUE", func(m *config.Machine) any { return []any{m.Run.Balloon, m.Run.KSM} }, []any{false, true}},
 		{"vmm.priority = Low\nvmm.overlay = disposable\nvmm.hotkey = F5", func(m *config.Machine) any { return []any{m.Run.Priority, m.Run.Overlay, m.Run.Hotkey} },
 			[]any{config.PriorityLow, config.OverlayDisposable, "F5"}},
 		{"vmm.kiosk.url = http://x/#y\nvmm.kiosk.allow = \"a.org b.org\"", func(m *config.Machine) any { return []any{m.Run.Kiosk.URL, m.Run.Kiosk.Allow} }, []any{"http://x/#y", []string{"a.org", "b.org"}}},

@@ -375,6 +375,8 @@ func (w *writer) wishes() {
 	if r.Overlay != config.OverlayNone {
 		w.set("vmm.overlay", string(r.Overlay))
 	}
+	w.bool("vmm.memory.balloon", r.Balloon, true)
+	w.bool("vmm.memory.ksm", r.KSM, false)
 	w.text("vmm.kiosk.url", r.Kiosk.URL)
 	w.text("vmm.kiosk.allow", strings.Join(r.Kiosk.Allow, ","))
 	w.text("vmm.kiosk.keyboard", r.Kiosk.Keyboard)

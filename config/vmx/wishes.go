@@ -25,6 +25,8 @@ func (l *loader) wishes() {
 	default:
 		l.refuse("vmm.overlay", "", "%q must be none, disposable or keep", clip(string(o)))
 	}
+	r.Balloon = l.bool("vmm.memory.balloon", true)
+	r.KSM = l.bool("vmm.memory.ksm", false)
 	k := &r.Kiosk
 	k.URL, _ = l.str("vmm.kiosk.url")
 	k.Keyboard, _ = l.str("vmm.kiosk.keyboard")

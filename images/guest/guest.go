@@ -22,8 +22,8 @@ import (
 	"github.com/sharevm/vmm/internal/debian"
 )
 
-// Modules are what a machine of virtio devices needs to reach its root disk, network and console, and to notice its power button.
-var Modules = []string{"virtio_pci", "virtio_blk", "virtio_net", "virtio_rng", "virtio_console", "ext4", "button", "evdev"}
+// Modules are what a machine of virtio devices needs to reach its root disk, network and console, to notice its power button, and to give memory back.
+var Modules = []string{"virtio_pci", "virtio_blk", "virtio_net", "virtio_rng", "virtio_console", "ext4", "button", "evdev", "virtio_balloon"}
 
 // BuildInit compiles the init program to the file out. It needs the Go toolchain and has to be called from within the project.
 func BuildInit(ctx context.Context, out string) error {

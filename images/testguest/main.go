@@ -32,6 +32,7 @@ var tasks = map[string]task{
 	"info":    info,
 	"journal": journal,
 	"mark":    mark,
+	"memory":  useMemory,
 	"net":     fetch,
 	"reboot":  reboot,
 	"rng":     readRandom,

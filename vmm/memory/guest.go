@@ -25,6 +25,7 @@ type Guest struct {
 	regions []Region // ascending, not adjacent
 	size    uint64
 	fd      int // memfd, or -1
+	advice  int // of madvise(2), by which Discard works; 0 without
 }
 
 // FromRegions returns a Guest over memory that the caller owns; for tests and for pieces of RAM with other origins.

@@ -33,6 +33,9 @@ type Config struct {
 	LowLimit uint64
 	HighBase uint64
 	Backing  Backing
+	// Mergeable lets the host keep equal pages of several guests once (KSM, where /sys/kernel/mm/ksm/run is 1). Guests can then find out
+	// by the time that a write takes whether another has a certain page. It needs anonymous memory, which Auto chooses then.
+	Mergeable bool
 }
 
 // New reserves a guest's RAM. The host's pages are taken as the guest touches them.
@@ -44,10 +47,13 @@ func New(c Config) (*Guest, error) {
 	if err := CheckHost(c.Size); err != nil {
 		return nil, err
 	}
+	if c.Mergeable && c.Backing != Auto && c.Backing != Anonymous {
+		return nil, errors.New("memory: huge pages and shared memory cannot be merged with other guests' (KSM): leave one of the two out")
+	}
 	g := &Guest{fd: -1, size: c.Size}
 	if c.Backing == Auto {
 		c.Backing = Anonymous
-		if shmemHugePages() {
+		if !c.Mergeable && shmemHugePages() {
 			c.Backing = Memfd
 		}
 	}
@@ -57,6 +63,12 @@ func New(c Config) (*Guest, error) {
 			return nil, err
 		}
 		g.fd = fd
+	}
+	switch c.Backing {
+	case Anonymous:
+		g.advice = unix.MADV_DONTNEED
+	case Memfd:
+		g.advice = unix.MADV_REMOVE
 	}
 	low := min(c.Size, c.LowLimit)
 	for _, r := range []struct{ base, size, off uint64 }{{0, low, 0}, {c.HighBase, c.Size - low, low}} {
@@ -69,6 +81,12 @@ func New(c Config) (*Guest, error) {
 			return nil, err
 		}
 		g.regions = append(g.regions, Region{Base: r.base, Host: host, FileOffset: int64(r.off)})
+		if c.Mergeable {
+			if err := unix.Madvise(host, unix.MADV_MERGEABLE); err != nil {
+				_ = g.Close()
+				return nil, fmt.Errorf("memory: let the host merge equal pages (KSM): %w", err)
+			}
+		}
 	}
 	return g, nil
 }

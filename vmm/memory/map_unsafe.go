@@ -31,3 +31,6 @@ func mmapAligned(fd int, off int64, size uint64, flags int) ([]byte, error) {
 }
 
 func munmap(b []byte) error { return unix.MunmapPtr(unsafe.Pointer(&b[0]), uintptr(len(b))) }
+
+// address is where p lies in this process.
+func address(p []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(p))) }

@@ -26,7 +26,7 @@ const (
 const RootSize = 48 << 20
 
 // modules are what the tasks of testguest need of the kernel. crc32c_generic is what ext4 asks for by algorithm, not by name.
-var modules = []string{"virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "virtio_rng", "button", "evdev", "crc32c_generic", "ext4"}
+var modules = []string{"virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "virtio_rng", "virtio_balloon", "button", "evdev", "crc32c_generic", "ext4"}
 
 // Make fills dir. It compiles testguest with the go command of the PATH, from the module in the current folder.
 func Make(ctx context.Context, dir string, progress debian.Progress) error {
