@@ -7,14 +7,19 @@ import (
 	"github.com/sharevm/vmm/internal/bench/report"
 )
 
-// convert measures each pair of formats on a disk that is half full.
-func (b *bench) convert(ctx context.Context) error {
+// halfFull makes a disk of 2 GiB with 1 GiB of data in each format, and returns the images' paths in the order of kinds.
+func (b *bench) halfFull(ctx context.Context) ([]string, error) {
 	const size = 2 * gib
 	raw := b.path("mixed.raw")
 	if err := makeDisk(raw, size, mixed(size)); err != nil {
-		return err
+		return []string{raw}, err
 	}
-	paths, err := b.copies(ctx, raw, "mixed")
+	return b.copies(ctx, raw, "mixed")
+}
+
+// convert measures each pair of formats on a disk that is half full.
+func (b *bench) convert(ctx context.Context) error {
+	paths, err := b.halfFull(ctx)
 	defer removeAll(paths)
 	if err != nil {
 		return err
@@ -78,18 +83,13 @@ func (b *bench) huge(ctx context.Context) error {
 
 // lookup measures what only reads, on a disk that is half full.
 func (b *bench) lookup(ctx context.Context) error {
-	const size = 2 * gib
-	raw := b.path("mixed.raw")
-	if err := makeDisk(raw, size, mixed(size)); err != nil {
-		return err
-	}
-	paths, err := b.copies(ctx, raw, "mixed")
+	paths, err := b.halfFull(ctx)
 	defer removeAll(paths)
 	if err != nil {
 		return err
 	}
 	for i, f := range kinds {
-		if err := b.lookups(ctx, "", raw, paths[i], f); err != nil {
+		if err := b.lookups(ctx, "", paths[0], paths[i], f); err != nil {
 			return err
 		}
 	}
