@@ -185,7 +185,9 @@ func (d *Driver) race(q *Queue, s *Source) {
 	var targets [][]byte
 	for _, r := range q.pending {
 		for _, b := range r.Buffers {
-			targets = append(targets, d.RAM(b.Addr, min(b.Len, 64)))
+			if b.Len > 0 {
+				targets = append(targets, d.RAM(b.Addr, min(b.Len, 64)))
+			}
 		}
 		if r.table != 0 {
 			targets = append(targets, d.RAM(r.table, 16*len(r.Buffers)))
