@@ -10,6 +10,7 @@ const (
 	MaxNICs    = 10
 	MaxSerials = 4
 	MaxPublish = 1024 // port forwards of one adapter
+	MaxRules   = 256  // entries of an allow-list
 	MaxCmdline = 2047 // bytes: COMMAND_LINE_SIZE of x86 less the final zero
 )
 

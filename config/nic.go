@@ -80,7 +80,9 @@ type NIC struct {
 	Connection Connection
 	Interface  string    // host bridge or TAP device, for ConnBridged and ConnTap
 	Publish    []Forward // host ports that lead to the guest, for ConnUser
-	HostAccess bool      // the gateway address reaches the host's own services, for ConnUser
+	HostAccess bool      // the gateway address reaches the host's own services, for ConnUser and ConnHostOnly
+	Allow      []NetRule // what the guest may reach, for ConnUser; none is everything beyond the host and its LAN
+	LAN        bool      // private addresses as well, for ConnUser without Allow
 	Connected  bool      // link up at power-on
 }
 

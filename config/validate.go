@@ -159,6 +159,8 @@ func (v *validator) network(m *Machine) {
 		v.check(n.Interface == "" || validInterface(n.Interface), "ethernet%d: %q is not the name of a network interface", n.Index, n.Interface)
 		v.check(len(n.Publish) == 0 || n.Connection == ConnUser, "ethernet%d publishes ports, which only a user-mode network can", n.Index)
 		v.check(len(n.Publish) <= MaxPublish, "ethernet%d publishes %d ports, at most %d", n.Index, len(n.Publish), MaxPublish)
+		v.check(len(n.Allow) <= MaxRules, "ethernet%d has an allow-list of %d entries, at most %d", n.Index, len(n.Allow), MaxRules)
+		v.check(len(n.Allow) == 0 && !n.LAN || n.Connection == ConnUser, "ethernet%d has rules of what it may reach, which only a user-mode network can have", n.Index)
 		v.check(n.Slot.Valid(), "ethernet%d has impossible PCI slot %d", n.Index, n.Slot)
 		v.check(n.MAC[0]&1 == 0, "ethernet%d has multicast address %s", n.Index, n.MAC)
 		if n.MAC != (MAC{}) {

@@ -30,10 +30,8 @@ func openLink(m *config.Machine, n *config.NIC, allow []uint16, mark func(string
 	c := usernet.Config{
 		HostAccess: usernet.HostAccess{All: n.HostAccess, Ports: allow},
 		OnLease:    func(l usernet.Lease) { mark(fmt.Sprintf("network up: the guest is %s", l.Addr.Addr())) },
+		Policy:     policyOf(n),
 		Logger:     log,
-	}
-	if n.Connection == config.ConnHostOnly {
-		c.Policy = noWayOut{}
 	}
 	for _, f := range n.Publish {
 		c.Forwards = append(c.Forwards, forward(f))
@@ -56,20 +54,21 @@ func closeLinks(links []network.Link) error {
 	return errors.Join(errs...)
 }
 
-// noWayOut is the policy of a host-only network: the guest reaches its gateway and nothing beyond. Names stay unanswered, since a
-// question to a server of the guest's choice carries whatever it likes to the outside.
-type noWayOut struct{}
-
-var _ usernet.NamePolicy = noWayOut{}
-
-// Allow implements usernet.Policy.
-func (noWayOut) Allow(usernet.Protocol, netip.AddrPort) bool { return false }
-
-// AllowName implements usernet.NamePolicy.
-func (noWayOut) AllowName(string) bool { return false }
-
-// Resolved implements usernet.NamePolicy.
-func (noWayOut) Resolved(string, []netip.Addr) {}
+// policyOf is the firewall of a card's user network.
+func policyOf(n *config.NIC) usernet.Policy {
+	switch {
+	case n.Connection == config.ConnHostOnly:
+		return usernet.HostOnly{}
+	case len(n.Allow) == 0:
+		return usernet.Outbound{LAN: n.LAN}
+	}
+	protocols := map[string]usernet.Protocol{"tcp": usernet.TCP, "udp": usernet.UDP}
+	var rules []usernet.Rule
+	for _, r := range n.Allow {
+		rules = append(rules, usernet.Rule{Name: r.Name, Prefix: r.Prefix, Port: r.Port, Protocol: protocols[r.Protocol]})
+	}
+	return usernet.NewAllowList(nil, rules)
+}
 
 // forward translates a published port.
 func forward(f config.Forward) usernet.Forward {

@@ -52,7 +52,7 @@ func TestHostOnlyAsksNoNames(t *testing.T) {
 	if err := answer.Unpack(buf[:n]); err != nil || answer.RCode != dnsmessage.RCodeRefused {
 		t.Errorf("the answer is %v, %v; want it refused", answer.RCode, err)
 	}
-	if s := l.(*usernet.Network).Stats(); s.RefusedPolicy != 1 {
-		t.Errorf("%d refusals by the policy, want 1", s.RefusedPolicy)
+	if s := l.(*usernet.Network).Stats(); s.Refused[usernet.RefusedName] != 1 {
+		t.Errorf("%d refusals of a name, want 1", s.Refused[usernet.RefusedName])
 	}
 }

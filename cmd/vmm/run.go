@@ -34,6 +34,9 @@ type runFlags struct {
 	net        string
 	publish    []string
 	hostAccess []string
+	netAllow   []string
+	lan        bool
+	limits     []string
 	appendTo   string
 	discard    bool
 	timeline   bool
@@ -70,6 +73,9 @@ Ctrl-C powers off at once; --ctrl-c=guest leaves it to the guest. Exits with sta
 	f.StringVar(&fl.net, "net", "", "`HOW` the network cards are connected instead of the .vmx's way: user, tap=NAME or none")
 	f.StringArrayVar(&fl.publish, "publish", nil, "forward `[ADDRESS:]HOST:GUEST[/udp]` to the guest; loopback unless an address is given")
 	f.StringArrayVar(&fl.hostAccess, "host-access", nil, "let the guest reach `PORT` of this host's loopback at its gateway, or all")
+	f.StringArrayVar(&fl.netAllow, "net-allow", nil, "let the guest reach `PLACES` alone: example.org:443,*.debian.org,192.0.2.0/24; instead of the .vmx's list")
+	f.BoolVar(&fl.lan, "lan", false, "let the guest reach private addresses, those of this host's own network")
+	f.StringArrayVar(&fl.limits, "limit", nil, "bound what the machine takes: `NAME=VALUE`, as with vmm limit")
 	f.StringVar(&fl.appendTo, "append", "", "more `WORDS` for the kernel command line")
 	f.BoolVar(&fl.discard, "snapshot", false, "forget at the end what the guest writes")
 	f.BoolVar(&fl.timeline, "timeline", false, "print on standard error where the boot time went, when the guest says that it is ready or else at the end")
@@ -142,6 +148,9 @@ func (fl *runFlags) override(cfg *config.Machine) ([]uint16, error) {
 	if err := fl.overrideNet(cfg); err != nil {
 		return nil, err
 	}
+	if err := setLimits(&cfg.Limits, fl.limits); err != nil {
+		return nil, fmt.Errorf("--limit: %w", err)
+	}
 	var ports []uint16
 	for _, p := range fl.hostAccess {
 		if p == "all" {
@@ -175,8 +184,11 @@ func (fl *runFlags) overrideNet(cfg *config.Machine) error {
 			n.Connection, n.Interface = to, name
 		}
 		if n.Connection != config.ConnUser {
-			n.Publish = nil
+			n.Publish, n.Allow, n.LAN = nil, nil, false
 		}
+	}
+	if err := fl.overrideRules(cfg); err != nil {
+		return err
 	}
 	for _, s := range fl.publish {
 		f, err := config.ParseForward(s)

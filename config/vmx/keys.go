@@ -290,6 +290,8 @@ var rules = []rule{
 	{"vmm.memory.ksm", Honoured, "the host may merge equal pages of several guests", ""},
 	{"vmm.publish", Honoured, "host ports that lead to the guest", ""},
 	{"vmm.hostaccess", Honoured, "the guest may reach services of the host", ""},
+	{"vmm.net.allow", Honoured, "what the guest may reach", ""},
+	{"vmm.net.lan", Honoured, "the guest may reach the host's own network", ""},
 	{"vmm.limit.*", Honoured, "limit on what the machine takes from its host", ""},
 	{"vmm.vsock.cid", Honoured, "host-guest socket", ""},
 	{"vmm.ethernetn.bridge", Honoured, "bridge of the host", ""},

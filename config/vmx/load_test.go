@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -20,7 +21,10 @@ import (
 const head = "config.version = \"8\"\nvirtualHW.version = \"16\"\nguestOS = \"debian12-64\"\n"
 
 // sameAddr lets cmp look at forwards.
-var sameAddr = cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
+var sameAddr = cmp.Options{
+	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+}
 
 // load writes a machine file of head and body (whose lines start at 4) beside the images and loads it.
 func load(t testing.TB, body string, opt Options) (*config.Machine, []Finding, error) {
@@ -155,6 +159,8 @@ func TestKeys(t *testing.T) {
 		{"ethernet0.present = TRUE\nethernet0.connectionType = custom\nethernet0.vnet = /dev/vmnet1", func(m *config.Machine) any { return m.NICs[0].Connection }, config.ConnHostOnly},
 		{"ethernet0.present = TRUE\nethernet0.connectionType = custom\nethernet0.vnet = VMnet8", func(m *config.Machine) any { return m.NICs[0].Connection }, config.ConnUser},
 		{nic + "vmm.hostAccess = TRUE", func(m *config.Machine) any { return m.NICs[0].HostAccess }, false},
+		{nic + "vmm.net.lan = TRUE", func(m *config.Machine) any { return m.NICs[0].LAN }, false},
+		{nic + "vmm.net.allow = \"Example.org:443, *.debian.org:443, 192.0.2.0/24\"", func(m *config.Machine) any { return fmt.Sprint(m.NICs[0].Allow) }, "[example.org:443 *.debian.org:443 192.0.2.0/24]"},
 		{"ethernet10.present = FALSE", func(m *config.Machine) any { return len(m.NICs) }, 0},
 		{kernel, func(m *config.Machine) any { return m.Serials }, []config.Serial{{Kind: config.SerialConsole, Connected: true}}},
 		{kernel + "vmm.console = none", func(m *config.Machine) any { return len(m.Serials) }, 0},
@@ -222,6 +228,9 @@ func TestRefused(t *testing.T) {
 		{disk + "disk.vmdk\nide0:0.throughputCap = 5parsecs", `m.vmx:6: ide0:0.throughputCap: "5parsecs" is not a limit; set it to "off"`},
 		{disk + "disk.vmdk\nsched.ide0:0.bandwidthCap = 0", `sched.ide0:0.bandwidthCap: "0" is not a limit`},
 		{"vmm.limit.disk.iops = some", `vmm.limit.disk.iops: disk.iops: not a limit: "some" is not a whole number`},
+		{"vmm.net.allow = \"example.org, http://x\"", `vmm.net.allow: "http://x" is not a place to allow`},
+		{"vmm.net.allow = \" , \"", "vmm.net.allow: the list names no place"},
+		{"vmm.net.allow = 192.168.1.0/24", "vmm.net.allow: 192.168.1.0/24 lies in the host's own network; allow it with --allow-host-access"},
 		{"vmm.limit.gravity = 1", `not a limit: "gravity" (known: disk.iops `},
 		{disk + "disk.vmdk\nide0:0.mode = undoable", `"undoable" must be persistent`},
 		{disk + "disk.vmdk\nide0:0.redo = a.REDO", "has a redo log (a.REDO) that would be lost"},

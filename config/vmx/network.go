@@ -17,6 +17,7 @@ func (l *loader) network() {
 		l.m.NICs = append(l.m.NICs, nic)
 	}
 	l.publish()
+	l.firewall()
 }
 
 func (l *loader) nicModel(name string) config.NICModel {
@@ -128,11 +129,11 @@ func (l *loader) publish() {
 	var first *config.NIC
 	for i := range l.m.NICs {
 		nic := &l.m.NICs[i]
-		if nic.Connection == config.ConnUser {
+		if nic.Connection == config.ConnUser || nic.Connection == config.ConnHostOnly {
 			nic.HostAccess = access
-			if first == nil {
-				first = nic
-			}
+		}
+		if nic.Connection == config.ConnUser && first == nil {
+			first = nic
 		}
 	}
 	for _, spec := range splitList(list) {
@@ -146,6 +147,36 @@ func (l *loader) publish() {
 			l.refuse("vmm.publish", adviceNetwork, "%s would be open to the network", f)
 		default:
 			first.Publish = append(first.Publish, f)
+		}
+	}
+}
+
+// firewall gives every adapter in a user-mode network what it may reach.
+func (l *loader) firewall() {
+	list, _ := l.str("vmm.net.allow")
+	var rules []config.NetRule
+	for _, entry := range splitList(list) {
+		r, err := config.ParseNetRule(entry)
+		switch {
+		case err != nil:
+			l.refuse("vmm.net.allow", "", "%v", err)
+		case r.Local() && !l.opt.AllowHostAccess:
+			l.refuse("vmm.net.allow", adviceNetwork, "%s lies in the host's own network", r)
+		default:
+			rules = append(rules, r)
+		}
+	}
+	if list != "" && len(splitList(list)) == 0 {
+		l.refuse("vmm.net.allow", "remove the key to allow everything", "the list names no place")
+	}
+	lan := l.bool("vmm.net.lan", false)
+	if lan && !l.opt.AllowHostAccess {
+		l.warn("vmm.net.lan", adviceNetwork, "the guest does not get access to the host's own network")
+		lan = false
+	}
+	for i := range l.m.NICs {
+		if nic := &l.m.NICs[i]; nic.Connection == config.ConnUser {
+			nic.Allow, nic.LAN = rules, lan
 		}
 	}
 }

@@ -243,8 +243,8 @@ func (w *writer) disk(d *config.Disk) {
 }
 
 func (w *writer) network() {
-	var publish []string
-	access := false
+	var publish, allow []string
+	access, lan := false, false
 	for _, n := range w.m.NICs {
 		name := fmt.Sprintf("ethernet%d", n.Index)
 		w.on(name + ".present")
@@ -274,8 +274,15 @@ func (w *writer) network() {
 		for _, f := range n.Publish {
 			publish = append(publish, f.String())
 		}
-		access = access || n.HostAccess
+		access, lan = access || n.HostAccess, lan || n.LAN
+		if n.Connection == config.ConnUser && allow == nil {
+			for _, r := range n.Allow {
+				allow = append(allow, r.String())
+			}
+		}
 	}
+	w.text("vmm.net.allow", strings.Join(allow, ","))
+	w.bool("vmm.net.lan", lan, false)
 	w.text("vmm.publish", strings.Join(publish, ","))
 	w.bool("vmm.hostAccess", access, false)
 }

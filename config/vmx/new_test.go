@@ -47,10 +47,11 @@ func demo(dir string) *config.Machine {
 		{Address: config.Address{Bus: scsi, Unit: 2}, Media: config.MediaCDROM, Mode: config.ModePersistent, ReadOnly: true, Connected: true},
 	}
 	ssh, _ := config.ParseForward("2222:22")
+	site, _ := config.ParseNetRule("*.example.org:443")
 	m.NICs = []config.NIC{{
 		Model: config.NICE1000, MAC: config.MAC{0, 0x0c, 0x29, 1, 2, 3}, MACSource: config.MACStatic, Slot: 33, Connection: config.ConnUser, Connected: true,
-		Publish: []config.Forward{ssh}, HostAccess: true,
-	}, {Index: 1, Model: config.NICE1000, MACSource: config.MACGenerated, Slot: config.NoSlot, Connection: config.ConnHostOnly}}
+		Publish: []config.Forward{ssh}, HostAccess: true, Allow: []config.NetRule{site}, LAN: true,
+	}, {Index: 1, Model: config.NICE1000, MACSource: config.MACGenerated, Slot: config.NoSlot, Connection: config.ConnHostOnly, HostAccess: true}}
 	m.Tools.GuestInfo = map[string]string{"a": "1", "b.c": "2"}
 	m.Run = config.Run{Hotkey: "F4", Priority: config.PriorityHigh, Overlay: config.OverlayDisposable, Restart: true, Kiosk: config.Kiosk{URL: "http://x/#a", Allow: []string{"x"}}}
 	m.Vsock.CID = 3

@@ -42,7 +42,7 @@ type Config struct {
 	// loopback) or any of the host's own addresses. Default: nothing.
 	HostAccess HostAccess
 
-	// Policy is asked about each new flow out of the guest. Nil allows all that is not refused anyway.
+	// Policy is asked about each new flow out of the guest. Nil is Outbound{}.
 	Policy Policy
 
 	// OnLease is called when the guest's DHCP request has been acknowledged: from then on the network is up. It
@@ -51,6 +51,10 @@ type Config struct {
 
 	MaxTCP int // default DefaultMaxTCP
 	MaxUDP int // default DefaultMaxUDP
+
+	// MaxBuffered is how many bytes all TCP connections together may hold for sides that are slow; default DefaultMaxBuffered. Each
+	// may hold 8 KiB a direction in any case.
+	MaxBuffered int
 
 	// UDPIdle ends a UDP flow that carried nothing for so long; default DefaultUDPIdle.
 	UDPIdle time.Duration
@@ -122,11 +126,14 @@ func (c Config) withDefaults() (Config, error) {
 	if c.MaxUDP <= 0 {
 		c.MaxUDP = DefaultMaxUDP
 	}
+	if c.MaxBuffered <= 0 {
+		c.MaxBuffered = DefaultMaxBuffered
+	}
 	if c.UDPIdle <= 0 {
 		c.UDPIdle = DefaultUDPIdle
 	}
 	if c.Policy == nil {
-		c.Policy = allowAll{}
+		c.Policy = Outbound{}
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -43,7 +43,7 @@ func (p *dnsPending) end() { p.Add(-1) }
 // own.
 func (n *Network) handleDNS(src netip.AddrPort, payload []byte) {
 	if !n.dnsPending.begin() {
-		n.stats.refusedLimit.Add(1)
+		n.refuse(RefusedLimit, UDP, netip.AddrPortFrom(n.cfg.DNS, dnsPort))
 		return
 	}
 	query := append([]byte(nil), payload[:min(len(payload), maxQuery+1)]...)
@@ -62,7 +62,7 @@ func (n *Network) handleDNS(src netip.AddrPort, payload []byte) {
 // acceptDNS relays questions that come by TCP, one after the other (RFC 7766).
 func (n *Network) acceptDNS(req *tcp.ForwarderRequest) {
 	if !n.dnsPending.begin() {
-		n.stats.refusedLimit.Add(1)
+		n.refuse(RefusedLimit, TCP, netip.AddrPortFrom(n.cfg.DNS, dnsPort))
 		req.Complete(true)
 		return
 	}
@@ -105,7 +105,7 @@ func (n *Network) resolve(network string, query []byte) []byte {
 	names, byName := n.cfg.Policy.(NamePolicy)
 	name := strings.ToLower(question.Name.String())
 	if byName && !names.AllowName(name) {
-		n.stats.refusedPolicy.Add(1)
+		n.refuseName(question.Name.String())
 		return dnsError(query, question, dnsmessage.RCodeRefused)
 	}
 	answer, err := n.dns.exchange(n.ctx, network, query)
@@ -115,7 +115,7 @@ func (n *Network) resolve(network string, query []byte) []byte {
 		return dnsError(query, question, dnsmessage.RCodeServerFailure)
 	}
 	if byName {
-		names.Resolved(name, addresses(answer))
+		names.Resolved(name, resolutions(name, answer))
 	}
 	return answer
 }
@@ -160,39 +160,6 @@ func dnsError(query []byte, question dnsmessage.Question, code dnsmessage.RCode)
 		return nil
 	}
 	return b
-}
-
-// addresses are the IPv4 and IPv6 addresses in an answer.
-func addresses(answer []byte) []netip.Addr {
-	var p dnsmessage.Parser
-	if _, err := p.Start(answer); err != nil || p.SkipAllQuestions() != nil {
-		return nil
-	}
-	var list []netip.Addr
-	for {
-		h, err := p.AnswerHeader()
-		if err != nil {
-			return list
-		}
-		switch h.Type {
-		case dnsmessage.TypeA:
-			r, err := p.AResource()
-			if err != nil {
-				return list
-			}
-			list = append(list, netip.AddrFrom4(r.A))
-		case dnsmessage.TypeAAAA:
-			r, err := p.AAAAResource()
-			if err != nil {
-				return list
-			}
-			list = append(list, netip.AddrFrom16(r.AAAA))
-		default:
-			if p.SkipAnswer() != nil {
-				return list
-			}
-		}
-	}
 }
 
 // readDNSMessage reads a message with its length in front (RFC 1035, section 4.2.2) into buf, which it must fit.

@@ -247,11 +247,11 @@ type names struct {
 
 func (n *names) AllowName(name string) bool { return name == "good.example." }
 
-func (n *names) Resolved(name string, addrs []netip.Addr) {
+func (n *names) Resolved(name string, found []usernet.Resolution) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, a := range addrs {
-		n.resolved = append(n.resolved, name+" "+a.String())
+	for _, r := range found {
+		n.resolved = append(n.resolved, name+" "+r.Addr.String())
 	}
 }
 
@@ -275,8 +275,8 @@ func TestDNSPolicy(t *testing.T) {
 	if strings.Contains(strings.Join(*seen, " "), "evil") {
 		t.Errorf("the resolver saw %v", *seen)
 	}
-	if s := n.Stats(); s.RefusedPolicy != 2 {
-		t.Errorf("%d refusals counted, want 2", s.RefusedPolicy)
+	if s := n.Stats(); s.Refused[usernet.RefusedName] != 2 {
+		t.Errorf("%d refusals counted, want 2", s.Refused[usernet.RefusedName])
 	}
 }
 

@@ -74,7 +74,7 @@ func (n *Network) acceptForwards(l *net.TCPListener, f Forward) {
 			}
 		}
 		if !n.tcp.take(n.cfg.MaxTCP) {
-			n.stats.refusedLimit.Add(1)
+			n.refuse(RefusedLimit, TCP, to)
 			conn.Close()
 			continue
 		}

@@ -16,7 +16,7 @@ import (
 // nothing refuses every flow, so that a fuzzed guest speaks to nobody.
 type nothing struct{}
 
-func (nothing) Allow(Protocol, netip.AddrPort) bool { return false }
+func (nothing) Allow(Flow) bool { return false }
 
 // fuzzNetwork is a network without an outside, whose frames for the guest are read as they come.
 func fuzzNetwork(f *testing.F) *Network {
@@ -162,7 +162,11 @@ func FuzzDNS(f *testing.F) {
 		if answers(answer, query) && len(answer) < dnsHeader {
 			t.Errorf("% x answers % x", answer, query)
 		}
-		addresses(answer)
+		for _, r := range resolutions("a.example.", answer) {
+			if !r.Addr.Is4() {
+				t.Fatalf("%v is an address of a name", r.Addr)
+			}
+		}
 		q, err := parseQuery(query)
 		if err != nil {
 			return

@@ -77,7 +77,7 @@ func (n *Network) pingFlow(key pingKey) *pingFlow {
 		return nil
 	}
 	if full {
-		n.stats.refusedLimit.Add(1)
+		n.refuse(RefusedLimit, ICMP, netip.AddrPortFrom(key.dst, 0))
 		return nil
 	}
 	conn, err := dialPing(to.Addr())

@@ -36,6 +36,8 @@ type Network struct {
 	endpoint *endpoint
 	queue    *queue
 	stats    counters
+	refusals refusals
+	budget   budget
 	guest    atomic.Uint32 // network.Offloads that the guest has taken
 
 	tcp  tcpTable
@@ -74,6 +76,7 @@ func New(cfg Config) (*Network, error) {
 	n.udp.flows = make(map[netip.AddrPort]*udpFlow)
 	n.ping.flows = make(map[pingKey]*pingFlow)
 	n.dns.init(cfg.Resolvers)
+	n.budget.whole = cfg.MaxBuffered
 	if err := n.buildStack(); err != nil {
 		n.Close()
 		return nil, fmt.Errorf("user network: %w", err)

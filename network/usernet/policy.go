@@ -2,8 +2,11 @@ package usernet
 
 import (
 	"net/netip"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sharevm/vmm/internal/localnet"
 )
 
 // Protocol is what a flow speaks.
@@ -28,12 +31,29 @@ func (p Protocol) String() string {
 	return "unknown"
 }
 
-// Policy decides which flows may leave the guest. It is asked once for each TCP connection, and once for each remote
-// address and port that a UDP or ICMP flow speaks to (the port of an echo is 0). It runs on data paths and from several
-// goroutines at once: it must be quick and safe for that. A flow that it refuses is answered as if nobody listened, and
-// counted.
+// Region is how near to the host a flow's destination is.
+type Region uint8
+
+// The regions.
+const (
+	World Region = iota // beyond the host's own network, as far as an address tells
+	LAN                 // a private address, of the host's site or provider
+	Host                // the host itself, at a port that Config.HostAccess names
+)
+
+// Flow is what a guest wants to speak to: one TCP connection, or one remote address and port of a UDP or ICMP flow (the port of an echo
+// is 0).
+type Flow struct {
+	Protocol Protocol
+	To       netip.AddrPort
+	Region   Region
+}
+
+// Policy decides which flows may leave the guest. It is asked once for each flow, after what no guest may reach has been refused. It runs
+// on data paths and from several goroutines at once: it must be quick and safe for that. A flow that it refuses is answered as if
+// nobody listened, and counted.
 type Policy interface {
-	Allow(proto Protocol, dst netip.AddrPort) bool
+	Allow(Flow) bool
 }
 
 // NamePolicy is a Policy that also wants to know names: an allow-list by name lets those questions through, and then
@@ -43,42 +63,72 @@ type NamePolicy interface {
 	// AllowName decides on a question; name is in lower case and ends in a dot.
 	AllowName(name string) bool
 	// Resolved tells the addresses that a name was answered with, before the guest learns them.
-	Resolved(name string, addrs []netip.Addr)
+	Resolved(name string, found []Resolution)
 }
 
-type allowAll struct{}
+// Resolution is an address of a name, and for how long the answer said that it is one.
+type Resolution struct {
+	Addr netip.Addr
+	TTL  time.Duration
+}
 
-func (allowAll) Allow(Protocol, netip.AddrPort) bool { return true }
+// Outbound is the policy of a network without rules: out to the world, and to the host where HostAccess says so.
+type Outbound struct {
+	LAN bool // to private addresses as well
+}
+
+// Allow implements Policy.
+func (o Outbound) Allow(f Flow) bool { return f.Region != LAN || o.LAN }
+
+// HostOnly is the policy of a network without a way out: to the host where HostAccess says so. Names stay unanswered, since a question to a
+// server of the guest's choice carries whatever it likes to the outside.
+type HostOnly struct{}
+
+var _ NamePolicy = HostOnly{}
+
+// Allow implements Policy.
+func (HostOnly) Allow(f Flow) bool { return f.Region == Host }
+
+// AllowName implements NamePolicy.
+func (HostOnly) AllowName(string) bool { return false }
+
+// Resolved implements NamePolicy.
+func (HostOnly) Resolved(string, []Resolution) {}
 
 // egress decides on a new flow and returns where on the host's side it leads. It counts what it refuses.
 func (n *Network) egress(proto Protocol, dst netip.AddrPort) (netip.AddrPort, bool) {
-	to, ok := n.destination(dst)
-	if !ok {
-		n.stats.refusedHost.Add(1)
-		return to, false
+	to, region, ok := n.destination(dst)
+	switch {
+	case !ok:
+		n.refuse(RefusedHost, proto, dst)
+	case !n.cfg.Policy.Allow(Flow{Protocol: proto, To: dst, Region: region}):
+		ok = false
+		if region == LAN {
+			n.refuse(RefusedLAN, proto, dst)
+		} else {
+			n.refuse(RefusedPolicy, proto, dst)
+		}
 	}
-	if !n.cfg.Policy.Allow(proto, dst) {
-		n.stats.refusedPolicy.Add(1)
-		return to, false
-	}
-	return to, true
+	return to, ok
 }
 
 // destination maps an address that the guest uses to the host's side, or says that no flow may go there.
-func (n *Network) destination(dst netip.AddrPort) (netip.AddrPort, bool) {
+func (n *Network) destination(dst netip.AddrPort) (to netip.AddrPort, region Region, ok bool) {
 	a := dst.Addr()
 	switch {
 	case a == n.cfg.Gateway:
 		to := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), dst.Port())
-		return to, n.cfg.HostAccess.allows(dst.Port())
+		return to, Host, n.cfg.HostAccess.allows(dst.Port())
 	case n.cfg.Subnet.Contains(a), !a.Is4(), a.IsUnspecified(), a.IsLoopback(), a.IsMulticast(), a.IsLinkLocalUnicast():
-		return dst, false
+		return dst, Host, false
 	case a.As4()[0] == 0, a.As4()[0] >= 240: // "this network", reserved, broadcast (RFC 6890)
-		return dst, false
+		return dst, Host, false
 	case isOwnAddress(dst):
-		return dst, n.cfg.HostAccess.allows(dst.Port())
+		return dst, Host, n.cfg.HostAccess.allows(dst.Port())
+	case localnet.Contains(a):
+		return dst, LAN, true
 	}
-	return dst, true
+	return dst, World, true
 }
 
 // isOwnAddress says whether dst is the host itself. The kernel is asked which source address it would take: that equals

@@ -140,7 +140,7 @@ func TestHostOutOfReach(t *testing.T) {
 			t.Errorf("the guest reached %v by UDP", at)
 		}
 	}
-	if s := n.Stats(); s.RefusedHost < 6 || s.TCPTotal != 0 || s.UDPTotal != 0 {
+	if s := n.Stats(); s.Refused[usernet.RefusedHost] < 6 || s.TCPTotal != 0 || s.UDPTotal != 0 {
 		t.Errorf("%+v, want at least 6 refusals and no flow", s)
 	}
 }
@@ -154,8 +154,8 @@ func TestHostsOwnAddressOutOfReach(t *testing.T) {
 	if at := netip.AddrPortFrom(own, port); reachTCP(t, g, at) || reachUDP(t, g, at) {
 		t.Errorf("the guest reached the host at %v", at)
 	}
-	if s := n.Stats(); s.RefusedHost != 2 {
-		t.Errorf("%d refusals counted, want 2", s.RefusedHost)
+	if s := n.Stats(); s.Refused[usernet.RefusedHost] != 2 {
+		t.Errorf("%d refusals counted, want 2", s.Refused[usernet.RefusedHost])
 	}
 }
 
@@ -180,11 +180,11 @@ type denyPort struct {
 	asked []string
 }
 
-func (d *denyPort) Allow(proto usernet.Protocol, dst netip.AddrPort) bool {
+func (d *denyPort) Allow(f usernet.Flow) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.asked = append(d.asked, proto.String()+" "+dst.String())
-	return dst.Port() != d.port
+	d.asked = append(d.asked, f.Protocol.String()+" "+f.To.String())
+	return f.To.Port() != d.port
 }
 
 func TestPolicy(t *testing.T) {
@@ -201,7 +201,7 @@ func TestPolicy(t *testing.T) {
 	if !slices.Equal(policy.asked, want) {
 		t.Errorf("asked %v, want %v", policy.asked, want)
 	}
-	if s := n.Stats(); s.RefusedPolicy != 2 || s.RefusedHost != 0 {
+	if s := n.Stats(); s.Refused[usernet.RefusedPolicy] != 2 || s.Refused[usernet.RefusedHost] != 0 {
 		t.Errorf("%+v, want 2 refusals by the policy", s)
 	}
 }
@@ -269,7 +269,7 @@ func TestMaxTCP(t *testing.T) {
 	if reachTCP(t, g, at) {
 		t.Error("a third connection, of 2")
 	}
-	if s := n.Stats(); s.RefusedLimit != 1 || s.TCPOpen != 2 || s.TCPTotal != 2 {
+	if s := n.Stats(); s.Refused[usernet.RefusedLimit] != 1 || s.TCPOpen != 2 || s.TCPTotal != 2 {
 		t.Errorf("%+v, want 1 refusal and 2 connections", s)
 	}
 }
@@ -396,10 +396,72 @@ func TestPingNobody(t *testing.T) {
 	if err := g.Ping(netip.MustParseAddr("169.254.1.1"), 8, 50*time.Millisecond); err == nil {
 		t.Error("an address that is refused answers")
 	}
-	if s := n.Stats(); s.RefusedHost != 1 {
+	if s := n.Stats(); s.Refused[usernet.RefusedHost] != 1 {
 		t.Errorf("%+v, want 1 refusal", s)
 	}
 	if err := g.Ping(netip.MustParseAddr("10.0.2.3"), 8, patience); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestLANOutOfReach asks for private addresses: refused without a socket being opened, counted, and remembered.
+func TestLANOutOfReach(t *testing.T) {
+	n := newNetwork(t, usernet.Config{})
+	g := linktest.NewGuest(t, n, linktest.GuestConfig{})
+	lease(t)(g)
+	for _, to := range []string{"10.99.0.1:80", "172.16.3.4:22", "192.168.1.1:443", "100.64.0.1:53"} {
+		if at := netip.MustParseAddrPort(to); reachTCP(t, g, at) || reachUDP(t, g, at) {
+			t.Errorf("the guest reached %v", at)
+		}
+	}
+	s := n.Stats()
+	if s.Refused[usernet.RefusedLAN] != 8 || s.Unreachable != 0 {
+		t.Errorf("%+v, want 8 refusals", s)
+	}
+	all := n.Refusals()
+	if len(all) != 8 {
+		t.Fatalf("%d refusals are remembered", len(all))
+	}
+	if r := all[1]; r.Reason != usernet.RefusedLAN || r.Protocol != usernet.UDP || r.To.String() != "10.99.0.1:80" || time.Since(r.At) > time.Minute {
+		t.Errorf("the second refusal is %+v", r)
+	}
+}
+
+// TestRefusalsBounded has more refused than is remembered.
+func TestRefusalsBounded(t *testing.T) {
+	n := newNetwork(t, usernet.Config{})
+	g := linktest.NewGuest(t, n, linktest.GuestConfig{})
+	lease(t)(g)
+	mac := net.HardwareAddr{0x52, 0x55, 10, 0, 2, 2}
+	const count = 1000
+	for i := range uint16(count) {
+		to := netip.AddrPortFrom(netip.MustParseAddr("10.99.0.1"), i+1)
+		g.Send(linktest.UDPFrame(mac, netip.MustParseAddrPort("10.0.2.15:9"), to, []byte("x")))
+	}
+	if s := n.Stats(); s.Refused[usernet.RefusedLAN] != count {
+		t.Errorf("%d refusals are counted, want %d", s.Refused[usernet.RefusedLAN], count)
+	}
+	all := n.Refusals()
+	if len(all) != 32 || all[0].To.Port() != count-31 || all[31].To.Port() != count {
+		t.Errorf("%d refusals are remembered: %v", len(all), all)
+	}
+}
+
+// TestHostOnlyHostAccess reaches what HostAccess names from a network without a way out, and nothing else.
+func TestHostOnlyHostAccess(t *testing.T) {
+	allowed, other := serve(t, "127.0.0.1"), serve(t, "127.0.0.1")
+	n := newNetwork(t, usernet.Config{HostAccess: usernet.HostAccess{Ports: []uint16{allowed}}, Policy: usernet.HostOnly{}})
+	g := linktest.NewGuest(t, n, linktest.GuestConfig{})
+	lease(t)(g)
+	if at := netip.AddrPortFrom(gateway, allowed); !reachTCP(t, g, at) || !reachUDP(t, g, at) {
+		t.Error("the guest does not reach a port that it may")
+	}
+	for _, at := range []netip.AddrPort{netip.AddrPortFrom(gateway, other), netip.MustParseAddrPort("192.0.2.1:80")} {
+		if reachTCP(t, g, at) || reachUDP(t, g, at) {
+			t.Errorf("the guest reached %v", at)
+		}
+	}
+	if s := n.Stats(); s.Refused[usernet.RefusedHost] != 2 || s.Refused[usernet.RefusedPolicy] != 2 {
+		t.Errorf("%+v", s.Refused)
 	}
 }

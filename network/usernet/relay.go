@@ -30,6 +30,8 @@ const maxChunk = 256 << 10
 // relay carries a connection until both directions have ended, and closes both sides.
 func (n *Network) relay(guest tcpip.Endpoint, wq *waiter.Queue, host *net.TCPConn) {
 	configureGuest(guest)
+	n.budget.join(guest, host)
+	defer n.budget.leave(guest)
 	r := &relay{guest: guest, wq: wq, host: host}
 	raw, err := host.SyscallConn()
 	if err != nil || !n.track(r) {

@@ -9,12 +9,11 @@ type Stats struct {
 	ToGuestFrames, ToGuestBytes     uint64
 	ToGuestDropped                  uint64 // the guest did not take frames, or its buffers were too small
 
-	TCPOpen, UDPOpen   int    // flows now, both ways
-	TCPTotal, UDPTotal uint64 // flows so far
-	RefusedPolicy      uint64 // flows that the Policy refused
-	RefusedHost        uint64 // flows to the host or to what only the host may reach
-	RefusedLimit       uint64 // flows beyond MaxTCP and MaxUDP, and DNS questions beyond what may be in flight
-	Unreachable        uint64 // flows that the outside did not take
+	TCPOpen, UDPOpen   int             // flows now, both ways
+	TCPUnread          uint64          // bytes of the guest's that connections hold because the outside is slow
+	TCPTotal, UDPTotal uint64          // flows so far
+	Refused            [reasons]uint64 // flows and questions refused, by Reason
+	Unreachable        uint64          // flows that the outside did not take
 
 	DNSQueries, DNSFailures uint64
 	Leases                  uint64 // DHCP requests acknowledged
@@ -25,7 +24,7 @@ type counters struct {
 	fromGuestFrames, fromGuestBytes, fromGuestMalformed atomic.Uint64
 	toGuestFrames, toGuestBytes, toGuestDropped         atomic.Uint64
 	tcpTotal, udpTotal                                  atomic.Uint64
-	refusedPolicy, refusedHost, refusedLimit            atomic.Uint64
+	refused                                             [reasons]atomic.Uint64
 	unreachable                                         atomic.Uint64
 	dnsQueries, dnsFailures, leases                     atomic.Uint64
 }
@@ -33,16 +32,20 @@ type counters struct {
 // Stats returns the counts of now. It may be called at any time, also after Close.
 func (n *Network) Stats() Stats {
 	c := &n.stats
-	return Stats{
+	s := Stats{
 		FromGuestFrames: c.fromGuestFrames.Load(), FromGuestBytes: c.fromGuestBytes.Load(),
 		FromGuestMalformed: c.fromGuestMalformed.Load(),
 		ToGuestFrames:      c.toGuestFrames.Load(), ToGuestBytes: c.toGuestBytes.Load(),
 		ToGuestDropped: c.toGuestDropped.Load(),
 		TCPOpen:        int(n.tcp.open.Load()), UDPOpen: n.udp.open(),
-		TCPTotal: c.tcpTotal.Load(), UDPTotal: c.udpTotal.Load(),
-		RefusedPolicy: c.refusedPolicy.Load(), RefusedHost: c.refusedHost.Load(), RefusedLimit: c.refusedLimit.Load(),
+		TCPUnread: n.budget.unread(),
+		TCPTotal:  c.tcpTotal.Load(), UDPTotal: c.udpTotal.Load(),
 		Unreachable: c.unreachable.Load(),
 		DNSQueries:  c.dnsQueries.Load(), DNSFailures: c.dnsFailures.Load(),
 		Leases: c.leases.Load(),
 	}
+	for why := range s.Refused {
+		s.Refused[why] = c.refused[why].Load()
+	}
+	return s
 }

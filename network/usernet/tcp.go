@@ -96,7 +96,7 @@ func (n *Network) acceptTCP(req *tcp.ForwarderRequest) {
 		return
 	}
 	if !n.tcp.take(n.cfg.MaxTCP) {
-		n.stats.refusedLimit.Add(1)
+		n.refuse(RefusedLimit, TCP, dst)
 		req.Complete(true)
 		return
 	}
