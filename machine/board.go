@@ -28,6 +28,7 @@ type board struct {
 	root    *pci.Root
 	power   *acpipm.Device
 	hvc     *console.Device
+	loading *loading
 	verdict *verdict
 
 	// closers run in reverse order of their making, after the vCPUs have stopped.
@@ -54,7 +55,7 @@ func (m *Machine) newBoard() (_ *board, err error) {
 		{"virtual machine", b.addVM},
 		{"platform devices", b.addPlatform},
 		{"PCI devices", b.addPCI},
-		{"kernel loaded", b.load},
+		{"kernel loaded", b.finishLoading},
 	} {
 		if err := step.do(); err != nil {
 			return nil, err
@@ -75,10 +76,12 @@ func (b *board) addMemory() (err error) {
 		c.Backing = memory.HugeTLB
 	}
 	b.mem, err = memory.New(c)
-	if err == nil {
-		b.closers = append(b.closers, b.mem)
+	if err != nil {
+		return err
 	}
-	return err
+	b.closers = append(b.closers, b.mem)
+	b.startLoading()
+	return nil
 }
 
 // lowLimit is where memory has to be split; anything above the size will do where it is not.

@@ -7,6 +7,7 @@ import (
 	"github.com/sharevm/vmm/boot"
 	"github.com/sharevm/vmm/boot/acpi"
 	"github.com/sharevm/vmm/boot/e820"
+	"github.com/sharevm/vmm/boot/entry"
 	"github.com/sharevm/vmm/boot/payload"
 	"github.com/sharevm/vmm/boot/smbios"
 	"github.com/sharevm/vmm/vmm/cpuid"
@@ -14,43 +15,67 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// load puts tables, kernel and initrd into RAM and the processors into their state at the first instruction.
-func (b *board) load() error {
-	rsdp, err := b.addTables()
-	if err != nil {
-		return err
-	}
-	p := payload.Payload{Cmdline: b.m.cfg.Boot.Cmdline, RSDP: rsdp, Map: e820.Map(b.layout)}
-	kernel, err := openRegular(b.m.cfg.Boot.Kernel)
-	if err != nil {
-		return fmt.Errorf("kernel: %w", err)
-	}
-	defer kernel.Close()
-	if p.Kernel, err = payload.FromOS(kernel); err != nil {
-		return err
-	}
-	if b.m.cfg.Boot.Initrd != "" {
-		initrd, err := openRegular(b.m.cfg.Boot.Initrd)
-		if err != nil {
-			return fmt.Errorf("initrd: %w", err)
-		}
-		defer initrd.Close()
-		f, err := payload.FromOS(initrd)
-		if err != nil {
-			return err
-		}
-		p.Initrd = &f
-	}
-	state, err := boot.Load(b.mem, b.layout, &p)
-	if err != nil {
-		return err
+// loading is the filling of a board's RAM in the background. It takes longer than all else that makes a board, and needs nothing of it.
+type loading struct {
+	done  chan struct{}
+	state entry.State // of the boot processor; set with err when done is closed
+	err   error
+}
+
+// startLoading begins to put tables, kernel and initrd into RAM.
+func (b *board) startLoading() {
+	l := &loading{done: make(chan struct{})}
+	b.loading = l
+	// RAM must not go away under it.
+	b.closers = append(b.closers, closeFunc(func() { <-l.done }))
+	go func() {
+		defer close(l.done)
+		l.state, l.err = b.fillMemory()
+	}()
+}
+
+// finishLoading waits for the kernel, and puts the processors into their state at the first instruction.
+func (b *board) finishLoading() error {
+	<-b.loading.done
+	if b.loading.err != nil {
+		return b.loading.err
 	}
 	for i, v := range b.vm.VCPUs() {
 		if err := setFirmwareState(v.KVM(), i); err != nil {
 			return err
 		}
 	}
-	return setEntry(b.vm.VCPUs()[0].KVM(), state)
+	return setEntry(b.vm.VCPUs()[0].KVM(), b.loading.state)
+}
+
+// fillMemory puts tables, kernel and initrd into RAM. It returns how the kernel is entered.
+func (b *board) fillMemory() (none entry.State, err error) {
+	rsdp, err := b.addTables()
+	if err != nil {
+		return none, err
+	}
+	p := payload.Payload{Cmdline: b.m.cfg.Boot.Cmdline, RSDP: rsdp, Map: e820.Map(b.layout)}
+	kernel, err := openRegular(b.m.cfg.Boot.Kernel)
+	if err != nil {
+		return none, fmt.Errorf("kernel: %w", err)
+	}
+	defer kernel.Close()
+	if p.Kernel, err = payload.FromOS(kernel); err != nil {
+		return none, err
+	}
+	if b.m.cfg.Boot.Initrd != "" {
+		initrd, err := openRegular(b.m.cfg.Boot.Initrd)
+		if err != nil {
+			return none, fmt.Errorf("initrd: %w", err)
+		}
+		defer initrd.Close()
+		f, err := payload.FromOS(initrd)
+		if err != nil {
+			return none, err
+		}
+		p.Initrd = &f
+	}
+	return boot.Load(b.mem, b.layout, &p)
 }
 
 // addTables writes the SMBIOS and ACPI tables and returns the address of the latter's root.

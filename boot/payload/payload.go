@@ -43,9 +43,9 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // File is a file to load.
 type File struct {
-	Name string // for messages
-	Data io.ReaderAt
-	Size int64 // bytes
+	Name string      // for messages
+	Data io.ReaderAt // may be read at several places at once
+	Size int64       // bytes
 }
 
 // FromOS describes f, which must be a regular file that stays open until it is loaded.
@@ -86,7 +86,7 @@ func (f File) ReadInto(mem *memory.Guest, gpa uint64, off int64, n uint64) error
 	if err != nil {
 		return &Error{Name: f.Name, Err: fmt.Errorf("%w: %w", ErrNoRoom, err)}
 	}
-	return f.ReadAt(p, off)
+	return f.readParallel(p, off)
 }
 
 // Payload is what to boot. RAM must be all zero but for what the board itself has put below 1 MiB: fresh, or discarded
