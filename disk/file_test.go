@@ -66,6 +66,45 @@ func TestFolder(t *testing.T) {
 	}
 }
 
+// TestFolderNames opens files beside an image that was named from the process's own folder: by their names they must be found again.
+func TestFolderNames(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.MkdirAll("vm/sub", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	abs, err := filepath.Abs("vm/sub/b.vmdk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []string{"a.vmdk", "vm/a.vmdk", abs} {
+		if err := os.WriteFile(f, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tests := []struct {
+		folder, name, want string
+		outside            bool
+	}{
+		{".", "a.vmdk", "a.vmdk", false},
+		{"vm", "a.vmdk", "vm/a.vmdk", false},
+		{"vm", "sub/b.vmdk", "vm/sub/b.vmdk", false},
+		{"vm", "a.vmdk", "vm/a.vmdk", true},
+		{"vm/sub", "../a.vmdk", "vm/a.vmdk", true},
+		{"vm", abs, abs, true},
+	}
+	for _, tt := range tests {
+		f, err := disk.OpenOptions{AllowOutside: tt.outside}.OpenBeside(tt.folder, tt.name, true)
+		if err != nil {
+			t.Errorf("%s in %s: %v", tt.name, tt.folder, err)
+			continue
+		}
+		if got := f.Name(); got != tt.want {
+			t.Errorf("%s in %s is called %s, want %s", tt.name, tt.folder, got, tt.want)
+		}
+		f.Close()
+	}
+}
+
 // TestVectors transfers more buffers than one system call takes, with empty ones among them.
 func TestVectors(t *testing.T) {
 	f, err := disk.OpenOptions{}.Open(image(t))

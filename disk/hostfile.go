@@ -36,7 +36,7 @@ func (HostFiles) Open(path string, o FileOptions) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := newHostFile(f, o)
+	h, err := newHostFile(f, placeOf(path, o), o)
 	if err != nil {
 		f.Close()
 		return nil, err
@@ -44,15 +44,21 @@ func (HostFiles) Open(path string, o FileOptions) (File, error) {
 	return h, nil
 }
 
+// placeOf is path as seen from the process's own folder, by which messages name the file and other parts open it again. What the file says of
+// its own name will not do: whether it holds the folder depends on how the file was opened.
+func placeOf(path string, o FileOptions) string {
+	if o.Folder == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(o.Folder, path)
+}
+
 func openIn(path string, flag int, o FileOptions) (*os.File, error) {
 	if o.Folder == "" {
 		return os.OpenFile(path, flag, 0o644)
 	}
 	if o.AllowOutside {
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(o.Folder, path)
-		}
-		return os.OpenFile(path, flag, 0o644)
+		return os.OpenFile(placeOf(path, o), flag, 0o644)
 	}
 	if !filepath.IsLocal(path) || strings.Contains(path, "://") {
 		return nil, fmt.Errorf("%w: %q is not below %s (allow it explicitly if you trust this image)", ErrOutside, path, o.Folder)
@@ -67,7 +73,7 @@ func openIn(path string, flag int, o FileOptions) (*os.File, error) {
 		if strings.Contains(err.Error(), "path escapes") { // package os exports no error for it
 			return nil, fmt.Errorf("%w: %q: %w", ErrOutside, path, err)
 		}
-		return nil, fmt.Errorf("%s: %w", filepath.Join(o.Folder, path), err)
+		return nil, fmt.Errorf("%s: %w", placeOf(path, o), err)
 	}
 	return f, nil
 }
@@ -80,11 +86,7 @@ type hostFile struct {
 	dev  bool // a block device
 }
 
-func newHostFile(f *os.File, o FileOptions) (*hostFile, error) {
-	name := f.Name() // lacks the folder when it was opened inside one; messages should not
-	if o.Folder != "" && !filepath.IsAbs(name) {
-		name = filepath.Join(o.Folder, name)
-	}
+func newHostFile(f *os.File, name string, o FileOptions) (*hostFile, error) {
 	st, err := f.Stat()
 	if err != nil {
 		return nil, err

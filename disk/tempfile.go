@@ -23,7 +23,7 @@ func TempFile(dir string) (File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("temporary file in %s: %w", dir, err)
 	}
-	h, err := newHostFile(f, FileOptions{Write: true, Shared: true})
+	h, err := newHostFile(f, f.Name(), FileOptions{Write: true, Shared: true})
 	if err != nil {
 		f.Close()
 		return nil, err
