@@ -50,6 +50,7 @@ func Flatten(ctx context.Context, path string, o RebaseOptions) (*Rebased, error
 // rebase bases an image on base, or on nothing.
 func rebase(ctx context.Context, path string, base disk.Image, o RebaseOptions) (r *Rebased, err error) {
 	o.Open.ReadOnly = o.DryRun
+	o.Open.KeepIdentity = true // it reads as before, and the images above it must still know it
 	child, err := formats.Open(path, o.Open)
 	if err != nil {
 		return nil, err

@@ -101,6 +101,32 @@ func TestFlatten(t *testing.T) {
 	})
 }
 
+// TestRebaseMiddle flattens and rebases an image that others are based on: they must still know it.
+func TestRebaseMiddle(t *testing.T) {
+	pairs(t, func(t *testing.T, above, below formats.Format) {
+		for _, flat := range []bool{true, false} {
+			d := dir(t)
+			middle, _, want, lower := pair(t, d, above, below, pairSize, nil)
+			top := in(d, "top"+above.Extensions[0])
+			must(t, formats.Create(top, disk.CreateOptions{Parent: middle}))
+			var r *tools.Rebased
+			var err error
+			if flat {
+				r, err = tools.Flatten(t.Context(), middle, tools.RebaseOptions{})
+			} else {
+				next, _ := other(t, d, "next"+below.Extensions[0], lower, pairSize, nil)
+				r, err = tools.Rebase(t.Context(), middle, next, tools.RebaseOptions{})
+			}
+			must(t, err)
+			if r.Written == 0 {
+				t.Errorf("nothing was copied up: %+v", r)
+			}
+			reads(t, top, want)
+			sound(t, top)
+		}
+	})
+}
+
 // TestFlattenSparse checks that holes stay holes.
 func TestFlattenSparse(t *testing.T) {
 	pairs(t, func(t *testing.T, above, below formats.Format) {
