@@ -64,6 +64,10 @@ soak: setup-test demo ## 100 boots in a row without a failure or a leak
 fuzz: ## run every fuzz target for FUZZTIME (default 30s) each
 	$(GO) run ./internal/testsuite -fuzz $(FUZZTIME)
 
+.PHONY: hostile
+hostile: setup-test build ## have a hostile guest attack its machine for TIME (default 10m)
+	$(GO) run ./internal/testsuite -hostile $(or $(TIME),10m)
+
 .PHONY: lint
 lint: ## gofmt, vet, staticcheck
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'gofmt would change:'; gofmt -l $$(git ls-files '*.go'); exit 1; }

@@ -29,6 +29,7 @@ var tasks = map[string]task{
 	"files":   verifyFiles,
 	"fill":    fillDisk,
 	"hash":    hashDisk,
+	"hostile": hostile,
 	"info":    info,
 	"journal": journal,
 	"mark":    mark,

@@ -138,13 +138,25 @@ func (f *machineFile) start(t *testing.T, args ...string) *guest {
 
 func (g *guest) read(out io.Reader) {
 	defer close(g.lines)
-	for s := bufio.NewScanner(out); s.Scan(); {
+	s := bufio.NewScanner(out)
+	s.Split(pieces)
+	for s.Scan() {
 		line := strings.TrimRight(s.Text(), "\r")
 		g.mu.Lock()
 		g.log = append(g.log, line)
 		g.mu.Unlock()
 		g.lines <- line
 	}
+}
+
+// pieces is bufio.ScanLines, but cuts lines that are longer than a hostile guest needs to be given.
+func pieces(data []byte, atEOF bool) (int, []byte, error) {
+	const most = 32 << 10
+	n, line, err := bufio.ScanLines(data, atEOF)
+	if n == 0 && len(data) >= most {
+		return most, data[:most], nil
+	}
+	return n, line, err
 }
 
 // expect waits for a line that matches, and returns its submatches.
