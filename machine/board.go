@@ -103,6 +103,7 @@ func (b *board) addVM() error {
 		},
 		RealModePages: layout.IdentityMap,
 		OnStop:        b.vcpuStopped,
+		OnThread:      b.m.cpu.Thread,
 		OnFirstEntry:  func() { b.m.opt.Timeline.Add("first guest instruction") },
 		Log:           log,
 	})

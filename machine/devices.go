@@ -87,7 +87,7 @@ func (b *board) addDisks() error {
 		}
 		dev, err := blk.New(blk.Config{
 			Image: img, Serial: serialOf(d), ReadOnly: d.ReadOnly || d.Media == config.MediaCDROM, WriteThrough: d.WriteThrough,
-			Queues: min(b.m.cfg.CPU.Count, maxQueues), Log: b.m.log,
+			Queues: min(b.m.cfg.CPU.Count, maxQueues), Reads: b.m.diskGates[i].in, Writes: b.m.diskGates[i].out, Log: b.m.log,
 		})
 		if err != nil {
 			return fmt.Errorf("disk %s: %w", d.Address, err)
@@ -102,7 +102,7 @@ func (b *board) addDisks() error {
 func (b *board) addNICs() error {
 	for i := range b.m.cfg.NICs {
 		n, link := &b.m.cfg.NICs[i], b.m.links[i]
-		c := net.Config{MAC: b.m.macs[i], LinkDown: !n.Connected, Log: b.m.log}
+		c := net.Config{MAC: b.m.macs[i], LinkDown: !n.Connected, In: b.m.nicGates[i].in, Out: b.m.nicGates[i].out, Log: b.m.log}
 		if link == nil {
 			link, c.LinkDown = network.Unplugged(), true
 		}

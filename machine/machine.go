@@ -8,9 +8,11 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/sharevm/vmm/config"
 	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/machine/limits"
 	"github.com/sharevm/vmm/network"
 	"github.com/sharevm/vmm/vmm/kvm"
 )
@@ -51,6 +53,11 @@ type Machine struct {
 	marks   *markPort
 	macs    []config.MAC
 	uuid    config.UUID
+	limits  *limits.Set
+	cpu     *limits.CPU
+	started time.Time
+	// By index in cfg.Disks and cfg.NICs: what their work passes.
+	diskGates, nicGates []gates
 	// physBits is the width of the guest's physical addresses.
 	physBits int
 
@@ -96,6 +103,7 @@ func New(o Options) (_ *Machine, err error) {
 			_ = m.Close()
 		}
 	}()
+	m.openLimits()
 	for i := range m.cfg.Disks {
 		d := &m.cfg.Disks[i]
 		var img disk.Image

@@ -23,6 +23,8 @@ type Config struct {
 	RealModePages uint64
 	// OnStop is told when a vCPU stops by itself; see vcpu.Config.
 	OnStop func(vcpu.Stop)
+	// OnThread is called on the thread of each vCPU when it starts.
+	OnThread func()
 	// OnFirstEntry is called once before the first instruction of the boot processor.
 	OnFirstEntry func()
 	Log          *slog.Logger
@@ -109,7 +111,7 @@ func (vm *VM) addVCPUs(c Config) error {
 			}
 		}
 		vc := vcpu.Config{
-			ID: i, KVM: k, Memory: c.Memory, Ports: vm.Ports, MMIO: vm.MMIO, MSRs: msrs, Coalesced: vm.coalesced, OnStop: c.OnStop, Log: c.Log,
+			ID: i, KVM: k, Memory: c.Memory, Ports: vm.Ports, MMIO: vm.MMIO, MSRs: msrs, Coalesced: vm.coalesced, OnStop: c.OnStop, OnThread: c.OnThread, Log: c.Log,
 		}
 		if i == 0 {
 			vc.OnFirstEntry = c.OnFirstEntry

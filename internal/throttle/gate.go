@@ -1,6 +1,7 @@
 package throttle
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/sharevm/vmm/internal/clock"
@@ -9,12 +10,17 @@ import (
 // maxWait bounds how long a waiter sleeps before it looks again, so that a limit that was lifted meanwhile soon is.
 const maxWait = 200 * time.Millisecond
 
-// Gate is what the work of one kind has to pass: buckets of operations and of bytes, its own and such that it shares with other gates. A
-// nil gate lets everything pass. Operations and Bytes must not change once the gate is in use.
+// Gate is what the work of one kind has to pass: buckets of operations and of bytes, its own and such that it shares with other gates. It
+// counts what has passed. A nil gate lets everything pass. Operations and Bytes must not change once the gate is in use.
 type Gate struct {
 	Operations []*Bucket
 	Bytes      []*Bucket
+
+	operations, bytes atomic.Int64 // that have passed
 }
+
+// Passed is how much has been paid for so far.
+func (g *Gate) Passed() (operations, bytes int64) { return g.operations.Load(), g.bytes.Load() }
 
 // Delay is how long work of the gate's kind has to wait before it may begin.
 func (g *Gate) Delay() time.Duration {
@@ -36,6 +42,8 @@ func (g *Gate) Pay(operations, bytes int64) {
 	if g == nil {
 		return
 	}
+	g.operations.Add(operations)
+	g.bytes.Add(bytes)
 	for _, b := range g.Operations {
 		b.Take(operations)
 	}

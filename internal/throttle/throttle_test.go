@@ -97,6 +97,9 @@ func TestBothBounds(t *testing.T) {
 		c.Advance(10 * time.Second)
 		was := w.bytes
 		c.Advance(10 * time.Second)
+		if operations, bytes := g.Passed(); operations != w.jobs || bytes != w.bytes {
+			t.Errorf("%d jobs of %d bytes are counted, %d of %d were done", operations, bytes, w.jobs, w.bytes)
+		}
 		if got := (w.bytes - was) / 10; got < test.want*95/100 || got > test.want*105/100 {
 			t.Errorf("%d bytes a second in jobs of %d, want %d", got, test.size, test.want)
 		}

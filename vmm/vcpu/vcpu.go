@@ -31,6 +31,8 @@ type Config struct {
 	Coalesced *Coalesced
 	// OnStop is told, on the vCPU's goroutine, why the vCPU stopped by itself; it is called at most once and must not block.
 	OnStop func(Stop)
+	// OnThread, if set, is called on the vCPU's thread when that starts, to set what is the thread's own.
+	OnThread func()
 	// OnFirstEntry, if set, is called right before the guest's first instruction.
 	OnFirstEntry func()
 	Log          *slog.Logger
@@ -136,6 +138,9 @@ func (v *VCPU) thread() {
 	v.mu.Lock()
 	v.tid.Store(int64(unix.Gettid()))
 	v.mu.Unlock()
+	if v.c.OnThread != nil {
+		v.c.OnThread()
+	}
 	if v.obey() {
 		if v.c.OnFirstEntry != nil {
 			v.c.OnFirstEntry()

@@ -1,0 +1,106 @@
+package limits
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestNiceOf(t *testing.T) {
+	for shares, want := range map[int64]int{0: 0, 1000: 0, 500: 3, 2000: -3, 1: 19, 1_000_000: -20, 800: 1, 1250: -1} {
+		if got := niceOf(shares); got != want {
+			t.Errorf("%d shares make nice %d, want %d", shares, got, want)
+		}
+	}
+}
+
+// TestNice lowers the priority of a thread that counts as a vCPU's.
+func TestNice(t *testing.T) {
+	c := OpenCPU(false)
+	if means, why := c.Means(); means != ByNice || why == nil {
+		t.Errorf("%s, %v", means, why)
+	}
+	ready, change, done := make(chan struct{}), make(chan struct{}), make(chan int)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with its priority
+		c.Thread()
+		close(ready)
+		<-change
+		nice, _ := unix.Getpriority(unix.PRIO_PROCESS, 0) // the system call's own value: 20 less nice
+		done <- 20 - nice
+	}()
+	<-ready
+	if err := c.Apply(500, 0); err != nil {
+		t.Fatal(err)
+	}
+	close(change)
+	if nice := <-done; nice != 3 {
+		t.Errorf("the thread has nice %d, want 3", nice)
+	}
+	if err := c.Apply(500, 1000); err == nil || !strings.Contains(err.Error(), "control group") {
+		t.Errorf("a quota without a group: %v", err)
+	}
+	if shares, quota := c.InForce(); shares != 500 || quota != 0 {
+		t.Errorf("%d and %d are in force", shares, quota)
+	}
+}
+
+func TestFindGroup(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	const mounts = `24 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+30 24 0:26 / /sys/fs/cgroup\040two rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate
+`
+	if at, err := mountPoint(write("mountinfo", mounts)); err != nil || at != "/sys/fs/cgroup two" {
+		t.Errorf("%q, %v", at, err)
+	}
+	if _, err := mountPoint(write("none", "24 1 8:1 / / rw - ext4 a rw\nshort\n\n - cgroup2 x\n")); err == nil {
+		t.Error("a mount was found where there is none")
+	}
+	for text, want := range map[string]string{
+		"0::/user.slice/a.scope\n": "/user.slice/a.scope", "12:cpu:/x\n0::/\n": "/", "0::/../above\n": "", "12:cpu:/x\n": "", "": "", "0::relative\n": "",
+	} {
+		if got, err := ownGroup(write("cgroup", text)); got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: %q, %v; want %q", text, got, err, want)
+		}
+	}
+}
+
+// TestGroupFiles writes what the kernel reads.
+func TestGroupFiles(t *testing.T) {
+	for _, test := range []struct {
+		shares, quota int64
+		weight, max   string
+	}{
+		{0, 0, "100", "max 100000"}, {500, 1500, "50", "150000 100000"}, {1, 1, "1", "1000 100000"}, {1_000_000, 255_000, "10000", "25500000 100000"},
+	} {
+		dir := t.TempDir()
+		open := func(name string) *os.File {
+			f, err := os.Create(filepath.Join(dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return f
+		}
+		g := &group{weight: open("cpu.weight"), quota: open("cpu.max")}
+		defer g.close()
+		if err := g.apply(test.shares, test.quota); err != nil {
+			t.Fatal(err)
+		}
+		weight, _ := os.ReadFile(g.weight.Name())
+		limit, _ := os.ReadFile(g.quota.Name())
+		if string(weight) != test.weight || string(limit) != test.max {
+			t.Errorf("%d shares, quota %d: %q and %q, want %q and %q", test.shares, test.quota, weight, limit, test.weight, test.max)
+		}
+	}
+}
