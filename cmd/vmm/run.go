@@ -252,7 +252,8 @@ func (fl *runFlags) runNested(ctx context.Context, file string, cfg *config.Mach
 	return nestedSelf(ctx, args, c)
 }
 
-// settled is how long after the start a guest's kernel has most of its boot behind it; what only the start needed is then given back.
+// settled is how long after the start a guest's kernel has most of its boot behind it; what only the start needed is then given back for
+// the first time.
 const settled = time.Second
 
 // runHere runs the machine on this host's KVM.
@@ -261,7 +262,7 @@ func (fl *runFlags) runHere(ctx context.Context, cfg *config.Machine, allowed []
 	timeline := newTimeline()
 	timeline.Add("command line and .vmx read")
 	outliveReaders()
-	footprint.Limit()
+	process := footprint.Limit()
 	sys, err := kvm.Open("")
 	if err != nil {
 		return &exitError{exitNoKVM, err}
@@ -303,7 +304,7 @@ func (fl *runFlags) runHere(ctx context.Context, cfg *config.Machine, allowed []
 			ui.do(terminal.Interrupt)
 		}
 	}()
-	defer time.AfterFunc(settled, footprint.Shrink).Stop()
+	defer process.Attend(settled)()
 	err = m.Run(ctx)
 	term.Restore()
 	if fl.timeline && !ui.timesShown() {

@@ -74,7 +74,11 @@ func build(ctx context.Context, dir string) error {
 		benchFile: "github.com/sharevm/vmm/internal/bench",
 		initFile:  "github.com/sharevm/vmm/internal/bench/guest",
 	} {
-		c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, file), pkg)
+		ldflags := "-s -w"
+		if file == vmmFile {
+			ldflags += " -X runtime.godebugDefault=disablethp=1" // as the Makefile has it
+		}
+		c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", ldflags, "-o", filepath.Join(dir, file), pkg)
 		c.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := c.CombinedOutput(); err != nil {
 			return fmt.Errorf("build %s: %w\n%s", pkg, err, out)

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // rss is the resident part, in KiB, of this program's own read-only file mappings.
@@ -37,10 +38,10 @@ func rss(t *testing.T) int {
 }
 
 func TestShrink(t *testing.T) {
-	Limit()
+	p := Limit()
 	kept := []byte(strings.Repeat("kept", 100))
 	before := rss(t)
-	Shrink()
+	p.Shrink()
 	after := rss(t)
 	if after >= before {
 		t.Errorf("%d KiB of the program in memory before, %d after", before, after)
@@ -62,6 +63,17 @@ func TestParse(t *testing.T) {
 	for _, s := range []string{"", "Rss: 3 kB", "10-5 r--p 0 0:0 0", "x-y r--p 0 0:0 0"} {
 		if _, ok := parse(s); ok {
 			t.Errorf("%q was taken", s)
+		}
+	}
+}
+
+func TestAttend(t *testing.T) {
+	before := rss(t)
+	stop := Limit().Attend(time.Millisecond)
+	defer stop()
+	for deadline := time.Now().Add(10 * time.Second); rss(t) >= before; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d KiB of the program in memory before, and not less since", before)
 		}
 	}
 }

@@ -2,54 +2,84 @@
 package footprint
 
 import (
-	"bufio"
 	"os"
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// gcPercent halves what the garbage collector lets pile up (2 MiB instead of 4 at the least). A monitor's paths do not allocate,
-// so it is seldom called anyway.
-const gcPercent = 50
+// gcPercent makes the garbage collector come after 1 MiB of garbage, where it would wait for 4. A monitor's paths do not allocate, so it
+// is seldom called anyway.
+const gcPercent = 25
 
 // arena is the unit in which the Go runtime reserves its heap, in bytes, and the heap's alignment.
 const arena = 64 << 20
 
-// Limit makes the heap grow in small pages and be collected early. It is best called before the heap has grown.
+// Process is this process, once it has been limited.
+type Process struct {
+	clean []span // this program's own read-only file mappings
+}
+
+// Limit makes the heap grow in small pages and be collected early. It is best called before the heap has grown, and before a sandbox hides
+// /proc.
 //
-// Where the kernel gives every mapping huge pages, a heap of some hundred KiB would take 4 MiB.
-func Limit() {
+// Where the kernel gives every mapping huge pages, a heap of some hundred KiB would take 4 MiB. The Makefile links the program so that the
+// runtime never asks for them (disablethp, package runtime); built without that, what the heap has touched by now stays.
+func Limit() *Process {
 	debug.SetGCPercent(gcPercent)
 	var local byte // stacks lie in the heap's arenas
 	heap := uintptr(unsafe.Pointer(&local)) &^ (arena - 1)
 	// Best effort: without it the process works as well, and is larger.
 	_, _, _ = unix.Syscall(unix.SYS_MADVISE, heap, arena, unix.MADV_NOHUGEPAGE)
+	return &Process{clean: ownFile()}
 }
 
-// Shrink gives back what the start needed and the run does not: free heap, and pages of this program's own file, which come back
-// from the page cache when they are used again.
-func Shrink() {
-	debug.FreeOSMemory()
-	maps, err := os.Open("/proc/self/maps")
-	if err != nil {
-		return
-	}
-	defer maps.Close()
+// ownFile finds the read-only mappings of this program's file; none where /proc does not tell.
+func ownFile() (clean []span) {
 	self, err := os.Readlink("/proc/self/exe")
 	if err != nil {
-		return
+		return nil
 	}
-	var clean []span
-	for s := bufio.NewScanner(maps); s.Scan(); {
-		if m, ok := parse(s.Text()); ok && m.path == self && !m.writable {
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		return nil
+	}
+	for line := range strings.Lines(string(maps)) {
+		if m, ok := parse(strings.TrimSuffix(line, "\n")); ok && m.path == self && !m.writable {
 			clean = append(clean, m.span)
 		}
 	}
-	for _, m := range clean {
+	return clean
+}
+
+// maxInterval bounds the time between two calls of Shrink.
+const maxInterval = 5 * time.Minute
+
+// Attend calls Shrink after the time first, and from then on in intervals that double, until the function that it returns is called.
+func (p *Process) Attend(first time.Duration) (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		for interval := first; ; interval = min(2*interval, maxInterval) {
+			select {
+			case <-done:
+				return
+			case <-time.After(interval):
+				p.Shrink()
+			}
+		}
+	}()
+	return func() { close(done) }
+}
+
+// Shrink gives back what was needed for a while and is no more: free heap, and pages of this program's own file, which come back
+// from the page cache when they are used again. It takes a millisecond.
+func (p *Process) Shrink() {
+	debug.FreeOSMemory()
+	for _, m := range p.clean {
 		_, _, _ = unix.Syscall(unix.SYS_MADVISE, m.from, m.to-m.from, unix.MADV_DONTNEED)
 	}
 }
