@@ -18,8 +18,13 @@ type Event struct {
 	file *os.File
 	buf  [8]byte
 
+	// What is done to raw, made once, so that nothing is allocated.
 	raw  syscall.RawConn
-	zero func(fd uintptr) // reads the counter of raw into count; made once, so that Clear allocates nothing
+	add  func(fd uintptr)      // adds one to the counter
+	take func(fd uintptr) bool // reads the counter into buf, the outcome into errno; false when it is zero
+	zero func(fd uintptr)      // reads the counter into count
+
+	errno syscall.Errno
 
 	mu    sync.Mutex
 	count [8]byte // zeroes, or what Clear has just read
@@ -36,6 +41,11 @@ func New() (*Event, error) {
 	if e.raw, err = e.file.SyscallConn(); err != nil {
 		return nil, errors.Join(fmt.Errorf("event: %w", err), e.file.Close())
 	}
+	e.add = func(fd uintptr) { write8(fd, &one) }
+	e.take = func(fd uintptr) bool {
+		e.errno = read8(fd, &e.buf)
+		return e.errno != unix.EAGAIN
+	}
 	e.zero = func(fd uintptr) { _, _ = unix.Read(int(fd), e.count[:]) }
 	return e, nil
 }
@@ -50,18 +60,21 @@ var one = [8]byte{1}
 func (e *Event) Signal() {
 	// An error means that the counter is full, and the waiter will wake anyway, or that the event is closed.
 	// Through the file, because after Close the bare number could already be another file's.
-	_, _ = e.file.Write(one[:])
+	_ = e.raw.Control(e.add)
 }
 
 // Wait sleeps until the counter is not zero, and zeroes it. After Close it returns os.ErrClosed.
 func (e *Event) Wait() error {
 	for {
-		_, err := e.file.Read(e.buf[:])
-		if err == nil || errors.Is(err, os.ErrClosed) {
-			return err
+		if e.raw.Read(e.take) != nil { // it has no error of its own but this one
+			return os.ErrClosed
 		}
-		if !errors.Is(err, unix.EINTR) {
-			return fmt.Errorf("event: wait: %w", err)
+		switch e.errno {
+		case 0:
+			return nil
+		case unix.EINTR:
+		default:
+			return fmt.Errorf("event: wait: %w", e.errno)
 		}
 	}
 }
