@@ -9,6 +9,14 @@ import (
 	"github.com/sharevm/vmm/virtio/queue"
 )
 
+const (
+	// maxInline is the longest run, in bytes, that the worker carries out itself when there is more to do: a longer one is worth an executor,
+	// which copies while the worker goes on.
+	maxInline = 64 << 10
+	// publishAfter is for how long the worker keeps from the driver what it has done already, so that one interrupt tells of many requests.
+	publishAfter = 50 * time.Microsecond
+)
+
 // Bounds on what joining adjacent requests may build.
 const (
 	maxRun         = 512 << 10 // bytes
@@ -113,13 +121,23 @@ func (l *lane) dispatch() {
 	idle := l.flying == 0
 	l.flying += len(l.batch)
 	l.mu.Unlock()
+	var unpublished time.Duration
 	for _, first := range runs {
-		if !first.reachesImage() || idle && len(runs) == 1 && first.isTransfer() && l.dev.pace.quick() {
-			l.dev.serve(first)
-		} else {
+		alone := idle && len(runs) == 1
+		if first.reachesImage() && !(first.isTransfer() && (alone || first.runLength() <= maxInline) && l.dev.pace.quick()) {
 			l.dev.jobs <- first // never blocks: there is room for every slot
+			continue
 		}
+		took, ok := l.dev.serve(first)
+		if !ok {
+			continue
+		}
+		if unpublished += took; unpublished >= publishAfter {
+			unpublished = 0
+		}
+		l.complete(first, unpublished == 0)
 	}
+	l.publish()
 }
 
 // join links each request of batch that continues the one before it to that one, and returns the first of each run, in the
@@ -145,28 +163,32 @@ func join(batch []*request) []*request {
 // executor carries out requests until the lanes have ended.
 func (d *Device) executor() error {
 	for first := range d.jobs {
-		d.serve(first)
+		if _, ok := d.serve(first); ok {
+			first.lane.complete(first, true)
+		}
 	}
 	return nil
 }
 
-// serve carries out a run of requests and gives them back to the driver.
-func (d *Device) serve(first *request) {
+// serve carries out a run of requests and says how long that took. It returns false when a reset has made them pointless.
+func (d *Device) serve(first *request) (took time.Duration, ok bool) {
 	if d.abandoned.Load() {
-		return
+		return 0, false
 	}
-	if first.isTransfer() {
-		begin := time.Now()
+	if !first.isTransfer() {
 		d.execute(first)
-		d.pace.observe(time.Since(begin))
-	} else {
-		d.execute(first)
+		return 0, true
 	}
-	first.lane.complete(first)
+	begin := time.Now()
+	d.execute(first)
+	took = time.Since(begin)
+	d.pace.observe(took)
+	return took, true
 }
 
-// complete gives a run of requests back to the driver, with one interrupt at most, and their slots to the worker.
-func (l *lane) complete(first *request) {
+// complete gives a run of requests back, to the driver when that is to be published, with one interrupt at most, and their slots to the
+// worker.
+func (l *lane) complete(first *request, publish bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for r := first; r != nil; {
@@ -178,9 +200,18 @@ func (l *lane) complete(first *request) {
 		r.next = nil
 		r = next
 	}
-	l.q.Publish()
+	if publish {
+		l.q.Publish()
+	}
 	if l.starved {
 		l.starved = false
 		l.q.Kick.Signal()
 	}
+}
+
+// publish shows the driver what complete has not.
+func (l *lane) publish() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.q.Publish()
 }

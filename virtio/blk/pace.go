@@ -9,21 +9,32 @@ const (
 	// quickLimit is how long a read or write may take to count as quick: about what waking an executor costs many times over,
 	// and short enough for the next request to wait for.
 	quickLimit = 200 * time.Microsecond
-	// quickStreak is how many quick ones in a row make the next one likely to be quick too.
-	quickStreak = 32
+	// patience is how long one must take to end all trust. What lies between may be the host's scheduler rather than the image.
+	patience = 5 * time.Millisecond
+	// trusted is how much trust it takes to expect the next one to be quick. A quick one earns 1, up to most; a slow one costs slowCost.
+	trusted  = 32
+	most     = 64
+	slowCost = 16
 )
 
 // pace follows how fast the image answers. It starts out pessimistic.
-type pace struct{ streak atomic.Int32 }
+type pace struct{ trust atomic.Int32 }
 
 // quick says whether the next read or write is likely to be over in less than quickLimit.
-func (p *pace) quick() bool { return p.streak.Load() >= quickStreak }
+func (p *pace) quick() bool { return p.trust.Load() >= trusted }
 
-// observe takes note of a read or write that took so long.
+// observe takes note of a read or write that took so long. Of two at the same time one may get lost.
 func (p *pace) observe(took time.Duration) {
-	if took > quickLimit {
-		p.streak.Store(0)
-	} else if p.streak.Load() < quickStreak {
-		p.streak.Add(1)
+	trust := p.trust.Load()
+	switch {
+	case took > patience:
+		trust = 0
+	case took > quickLimit:
+		trust = max(trust-slowCost, 0)
+	case trust == most:
+		return
+	default:
+		trust++
 	}
+	p.trust.Store(trust)
 }

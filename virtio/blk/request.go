@@ -103,6 +103,15 @@ func (r *request) isTransfer() bool {
 // reachesImage says whether the request has anything for the image to do, which may take its time.
 func (r *request) reachesImage() bool { return r.result == statusOK && r.kind != typeGetID }
 
+// runLength is how many bytes of data r and the requests that travel with it have.
+func (r *request) runLength() int {
+	n := 0
+	for ; r != nil; r = r.next {
+		n += r.length
+	}
+	return n
+}
+
 // continues says whether r goes on where last ends on the disk, in the same direction.
 func (r *request) continues(last *request) bool {
 	return last.isTransfer() && r.isTransfer() && r.kind == last.kind && r.offset == last.offset+int64(last.length)
