@@ -41,9 +41,7 @@ func hostile(args string) error {
 	if err != nil {
 		return err
 	}
-	for _, v := range victims {
-		a.victims = append(a.victims, v)
-	}
+	a.victims = victims
 	say("hostile: %d devices, seed %d", len(victims), s)
 	a.run(time.Now().Add(time.Duration(n) * time.Second))
 	quiet() // what the storm has left in the serial port
