@@ -263,6 +263,7 @@ func (fl *runFlags) runHere(ctx context.Context, cfg *config.Machine, allowed []
 	timeline.Add("command line and .vmx read")
 	outliveReaders()
 	process := footprint.Limit()
+	leaveProcessor(cfg.CPU.Count)
 	sys, err := kvm.Open("")
 	if err != nil {
 		return &exitError{exitNoKVM, err}
