@@ -15,18 +15,18 @@ const (
 
 // iocb is struct iocb.
 type iocb struct {
-	data     uint64 // comes back in the event
-	key      uint32
-	rwFlags  int32
-	opcode   uint16
-	priority int16
-	fd       uint32
-	buf      uintptr // of mapped memory, which does not move
-	bytes    uint64
-	offset   int64
-	_        uint64
-	flags    uint32
-	eventFD  uint32
+	data   uint64 // comes back in the event
+	_      uint32 // key
+	_      int32  // flags of preadv2
+	opcode uint16
+	_      int16 // priority
+	fd     uint32
+	buf    uintptr // of mapped memory, which does not move
+	bytes  uint64
+	offset int64
+	_      uint64
+	_      uint32 // flags
+	_      uint32 // eventfd
 }
 
 // ioEvent is struct io_event.
