@@ -10,6 +10,7 @@ import (
 
 	"github.com/sharevm/vmm/disk"
 	"github.com/sharevm/vmm/disk/raw"
+	"github.com/sharevm/vmm/disk/vmdk"
 	"github.com/sharevm/vmm/virtio"
 	"github.com/sharevm/vmm/virtio/blk"
 	"github.com/sharevm/vmm/virtio/virtiotest"
@@ -39,6 +40,23 @@ func rawImage(b *testing.B) (path string, image disk.Image) {
 	return path, image
 }
 
+// vmdkImage is a monolithic sparse VMDK of the same content, all of it allocated.
+func vmdkImage(b *testing.B) disk.Image {
+	path := filepath.Join(b.TempDir(), "disk.vmdk")
+	if err := vmdk.Create(path, disk.CreateOptions{Size: benchSize}); err != nil {
+		b.Fatal(err)
+	}
+	image, err := vmdk.Open(path, disk.OpenOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { image.Close() })
+	if _, err := image.WriteAt(pattern(1, benchSize), 0); err != nil {
+		b.Fatal(err)
+	}
+	return image
+}
+
 // BenchmarkRequest is the way of a 4 KiB request through the device: doorbell, chain, image, used ring, interrupt. The driver's
 // side of it, which sleeps until the interrupt, is part of the time.
 func BenchmarkRequest(b *testing.B) {
@@ -46,7 +64,7 @@ func BenchmarkRequest(b *testing.B) {
 	for _, medium := range []struct {
 		name  string
 		image disk.Image
-	}{{"null", nullImage{}}, {"raw", file}} {
+	}{{"null", nullImage{}}, {"raw", file}, {"vmdk", vmdkImage(b)}} {
 		for name, kind := range map[string]uint32{"read": typeIn, "write": typeOut} {
 			for _, depth := range []int{1, 32} {
 				b.Run(fmt.Sprintf("%s/%s/depth%d", medium.name, name, depth), func(b *testing.B) {
