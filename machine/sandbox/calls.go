@@ -22,6 +22,9 @@ const (
 // answers from a bitmap, without running the filter.
 func calls(c *Config, landlocked bool) []call {
 	list := slices.Concat(device(c), runtime(), memory(), held())
+	if c.Priorities {
+		list = append(list, priorities()...)
+	}
 	if c.Network || c.Listening {
 		list = append(list, served()...)
 	}
@@ -86,6 +89,10 @@ func held() []call {
 		oneOf(unix.SYS_FCNTL, 1, unix.F_GETFL, unix.F_SETFL, unix.F_GETFD, unix.F_SETFD, unix.F_ADD_SEALS, unix.F_OFD_SETLK, unix.F_OFD_GETLK),
 	)
 }
+
+// priorities: shares of the processors where there is no control group. A thread is named by its number, so that the filter cannot tell the
+// process's own from others: a hostile one could slow down what else its user runs, down to the lowest priority.
+func priorities() []call { return []call{one(unix.SYS_SETPRIORITY, is(0, unix.PRIO_PROCESS))} }
 
 // served: connections to sockets that listen since before.
 func served() []call {

@@ -6,7 +6,7 @@
 //
 //   - Resource limits (setrlimit(2)): no core dump, and no more open files than now allowed.
 //   - No new privileges (PR_SET_NO_NEW_PRIVS, prctl(2)): nothing executed later could gain any.
-//   - Capabilities (capabilities(7)): the effective, permitted, inheritable, ambient and bounding sets are emptied.
+//   - Capabilities (capabilities(7)): the effective, permitted, inheritable and ambient sets are emptied, and root gets none back.
 //   - Landlock (landlock(7)), as far as this kernel's version of it goes: no path can be opened but those of [File]; no TCP port bound; none
 //     connected to without the user network; no abstract Unix socket and no signal to a process outside.
 //   - Seccomp (seccomp(2)): a list of the system calls that the steady state makes, with their arguments where these matter. It is in calls.go,

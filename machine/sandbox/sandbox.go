@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 )
 
 // Config says what a process still needs.
@@ -13,6 +14,8 @@ type Config struct {
 	Network bool
 	// Tap lets it change the offloads of TAP devices that it holds.
 	Tap bool
+	// Priorities lets it change the priority of its threads.
+	Priorities bool
 	// Listening lets it accept and serve connections to sockets that it holds. Network includes that.
 	Listening bool
 	// Files can be opened again, for reading.
@@ -53,6 +56,7 @@ func Enter(c Config) ([]Layer, error) {
 	if err := pin(c.Files); err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
+	_, _ = time.Now().Zone() // reads the host's time zone, for the first log line that bears the time
 	var layers []Layer
 	landlocked := false
 	for _, step := range []struct {
