@@ -55,21 +55,11 @@ func (b *board) fillMemory() (none entry.State, err error) {
 		return none, err
 	}
 	p := payload.Payload{Cmdline: b.m.cfg.Boot.Cmdline, RSDP: rsdp, Map: e820.Map(b.layout)}
-	kernel, err := openRegular(b.m.cfg.Boot.Kernel)
-	if err != nil {
-		return none, fmt.Errorf("kernel: %w", err)
-	}
-	defer kernel.Close()
-	if p.Kernel, err = payload.FromOS(kernel); err != nil {
+	if p.Kernel, err = payload.FromOS(b.m.kernel); err != nil {
 		return none, err
 	}
-	if b.m.cfg.Boot.Initrd != "" {
-		initrd, err := openRegular(b.m.cfg.Boot.Initrd)
-		if err != nil {
-			return none, fmt.Errorf("initrd: %w", err)
-		}
-		defer initrd.Close()
-		f, err := payload.FromOS(initrd)
+	if b.m.initrd != nil {
+		f, err := payload.FromOS(b.m.initrd)
 		if err != nil {
 			return none, err
 		}
@@ -116,6 +106,20 @@ func hostPhysBits(supported []kvm.CPUIDEntry) int {
 		}
 	}
 	return 36
+}
+
+// openPayload opens kernel and initrd. They stay open from one power cycle to the next, since a confined process cannot open them again.
+func (m *Machine) openPayload() (err error) {
+	if m.kernel, err = openRegular(m.cfg.Boot.Kernel); err != nil {
+		return fmt.Errorf("kernel: %w", err)
+	}
+	if m.cfg.Boot.Initrd == "" {
+		return nil
+	}
+	if m.initrd, err = openRegular(m.cfg.Boot.Initrd); err != nil {
+		return fmt.Errorf("initrd: %w", err)
+	}
+	return nil
 }
 
 // openRegular opens a file without waiting: a FIFO of that name must not hang the start. That it is a regular file is checked later.

@@ -7,13 +7,16 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
 	"github.com/sharevm/vmm/config"
 	"github.com/sharevm/vmm/disk"
 	"github.com/sharevm/vmm/machine/limits"
+	"github.com/sharevm/vmm/machine/sandbox"
 	"github.com/sharevm/vmm/network"
+	"github.com/sharevm/vmm/network/usernet"
 	"github.com/sharevm/vmm/vmm/kvm"
 )
 
@@ -44,18 +47,22 @@ type Options struct {
 
 // Machine is a virtual machine from its first power-on to its last power-off.
 type Machine struct {
-	opt     Options
-	cfg     *config.Machine
-	log     *slog.Logger
-	disks   []disk.Image // by index in cfg.Disks; nil for an empty drive
-	links   []network.Link
-	console *userConsole
-	marks   *markPort
-	macs    []config.MAC
-	uuid    config.UUID
-	limits  *limits.Set
-	cpu     *limits.CPU
-	started time.Time
+	opt    Options
+	cfg    *config.Machine
+	log    *slog.Logger
+	disks  []disk.Image // by index in cfg.Disks; nil for an empty drive
+	links  []network.Link
+	kernel *os.File
+	initrd *os.File // nil for none
+	// resolvers is the file that names those whom the user networks ask for names.
+	resolvers *sandbox.File
+	console   *userConsole
+	marks     *markPort
+	macs      []config.MAC
+	uuid      config.UUID
+	limits    *limits.Set
+	cpu       *limits.CPU
+	started   time.Time
 	// By index in cfg.Disks and cfg.NICs: what their work passes.
 	diskGates, nicGates []gates
 	// physBits is the width of the guest's physical addresses.
@@ -93,7 +100,7 @@ func New(o Options) (_ *Machine, err error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Machine{opt: o, cfg: o.Config, log: o.Log, console: newUserConsole(o.In, o.Out), marks: &markPort{timeline: o.Timeline, ready: o.OnReady}, physBits: hostPhysBits(supported), uuid: o.Config.UUID}
+	m := &Machine{opt: o, cfg: o.Config, log: o.Log, console: newUserConsole(o.In, o.Out), marks: &markPort{timeline: o.Timeline, ready: o.OnReady}, physBits: hostPhysBits(supported), uuid: o.Config.UUID, resolvers: sandbox.NewFile(usernet.ResolvConf)}
 	if m.uuid.IsZero() {
 		_, _ = rand.Read(m.uuid[:])                                     // never fails
 		m.uuid[7], m.uuid[8] = m.uuid[7]&0x0f|0x40, m.uuid[8]&0x3f|0x80 // random, RFC 9562 section 5.4, in SMBIOS's order of bytes
@@ -117,7 +124,7 @@ func New(o Options) (_ *Machine, err error) {
 	o.Timeline.Add("disks open")
 	for i := range m.cfg.NICs {
 		n := &m.cfg.NICs[i]
-		l, err := openLink(m.cfg, n, o.AllowHostPorts, o.Timeline.Add, o.Log)
+		l, err := openLink(m.resolvers, n, o.AllowHostPorts, o.Timeline.Add, o.Log)
 		if err != nil {
 			return nil, err
 		}
@@ -125,6 +132,9 @@ func New(o Options) (_ *Machine, err error) {
 		m.macs = append(m.macs, macOf(n))
 	}
 	o.Timeline.Add("network ready")
+	if err := m.openPayload(); err != nil {
+		return nil, err
+	}
 	return m, nil
 }
 
@@ -284,7 +294,12 @@ func (m *Machine) Close() error {
 			errs = append(errs, d.Close())
 		}
 	}
-	m.links, m.disks = nil, nil
+	for _, f := range []*os.File{m.kernel, m.initrd} {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
+	}
+	m.links, m.disks, m.kernel, m.initrd = nil, nil, nil, nil
 	m.console.close()
 	return errors.Join(errs...)
 }

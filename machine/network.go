@@ -7,13 +7,14 @@ import (
 	"net/netip"
 
 	"github.com/sharevm/vmm/config"
+	"github.com/sharevm/vmm/machine/sandbox"
 	"github.com/sharevm/vmm/network"
 	"github.com/sharevm/vmm/network/tap"
 	"github.com/sharevm/vmm/network/usernet"
 )
 
 // openLink connects a network card as its configuration says; nil for a card without a cable.
-func openLink(m *config.Machine, n *config.NIC, allow []uint16, mark func(string), log *slog.Logger) (network.Link, error) {
+func openLink(resolvers *sandbox.File, n *config.NIC, allow []uint16, mark func(string), log *slog.Logger) (network.Link, error) {
 	switch n.Connection {
 	case config.ConnNone:
 		return nil, nil
@@ -32,6 +33,8 @@ func openLink(m *config.Machine, n *config.NIC, allow []uint16, mark func(string
 		OnLease:    func(l usernet.Lease) { mark(fmt.Sprintf("network up: the guest is %s", l.Addr.Addr())) },
 		Policy:     policyOf(n),
 		Logger:     log,
+
+		OpenResolvConf: resolvers.Open,
 	}
 	for _, f := range n.Publish {
 		c.Forwards = append(c.Forwards, forward(f))

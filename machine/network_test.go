@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sharevm/vmm/config"
+	"github.com/sharevm/vmm/machine/sandbox"
 	"github.com/sharevm/vmm/network/linktest"
 	"github.com/sharevm/vmm/network/usernet"
 	"golang.org/x/net/dns/dnsmessage"
@@ -15,7 +16,7 @@ import (
 // TestHostOnlyAsksNoNames asks for a name from a host-only network: DNS is a way out like any other.
 func TestHostOnlyAsksNoNames(t *testing.T) {
 	nic := config.NIC{Connection: config.ConnHostOnly, Connected: true}
-	l, err := openLink(config.New("test"), &nic, nil, func(string) {}, slog.New(slog.DiscardHandler))
+	l, err := openLink(sandbox.NewFile(usernet.ResolvConf), &nic, nil, func(string) {}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

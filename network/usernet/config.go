@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"time"
 )
@@ -34,6 +35,8 @@ type Config struct {
 	// Resolvers are asked on the guest's behalf, in this order. Empty: those in /etc/resolv.conf, which is looked
 	// at again when it changes.
 	Resolvers []netip.AddrPort
+	// OpenResolvConf opens that file, for a process that cannot do so by its name. Nil opens it by its name.
+	OpenResolvConf func() (*os.File, error)
 
 	// Forwards are published from the start; Publish adds more.
 	Forwards []Forward

@@ -75,7 +75,7 @@ func New(cfg Config) (*Network, error) {
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.udp.flows = make(map[netip.AddrPort]*udpFlow)
 	n.ping.flows = make(map[pingKey]*pingFlow)
-	n.dns.init(cfg.Resolvers)
+	n.dns.init(cfg.Resolvers, cfg.OpenResolvConf)
 	n.budget.whole = cfg.MaxBuffered
 	if err := n.buildStack(); err != nil {
 		n.Close()

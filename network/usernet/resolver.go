@@ -16,8 +16,10 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
+// ResolvConf names the host's resolvers, resolv.conf(5).
+const ResolvConf = "/etc/resolv.conf"
+
 const (
-	resolvConf     = "/etc/resolv.conf"
 	resolvCheck    = 5 * time.Second // how often the file is looked at, at most
 	maxResolvConf  = 64 << 10
 	maxResolvers   = 3 // as many as resolv.conf(5) allows
@@ -26,10 +28,12 @@ const (
 )
 
 // errNoResolver says that there is nobody to ask.
-var errNoResolver = errors.New("the host has no DNS resolver in " + resolvConf)
+var errNoResolver = errors.New("the host has no DNS resolver in " + ResolvConf)
 
 // resolver asks the host's DNS servers.
 type resolver struct {
+	open func() (*os.File, error)
+
 	mu      sync.Mutex
 	fixed   bool
 	servers []netip.AddrPort
@@ -37,8 +41,13 @@ type resolver struct {
 	changed time.Time // of the file, when it was read
 }
 
-func (r *resolver) init(servers []netip.AddrPort) {
-	r.fixed, r.servers = len(servers) > 0, servers
+// init takes fixed servers, or looks at the file for the first time.
+func (r *resolver) init(servers []netip.AddrPort, open func() (*os.File, error)) {
+	r.fixed, r.servers, r.open = len(servers) > 0, servers, open
+	if r.open == nil {
+		r.open = func() (*os.File, error) { return os.Open(ResolvConf) }
+	}
+	r.list()
 }
 
 // list returns the servers to ask, of which a changed /etc/resolv.conf makes new ones: a laptop changes networks.
@@ -49,15 +58,15 @@ func (r *resolver) list() []netip.AddrPort {
 		return r.servers
 	}
 	r.checked = time.Now()
-	info, err := os.Stat(resolvConf)
-	if err != nil || info.ModTime().Equal(r.changed) {
-		return r.servers
-	}
-	f, err := os.Open(resolvConf)
+	f, err := r.open()
 	if err != nil {
 		return r.servers
 	}
 	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || info.ModTime().Equal(r.changed) {
+		return r.servers
+	}
 	r.servers, r.changed = parseResolvConf(f), info.ModTime()
 	return r.servers
 }

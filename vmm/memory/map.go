@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -172,7 +173,10 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("the guest wants %d MiB of memory and this host has %d MiB; give it less with --mem", e.Want>>20, e.Have>>20)
 }
 
-func shmemHugePages() bool {
+// Prepare looks at what New depends on in the host's file system, for a process that will not reach it later.
+func Prepare() { shmemHugePages() }
+
+var shmemHugePages = sync.OnceValue(func() bool {
 	b, err := os.ReadFile("/sys/kernel/mm/transparent_hugepage/shmem_enabled")
 	if err != nil {
 		return false
@@ -183,4 +187,4 @@ func shmemHugePages() bool {
 		}
 	}
 	return false
-}
+})
