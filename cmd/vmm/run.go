@@ -44,6 +44,7 @@ type runFlags struct {
 	hugePages  bool
 	nested     string
 	ctrlC      string
+	noSandbox  bool
 	allow      vmx.Options
 }
 
@@ -84,6 +85,7 @@ Ctrl-C powers off at once; --ctrl-c=guest leaves it to the guest. Exits with sta
 	f.StringVar(&fl.nested, "nested", "no", "run in the nested host: yes, no or auto (where KVM cannot run the machine)")
 	f.Lookup("nested").NoOptDefVal = "yes"
 	f.StringVar(&fl.ctrlC, "ctrl-c", "button", "who gets Ctrl-C: the power button or the guest")
+	f.BoolVar(&fl.noSandbox, "no-sandbox", false, "let the machine's process do all that its user may, for debugging")
 	f.BoolVar(&fl.allow.AllowOutside, "allow-outside", false, "the .vmx may name files outside its folder")
 	f.BoolVar(&fl.allow.AllowHostDevices, "allow-host-devices", false, "the .vmx may name devices of the host")
 	f.BoolVar(&fl.allow.AllowHostAccess, "allow-host-access", false, "the .vmx may give the guest this host's network services")
@@ -306,6 +308,9 @@ func (fl *runFlags) runHere(ctx context.Context, cfg *config.Machine, allowed []
 		}
 	}()
 	defer process.Attend(settled)()
+	if err := fl.confine(m, log); err != nil {
+		return err
+	}
 	err = m.Run(ctx)
 	term.Restore()
 	if fl.timeline && !ui.timesShown() {

@@ -59,6 +59,9 @@ func (c *CPU) InForce() (shares, quota int64) {
 	return c.shares, c.quota
 }
 
+// ByPriority says whether threads' priorities stand in for a control group.
+func (c *CPU) ByPriority() bool { return c != nil && c.group == nil }
+
 // Thread gives the calling thread, which is a vCPU's from now on, the priority in force. What goes wrong leaves the thread as it is.
 func (c *CPU) Thread() {
 	if c == nil || c.group != nil {
