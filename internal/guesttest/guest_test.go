@@ -95,6 +95,9 @@ func (f *machineFile) write(t *testing.T) string {
 	return path
 }
 
+// sandboxRefused is what machines log of a system call that their sandbox refuses.
+const sandboxRefused = "the sandbox refused a system call"
+
 // guest is a running machine.
 type guest struct {
 	t     *testing.T
@@ -102,6 +105,8 @@ type guest struct {
 	stdin io.WriteCloser
 	lines chan string
 	err   bytes.Buffer // standard error, complete after wait
+	// broken says that the machine does what its sandbox refuses.
+	broken bool
 
 	mu  sync.Mutex
 	log []string // everything that the console said
@@ -110,8 +115,13 @@ type guest struct {
 // start runs `vmm run` on the file with more arguments.
 func (f *machineFile) start(t *testing.T, args ...string) *guest {
 	t.Helper()
-	g := &guest{t: t, lines: make(chan string, 1<<14)}
-	g.cmd = exec.Command(vmmBin, append(append([]string{"run", "--allow-outside"}, args...), f.write(t))...)
+	return f.startAs(t, exec.Command(vmmBin, append(append([]string{"run", "--allow-outside"}, args...), f.write(t))...))
+}
+
+// startAs runs a command that runs the machine.
+func (f *machineFile) startAs(t *testing.T, c *exec.Cmd) *guest {
+	t.Helper()
+	g := &guest{t: t, cmd: c, lines: make(chan string, 1<<14)}
 	g.cmd.Stderr = &g.err
 	var err error
 	if g.stdin, err = g.cmd.StdinPipe(); err != nil {
@@ -208,6 +218,9 @@ func (g *guest) wait() error {
 	}()
 	select {
 	case err := <-done:
+		if !g.broken && strings.Contains(g.err.String(), sandboxRefused) {
+			g.t.Errorf("the sandbox is too small for an honest machine:\n%s", g.err.String())
+		}
 		return err
 	case <-time.After(limit):
 		_ = g.cmd.Process.Signal(syscall.SIGQUIT)
