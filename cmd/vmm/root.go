@@ -16,6 +16,7 @@ func newRoot() *cobra.Command {
 		Long: `vmm runs virtual machines from their own folders (.vmx with .vmdk, .vhd or raw disks) on KVM, without conversion
 and without added drivers, and leaves them fit to go back.`,
 		Example: `  vmm run chromeos.vmx              run a machine, its console on this terminal
+  vmm ps                            the machines that run, and what they have done
   vmm lint windows.vmx              what of a .vmx is honoured, and what is not
   vmm doctor                        what this host can run, and what to do where it can't
   vmm disk convert win.vmdk w.vhdx  disk images in and out of every format
@@ -29,7 +30,7 @@ and without added drivers, and leaves them fit to go back.`,
 		return &exitError{exitUsage, usageError(c, err)}
 	})
 	root.PersistentFlags().CountP("verbose", "v", "say more on standard error; twice for debugging")
-	root.AddCommand(newRun(), newLint(), newDoctor(), newDisk(), newNested(), newVersion(), newMan(root))
+	root.AddCommand(newRun(), newPS(), newLimit(), newLint(), newDoctor(), newDisk(), newNested(), newVersion(), newMan(root))
 	for _, c := range root.Commands() {
 		c.Args = usageArgs(c.Args)
 	}

@@ -295,6 +295,7 @@ func (fl *runFlags) runHere(ctx context.Context, cfg *config.Machine, allowed []
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
 	ui.machine = m
+	defer serveControl(cfg.Name, m, log)()
 	term, err := terminal.Raw(os.Stdin, m.Resize)
 	if err != nil {
 		return err

@@ -1,0 +1,116 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/sharevm/vmm/config"
+)
+
+// Client speaks to a running machine.
+type Client struct {
+	ID  string
+	dir string
+}
+
+// List returns a client for each machine that runs, in the order of their ids.
+func List(root string) ([]Client, error) {
+	var all []Client
+	err := withRoot(root, func() error {
+		ids, err := sweep(root)
+		slices.Sort(ids)
+		for _, id := range ids {
+			all = append(all, Client{id, filepath.Join(root, id)})
+		}
+		return err
+	})
+	return all, err
+}
+
+// ErrNoMachine is wrapped when there is no such machine.
+var ErrNoMachine = errors.New("no such machine is running")
+
+// Find returns a client for the machine of that id.
+func Find(root, id string) (Client, error) {
+	all, err := List(root)
+	if err != nil {
+		return Client{}, err
+	}
+	for _, c := range all {
+		if c.ID == id {
+			return c, nil
+		}
+	}
+	return Client{}, fmt.Errorf("%q: %w (vmm ps lists them)", id, ErrNoMachine)
+}
+
+// Status asks what the machine is doing.
+func (c Client) Status(ctx context.Context) (s Status, err error) {
+	err = c.call(ctx, "GET", "/v1/machine", nil, &s)
+	return s, err
+}
+
+// Limits asks for the limits in force.
+func (c Client) Limits(ctx context.Context) (l config.Limits, err error) {
+	err = c.call(ctx, "GET", "/v1/limits", nil, &l)
+	return l, err
+}
+
+// ChangeLimits puts the limits that change names in force, by the names and values of config.Limits.Set, beside those that are. It returns
+// all that are in force then.
+func (c Client) ChangeLimits(ctx context.Context, change map[string]string) (l config.Limits, err error) {
+	err = c.call(ctx, "PATCH", "/v1/limits", change, &l)
+	return l, err
+}
+
+// call has one exchange with the machine. ctx bounds it, and so does a time after which nobody waits.
+func (c Client) call(ctx context.Context, method, path string, send, receive any) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var body []byte
+	if send != nil {
+		var err error
+		if body, err = json.Marshal(send); err != nil {
+			return err
+		}
+	}
+	code, answer, err := c.exchange(ctx, request{method, path, body})
+	if err != nil {
+		return fmt.Errorf("machine %s does not answer: %w", c.ID, err)
+	}
+	if code != statusOK {
+		var said struct{ Error string }
+		if json.Unmarshal(answer, &said) != nil || said.Error == "" {
+			said.Error = fmt.Sprintf("status %d", code)
+		}
+		return fmt.Errorf("machine %s: %s", c.ID, said.Error)
+	}
+	if err := json.Unmarshal(answer, receive); err != nil {
+		return fmt.Errorf("machine %s: its answer makes no sense: %w", c.ID, err)
+	}
+	return nil
+}
+
+func (c Client) exchange(ctx context.Context, r request) (code int, body []byte, err error) {
+	var conn net.Conn
+	err = atAddress(c.dir, func(a *net.UnixAddr) (err error) {
+		var d net.Dialer
+		conn, err = d.DialContext(ctx, "unix", a.Name)
+		return err
+	})
+	if err != nil {
+		return 0, nil, err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	if err := writeRequest(conn, r); err != nil {
+		return 0, nil, err
+	}
+	return readAnswer(conn)
+}

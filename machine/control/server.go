@@ -1,0 +1,215 @@
+package control
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sharevm/vmm/config"
+)
+
+const (
+	maxClients = 16               // at once; others wait to be accepted
+	patience   = 10 * time.Second // for a whole exchange
+	// lastPatience is for the exchanges that are under way when the machine ends.
+	lastPatience = 500 * time.Millisecond
+)
+
+//go:embed openapi.json
+var openAPI []byte
+
+// route is one thing that a client can ask for. do returns what the answer's body is made of.
+type route struct {
+	method, path string
+	do           func(s *Server, body []byte) (any, error)
+}
+
+var routes = []route{
+	{"GET", "/v1/machine", (*Server).status},
+	{"GET", "/v1/limits", (*Server).limits},
+	{"PUT", "/v1/limits", (*Server).replaceLimits},
+	{"PATCH", "/v1/limits", (*Server).changeLimits},
+	{"GET", "/v1/openapi.json", func(*Server, []byte) (any, error) { return json.RawMessage(openAPI), nil }},
+}
+
+// Server answers the clients of one machine.
+type Server struct {
+	id      string
+	machine Machine
+	log     *slog.Logger
+
+	change  sync.Mutex // held while a client changes something
+	clients sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool
+	conns  map[*net.UnixConn]struct{} // of the clients
+}
+
+// closing gives the clients that are there a moment to be answered, and those that come later none.
+func (s *Server) closing() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for conn := range s.conns {
+		conn.SetDeadline(time.Now().Add(lastPatience))
+	}
+}
+
+// enter notes that a client has come, and bounds how long it stays.
+func (s *Server) enter(conn *net.UnixConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		conn.SetDeadline(time.Unix(1, 0))
+		return
+	}
+	conn.SetDeadline(time.Now().Add(patience))
+	s.conns[conn] = struct{}{}
+}
+
+func (s *Server) leave(conn *net.UnixConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, conn)
+}
+
+// serve answers clients until the listener is closed.
+func (s *Server) serve(l *net.UnixListener) {
+	places := make(chan struct{}, maxClients)
+	for {
+		places <- struct{}{}
+		conn, err := l.AcceptUnix()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			s.clients.Wait()
+			return
+		case err != nil: // out of file descriptors, or a client that is gone already
+			time.Sleep(100 * time.Millisecond)
+			<-places
+			continue
+		}
+		s.clients.Go(func() {
+			defer func() { <-places }()
+			s.client(conn)
+		})
+	}
+}
+
+// client has one exchange with a client.
+func (s *Server) client(conn *net.UnixConn) {
+	defer conn.Close()
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("the control socket panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		}
+	}()
+	s.enter(conn)
+	defer s.leave(conn)
+	var answer any
+	err := checkPeer(conn)
+	if err == nil {
+		var r request
+		if r, err = readRequest(conn); err == nil {
+			answer, err = s.do(r)
+		}
+	}
+	code := statusOK
+	if err != nil {
+		var p *problem
+		if !errors.As(err, &p) {
+			return // the client is gone, or too slow
+		}
+		code, answer = p.code, map[string]string{"error": p.text}
+	}
+	body, err := json.Marshal(answer)
+	if err != nil {
+		code, body = statusInternal, []byte(`{"error":"the answer cannot be written as JSON"}`)
+	}
+	if writeAnswer(conn, code, append(body, '\n')) != nil || code == statusOK {
+		return
+	}
+	// A client that is still sending would have the answer torn away by a reset: what it says is taken in, for as long as it may.
+	conn.CloseWrite()
+	io.Copy(io.Discard, io.LimitReader(conn, 1<<20))
+}
+
+// checkPeer errs unless the client is a process of this user's, or root's.
+func checkPeer(conn *net.UnixConn) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var peer *unix.Ucred
+	var perr error
+	if err := raw.Control(func(fd uintptr) { peer, perr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil {
+		return err
+	}
+	if perr != nil {
+		return perr
+	}
+	if peer.Uid != 0 && int(peer.Uid) != os.Geteuid() {
+		return problemf(statusForbidden, "the machine belongs to another user")
+	}
+	return nil
+}
+
+// do finds the route of a request and follows it.
+func (s *Server) do(r request) (any, error) {
+	known := false
+	for _, route := range routes {
+		if route.path == r.path {
+			known = true
+			if route.method == r.method {
+				return route.do(s, r.body)
+			}
+		}
+	}
+	if known {
+		return nil, problemf(statusMethodNotAllowed, "%.16q is not possible here", r.method)
+	}
+	return nil, problemf(statusNotFound, "there is no such thing; GET /v1/openapi.json says what there is")
+}
+
+func (s *Server) status([]byte) (any, error) {
+	status := s.machine.Status()
+	status.ID, status.PID = s.id, os.Getpid()
+	return status, nil
+}
+
+func (s *Server) limits([]byte) (any, error) { return s.machine.Limits(), nil }
+
+// replaceLimits puts the limits that the body names in force, and no others.
+func (s *Server) replaceLimits(body []byte) (any, error) { return s.setLimits(config.Limits{}, body) }
+
+// changeLimits puts the limits that the body names in force, beside the others.
+func (s *Server) changeLimits(body []byte) (any, error) {
+	s.change.Lock()
+	defer s.change.Unlock()
+	return s.setLimits(s.machine.Limits(), body)
+}
+
+func (s *Server) setLimits(l config.Limits, body []byte) (any, error) {
+	d := json.NewDecoder(bytes.NewReader(body))
+	if err := d.Decode(&l); err != nil {
+		return nil, problemf(statusBadRequest, "%v", err)
+	}
+	if d.More() {
+		return nil, problemf(statusBadRequest, "there is something behind the limits")
+	}
+	if err := s.machine.SetLimits(l); err != nil {
+		return nil, problemf(statusConflict, "%v", err)
+	}
+	return s.machine.Limits(), nil
+}

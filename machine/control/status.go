@@ -1,0 +1,98 @@
+package control
+
+import (
+	"time"
+
+	"github.com/sharevm/vmm/config"
+)
+
+// Machine is what a socket gives access to. Its methods may be called at any time and by several goroutines, and do not wait for the guest.
+type Machine interface {
+	// Status describes the machine as it is now. ID and PID are filled in by the server.
+	Status() Status
+	// Limits are those in force.
+	Limits() config.Limits
+	// SetLimits puts other limits in force. An error says what could not be limited.
+	SetLimits(config.Limits) error
+}
+
+// State is what a machine is doing.
+type State string
+
+// The states.
+const (
+	Running State = "running"
+	Paused  State = "paused"
+	Off     State = "off" // not yet powered on, between two power cycles, or about to end
+)
+
+// Status describes a running machine.
+type Status struct {
+	ID      string        `json:"id"`
+	Name    string        `json:"name"`
+	PID     int           `json:"pid"`
+	State   State         `json:"state"`
+	Started time.Time     `json:"started"`
+	Uptime  float64       `json:"uptime"` // seconds
+	VCPUs   int           `json:"vcpus"`
+	Exits   uint64        `json:"exits"`  // of all vCPUs in this power cycle
+	Memory  int64         `json:"memory"` // bytes of the guest's RAM
+	Disks   []Disk        `json:"disks"`
+	NICs    []NIC         `json:"nics"`
+	Limits  config.Limits `json:"limits"`
+	CPU     CPU           `json:"cpu"`
+}
+
+// CPU says how the limits on processors are kept.
+type CPU struct {
+	Means string `json:"means"` // "cgroup" or "nice"
+	Why   string `json:"why,omitempty"`
+}
+
+// Count is work done so far.
+type Count struct {
+	Operations int64 `json:"operations"` // requests or frames
+	Bytes      int64 `json:"bytes"`
+}
+
+// Disk is a drive.
+type Disk struct {
+	Address  string `json:"address"`
+	File     string `json:"file,omitempty"`
+	Size     int64  `json:"size"` // bytes
+	ReadOnly bool   `json:"readOnly"`
+	Reads    Count  `json:"reads"`
+	Writes   Count  `json:"writes"` // flushes, discards and zeroes included
+}
+
+// NIC is a network card. What is refused and open is known for the user network alone.
+type NIC struct {
+	Name       string `json:"name"`
+	MAC        string `json:"mac"`
+	Connection string `json:"connection"`
+	ToGuest    Count  `json:"toGuest"`
+	FromGuest  Count  `json:"fromGuest"`
+
+	TCPOpen  int               `json:"tcpOpen"`
+	UDPOpen  int               `json:"udpOpen"`
+	Refused  map[string]uint64 `json:"refused"`  // by reason: host, lan, policy, name, limit
+	Refusals []Refusal         `json:"refusals"` // the latest, oldest first
+}
+
+// Refusal is something that the firewall refused to the guest.
+type Refusal struct {
+	At       time.Time `json:"at"`
+	Reason   string    `json:"reason"`
+	Protocol string    `json:"protocol"`
+	To       string    `json:"to"` // address and port, or the name that was asked for: hostile text
+}
+
+// TotalRefused is how much was refused by all cards.
+func (s *Status) TotalRefused() (n uint64) {
+	for _, c := range s.NICs {
+		for _, count := range c.Refused {
+			n += count
+		}
+	}
+	return n
+}

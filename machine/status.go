@@ -1,0 +1,79 @@
+package machine
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/sharevm/vmm/internal/throttle"
+	"github.com/sharevm/vmm/machine/control"
+	"github.com/sharevm/vmm/network/usernet"
+)
+
+var _ control.Machine = (*Machine)(nil)
+
+// Status describes the machine as it is now. It waits for nothing.
+func (m *Machine) Status() control.Status {
+	s := control.Status{
+		Name: m.cfg.Name, State: control.Off, Started: m.started, Uptime: time.Since(m.started).Seconds(),
+		VCPUs: m.cfg.CPU.Count, Memory: m.cfg.Memory, Disks: []control.Disk{}, NICs: []control.NIC{}, Limits: m.Limits(),
+	}
+	means, why := m.cpu.Means()
+	if s.CPU.Means = means; why != nil {
+		s.CPU.Why = why.Error()
+	}
+	m.mu.Lock()
+	if m.board != nil {
+		s.State = control.Running
+		if m.pauses > 0 {
+			s.State = control.Paused
+		}
+		for _, v := range m.board.vm.VCPUs() {
+			s.Exits += v.Exits()
+		}
+	}
+	m.mu.Unlock()
+	for i := range m.cfg.Disks {
+		d, gates := &m.cfg.Disks[i], m.diskGates[i]
+		c := control.Disk{
+			Address: d.Address.String(), File: d.Path, ReadOnly: d.ReadOnly, Reads: countOf(gates.in), Writes: countOf(gates.out),
+		}
+		if img := m.disks[i]; img != nil {
+			c.Size = img.Size()
+		}
+		s.Disks = append(s.Disks, c)
+	}
+	for i := range m.cfg.NICs {
+		s.NICs = append(s.NICs, m.nicStatus(i))
+	}
+	return s
+}
+
+func countOf(g *throttle.Gate) (c control.Count) {
+	c.Operations, c.Bytes = g.Passed()
+	return c
+}
+
+func (m *Machine) nicStatus(i int) control.NIC {
+	n, gates := &m.cfg.NICs[i], m.nicGates[i]
+	c := control.NIC{
+		Name: fmt.Sprintf("ethernet%d", n.Index), MAC: m.macs[i].String(), Connection: string(n.Connection),
+		ToGuest: countOf(gates.in), FromGuest: countOf(gates.out), Refused: map[string]uint64{}, Refusals: []control.Refusal{},
+	}
+	user, ok := m.links[i].(*usernet.Network)
+	if !ok {
+		return c
+	}
+	s := user.Stats()
+	c.TCPOpen, c.UDPOpen = s.TCPOpen, s.UDPOpen
+	for why, count := range s.Refused {
+		c.Refused[usernet.Reason(why).String()] = count
+	}
+	for _, r := range user.Refusals() {
+		to := r.Name
+		if r.To.IsValid() {
+			to = r.To.String()
+		}
+		c.Refusals = append(c.Refusals, control.Refusal{At: r.At, Reason: r.Reason.String(), Protocol: r.Protocol.String(), To: to})
+	}
+	return c
+}
