@@ -8,6 +8,7 @@ import (
 	"github.com/sharevm/vmm/boot/layout"
 	"github.com/sharevm/vmm/devices/acpipm"
 	"github.com/sharevm/vmm/devices/pci"
+	"github.com/sharevm/vmm/virtio/balloon"
 	"github.com/sharevm/vmm/virtio/console"
 	"github.com/sharevm/vmm/vmm"
 	"github.com/sharevm/vmm/vmm/cpuid"
@@ -28,6 +29,7 @@ type board struct {
 	root    *pci.Root
 	power   *acpipm.Device
 	hvc     *console.Device
+	balloon *balloon.Device // nil without
 	loading *loading
 	verdict *verdict
 

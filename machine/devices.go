@@ -148,5 +148,6 @@ func (b *board) addBalloon() error {
 	if !b.m.cfg.Run.Balloon || !b.mem.Discards() {
 		return nil
 	}
-	return b.plug("balloon", balloon.New(b.mem.Discard))
+	b.balloon = balloon.New(b.mem.Discard)
+	return b.plug("balloon", b.balloon)
 }

@@ -72,13 +72,15 @@ type Machine struct {
 	// It is taken before mu.
 	turn sync.Mutex
 
-	mu      sync.Mutex
-	board   *board // nil while powered off
-	pauses  int    // in force; they outlive a power cycle
-	off     bool   // powered off for good: what restarts does not start any more
-	stuck   bool   // a board could not be taken down: what it holds is not to be touched
-	columns uint16
-	rows    uint16
+	mu     sync.Mutex
+	board  *board // nil while powered off
+	pauses int    // in force; they outlive a power cycle
+	off    bool   // powered off for good: what restarts does not start any more
+	stuck  bool   // a board could not be taken down: what it holds is not to be touched
+	// reclaimed is what the guest is asked to give up of its memory, in bytes.
+	reclaimed uint64
+	columns   uint16
+	rows      uint16
 }
 
 // New opens what the machine works with, disks above all, and touches nothing of it yet. Close gives it back.
@@ -193,6 +195,7 @@ func (m *Machine) adopt(b *board) {
 	m.mu.Lock()
 	m.board = b
 	b.resize(m.columns, m.rows)
+	b.inflate(m.reclaimed)
 	paused := m.pauses > 0
 	if m.off {
 		b.verdict.decide(poweredOff, nil)

@@ -57,7 +57,7 @@ func ownFile() (clean []span) {
 }
 
 // maxInterval bounds the time between two calls of Shrink.
-const maxInterval = 5 * time.Minute
+const maxInterval = 30 * time.Second
 
 // Attend calls Shrink after the time first, and from then on in intervals that double, until the function that it returns is called.
 func (p *Process) Attend(first time.Duration) (stop func()) {

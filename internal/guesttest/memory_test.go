@@ -1,6 +1,7 @@
 package guesttest
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -8,6 +9,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sharevm/vmm/config/vmx"
+	"github.com/sharevm/vmm/machine"
+	"github.com/sharevm/vmm/vmm/kvm"
 )
 
 const takenMiB = 128
@@ -60,4 +65,53 @@ func resident(t *testing.T, pid int) int {
 		t.Fatal(err)
 	}
 	return kib >> 10
+}
+
+// TestReclaim has a running guest give up memory, and gives it back: Linux's own driver does what it is asked, and tells of its memory.
+func TestReclaim(t *testing.T) {
+	const asked = 64 << 20
+	f := newFile(t, "button")
+	cfg, _, _, err := vmx.Load(f.write(t), vmx.Options{AllowOutside: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sys, err := kvm.Open("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sys.Close()
+	m, err := machine.New(machine.Options{Config: cfg, System: sys, Out: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(context.Background(), limit)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- m.Run(ctx) }()
+	defer func() {
+		m.PowerOff()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	await := func(what string, ok func(b machine.Balloon) bool) (b machine.Balloon) {
+		t.Helper()
+		for ; ; time.Sleep(50 * time.Millisecond) {
+			if b, _ = m.Balloon(); ok(b) {
+				return b
+			}
+			if ctx.Err() != nil {
+				t.Fatalf("%s: the balloon is %+v", what, b)
+			}
+		}
+	}
+	before := await("statistics", func(b machine.Balloon) bool { return b.Stats.Free > asked })
+	m.Reclaim(asked)
+	after := await("inflate", func(b machine.Balloon) bool { return b.Actual == asked && b.Stats.Free < before.Stats.Free-asked*3/4 })
+	t.Logf("free in the guest: %d MiB before, %d after", before.Stats.Free>>20, after.Stats.Free>>20)
+	m.Reclaim(0)
+	await("deflate", func(b machine.Balloon) bool { return b.Actual == 0 && b.Stats.Free > before.Stats.Free-asked/4 })
 }
