@@ -37,7 +37,7 @@ func fuzzAll(ctx context.Context, each time.Duration) error {
 				tried = string(all[len(all)-1][1])
 			}
 			verdict := "ok"
-			if err != nil {
+			if err != nil && !ranOut(out) {
 				bad++
 				verdict = "FAILED"
 				_, _ = os.Stdout.Write(out)
@@ -49,4 +49,10 @@ func fuzzAll(ctx context.Context, each time.Duration) error {
 		return fmt.Errorf("%d fuzz targets failed", bad)
 	}
 	return nil
+}
+
+// ranOut says whether a run failed only by being in the midst of an input when its time was up, which Go reports as a failure now and
+// then: there is no input to keep.
+func ranOut(out []byte) bool {
+	return bytes.Contains(out, []byte("context deadline exceeded")) && !bytes.Contains(out, []byte("Failing input written"))
 }
