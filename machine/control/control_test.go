@@ -109,6 +109,9 @@ func TestClient(t *testing.T) {
 	if _, err := c.Status(ctx); err == nil {
 		t.Error("a closed socket answers")
 	}
+	if got := ids(t, root); len(got) != 0 {
+		t.Errorf("%v run after Close", got)
+	}
 	if _, err := os.Stat(s.Folder()); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the folder is still there: %v", err)
 	}
@@ -134,10 +137,7 @@ func TestStale(t *testing.T) {
 	}
 	a, b := serve(t, root, "vm"), serve(t, root, "vm")
 	gone := serve(t, root, "gone")
-	gone.listener.Close() // as when its process is killed: nothing is removed
-	<-gone.ended
-	gone.lock.Close()
-	gone.lock = nil
+	gone.Close()
 	for _, dir := range []string{"half", "foreign"} {
 		if err := os.Mkdir(filepath.Join(root, dir), 0o700); err != nil {
 			t.Fatal(err)

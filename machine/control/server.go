@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -46,6 +45,8 @@ var routes = []route{
 // Server answers the clients of one machine.
 type Server struct {
 	id      string
+	pid     int
+	uid     int // of the user, asked for before a sandbox keeps the process from asking
 	machine Machine
 	log     *slog.Logger
 
@@ -118,7 +119,7 @@ func (s *Server) client(conn *net.UnixConn) {
 	s.enter(conn)
 	defer s.leave(conn)
 	var answer any
-	err := checkPeer(conn)
+	err := s.checkPeer(conn)
 	if err == nil {
 		var r request
 		if r, err = readRequest(conn); err == nil {
@@ -146,7 +147,7 @@ func (s *Server) client(conn *net.UnixConn) {
 }
 
 // checkPeer errs unless the client is a process of this user's, or root's.
-func checkPeer(conn *net.UnixConn) error {
+func (s *Server) checkPeer(conn *net.UnixConn) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return err
@@ -159,7 +160,7 @@ func checkPeer(conn *net.UnixConn) error {
 	if perr != nil {
 		return perr
 	}
-	if peer.Uid != 0 && int(peer.Uid) != os.Geteuid() {
+	if peer.Uid != 0 && int(peer.Uid) != s.uid {
 		return problemf(statusForbidden, "the machine belongs to another user")
 	}
 	return nil
@@ -184,7 +185,7 @@ func (s *Server) do(r request) (any, error) {
 
 func (s *Server) status([]byte) (any, error) {
 	status := s.machine.Status()
-	status.ID, status.PID = s.id, os.Getpid()
+	status.ID, status.PID = s.id, s.pid
 	return status, nil
 }
 

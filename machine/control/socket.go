@@ -86,7 +86,7 @@ func atAddress(dir string, f func(*net.UnixAddr) error) error {
 // ID is the machine's name among those that run.
 func (s *Socket) ID() string { return s.id }
 
-// Folder is where the socket is: Close removes it, where a sandbox lets it.
+// Folder is where the socket is.
 func (s *Socket) Folder() string { return s.dir }
 
 // Serve answers clients from now on. log may be nil.
@@ -94,7 +94,7 @@ func (s *Socket) Serve(m Machine, log *slog.Logger) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	s.server = &Server{id: s.id, machine: m, log: log, conns: make(map[*net.UnixConn]struct{})}
+	s.server = &Server{id: s.id, pid: os.Getpid(), uid: os.Geteuid(), machine: m, log: log, conns: make(map[*net.UnixConn]struct{})}
 	s.ended = make(chan struct{})
 	go func() {
 		defer close(s.ended)
@@ -102,8 +102,8 @@ func (s *Socket) Serve(m Machine, log *slog.Logger) {
 	}()
 }
 
-// Close ends the serving, with a moment for the clients that are there, and removes socket and folder. What a sandbox keeps it from
-// removing is left to the next machine: the lock is given back in any case.
+// Close ends the serving, with a moment for the clients that are there, and gives the lock back. Folder and socket are removed by whoever
+// looks for machines next, or adds one: a sandbox keeps this process from it.
 func (s *Socket) Close() error {
 	if s.listener != nil {
 		s.listener.Close()
@@ -113,7 +113,6 @@ func (s *Socket) Close() error {
 		<-s.ended
 	}
 	if s.lock != nil {
-		removeMachine(s.dir)
 		s.lock.Close()
 	}
 	return nil
