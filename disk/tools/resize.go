@@ -173,7 +173,7 @@ func (z *resize) judge(ctx context.Context) error {
 		p := &z.layout.Partitions[k]
 		switch {
 		case z.layout.Scheme == "" && p.FileSystem != "":
-			return refuse("the whole disk is one file system (%s), without a partition table; shrink that in the guest, or copy it", p.FileSystem)
+			return refuse("the whole disk is one file system (%s), without a partition table that says where it ends; make a smaller disk and copy the files to it in a guest", p.FileSystem)
 		case z.layout.Scheme == "":
 		case p.End() > z.r.After-tail:
 			return refuse("%s ends at byte %d; the smallest disk that holds all partitions has %d bytes (%s)",
@@ -332,13 +332,17 @@ func (z *resize) last() (last *guest.Partition) {
 
 // grow says how a partition is grown, by what is on it.
 func grow(p *guest.Partition, what string) string {
+	first := "growpart and "
+	if p.Number == 0 {
+		first = "" // there is no partition
+	}
 	switch p.FileSystem {
 	case "ntfs":
 		return what + " is grown in Windows, by Disk Management or by diskpart's extend."
 	case "ext2", "ext3", "ext4":
-		return what + " is grown in Linux, by growpart and resize2fs."
+		return what + " is grown in Linux, by " + first + "resize2fs."
 	case "xfs":
-		return what + " is grown in Linux, by growpart and xfs_growfs."
+		return what + " is grown in Linux, by " + first + "xfs_growfs."
 	case "":
 		return "If it is not the one to be grown, it has to be moved out of the way first."
 	}

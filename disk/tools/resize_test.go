@@ -189,7 +189,7 @@ func TestResizeWhole(t *testing.T) {
 	}
 	r, err := tools.Resize(t.Context(), path, tools.ResizeOptions{Size: to(9 * mib)})
 	must(t, err)
-	if len(r.Advice) != 1 || !strings.Contains(r.Advice[0], "resize2fs") {
+	if len(r.Advice) != 1 || !strings.Contains(r.Advice[0], "by resize2fs") {
 		t.Errorf("%+v", r)
 	}
 }
