@@ -357,7 +357,9 @@ func TestErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer i.Close()
-	for _, at := range []string{filepath.Join(dir, "none"), "/dev/null"} {
+	full := t.TempDir()
+	create(t, filepath.Join(full, "other.raw"), sparse(mib))
+	for _, at := range []string{filepath.Join(dir, "none"), "/dev/null", full, path} {
 		if _, err := fuse.New(i, at, fuse.Options{}); err == nil || !errors.Is(err, fuse.ErrUnavailable) && !strings.Contains(err.Error(), at) {
 			t.Errorf("mounted at %s: %v", at, err)
 		}

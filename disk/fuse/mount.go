@@ -3,6 +3,7 @@ package fuse
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -39,7 +40,7 @@ type Mount struct {
 // ErrUnavailable is wrapped by errors of New on hosts where nothing can be mounted.
 var ErrUnavailable = errors.New("this host cannot mount by FUSE")
 
-// New mounts an image at a folder or an ordinary file, which it hides meanwhile. The image stays the caller's: it must not be
+// New mounts an image at an empty folder or an ordinary file, which it hides meanwhile. The image stays the caller's: it must not be
 // closed before Wait has returned.
 func New(i disk.Image, at string, o Options) (*Mount, error) {
 	if err := available(); err != nil {
@@ -53,8 +54,8 @@ func New(i disk.Image, at string, o Options) (*Mount, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !st.IsDir() && !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: neither a folder nor an ordinary file to mount at", at)
+	if err := vacant(i, at, st); err != nil {
+		return nil, err
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -75,6 +76,33 @@ func New(i disk.Image, at string, o Options) (*Mount, error) {
 		close(m.done)
 	}()
 	return m, nil
+}
+
+// vacant refuses to mount over what is needed meanwhile: a folder with something in it, such as /proc or a home, or a file of the image itself.
+func vacant(i disk.Image, at string, st fs.FileInfo) error {
+	switch {
+	case st.Mode().IsRegular():
+		for _, f := range i.Info().Files {
+			if own, err := os.Stat(f); err == nil && os.SameFile(own, st) {
+				return fmt.Errorf("%s: it is part of the image; name another file, or an empty folder", at)
+			}
+		}
+		return nil
+	case !st.IsDir():
+		return fmt.Errorf("%s: neither a folder nor an ordinary file to mount at", at)
+	}
+	f, err := os.Open(at)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	switch names, err := f.Readdirnames(1); {
+	case len(names) > 0:
+		return fmt.Errorf("%s: the folder is not empty, and what is in it could not be reached under the mount; name an empty one", at)
+	case err != nil && err != io.EOF:
+		return err
+	}
+	return nil
 }
 
 // available says in one line what is missing, since what mount and fusermount3 say of it is hard to understand.
