@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -64,13 +63,13 @@ func plainErrors(run func(*cobra.Command, []string) error) func(*cobra.Command, 
 		if err == nil || errors.As(err, &exit) && exit.err == nil {
 			return err
 		}
-		return &diskError{err, c.Flags().Lookup("force") != nil}
+		return &diskError{err, c}
 	}
 }
 
 type diskError struct {
-	err   error
-	force bool // the command has --force
+	err     error
+	command *cobra.Command
 }
 
 func (e *diskError) Unwrap() error { return e.err }
@@ -84,8 +83,10 @@ func (e *diskError) Error() string {
 		return s + "; --allow-outside allows it"
 	case errors.Is(e.err, disk.ErrStaleParent):
 		return s + " (--allow-stale-parent)"
-	case e.force && errors.Is(e.err, fs.ErrExist):
-		return s + "; --force replaces it"
+	case errors.Is(e.err, formats.ErrUnnamed):
+		return s + "; say it by " + strings.Join(formatOptions(e.command), " or ")
+	case errors.Is(e.err, disk.ErrLocked) && e.command.Flags().Lookup("shared") != nil:
+		return s + "; --shared looks at it nevertheless"
 	}
 	return s
 }

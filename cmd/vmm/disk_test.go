@@ -64,7 +64,10 @@ func TestDisk(t *testing.T) {
 		{"create child.vhdx --parent a.vhdx", 0, "child.vhdx: vhdx differencing, 80 GiB\n", ""},
 		{"create c.vmdk", 2, "", "SIZE is missing; see vmm disk create --help"},
 		{"create c.vmdk lots", 2, "", "not a size"},
-		{"create c.zip 1G", 1, "", "name one of raw"},
+		{"create c.zip 1G", 1, "", "(one of raw, vmdk, vhd, vhdx, vdi, qcow2); say it by --format or --parent-format"},
+		{"create c.vmdk 1G --sector-size 4096", 2, "", "--sector-size is for VHDX"},
+		{"create c.raw 1G --variant fixed", 2, "", "raw images have no variants"},
+		{"create c.raw 1G --block-size 1M", 2, "", "raw images have no blocks"},
 		{"create c.vmdk 1G --variant fluffy", 1, "", "fluffy"},
 		{"create c.vhd 1G --format zip", 1, "", "no format is called"},
 		{"create c.vhd 1G --block-size many", 2, "", "--block-size"},
@@ -76,7 +79,7 @@ func TestDisk(t *testing.T) {
 		{"info in.raw --wrong", 2, "", "unknown flag"},
 		{"info evil.vmdk", 1, "", `\x1b`},
 		{"info outside.vmdk", 1, "", "--allow-outside"},
-		{"info .", 1, "", "name one of raw"},
+		{"info .", 1, "", "say it by --format\n"},
 		{"convert in.raw out.vmdk", 0, "out.vmdk: 3.8 MiB, of which 3.8 MiB are stored\n", ""},
 		{"convert in.raw out.vmdk", 1, "", "out.vmdk: file already exists; --force replaces it"},
 		{"convert in.raw out.vmdk --force --verify --variant streamOptimized", 0, "out.vmdk: 3.8 MiB, of which 3.8 MiB are stored, verified\n", ""},
@@ -88,7 +91,7 @@ func TestDisk(t *testing.T) {
 		{"convert stump.vhdx x.raw", 1, "", "damaged disk image"},
 		{"convert none.vhdx x.raw", 1, "", "no such file"},
 		{"convert in.raw no/x.raw", 1, "", "no such file"},
-		{"convert in.raw", 2, "", "accepts 2 arg"},
+		{"convert in.raw", 2, "", "vmm: convert takes IN OUT, and not 1 argument; see vmm disk convert --help"},
 		{"check out.vhd", 0, "out.vhd: nothing wrong; 2 of 2 blocks of 2 MiB are stored\n", ""},
 		{"check out.vhd --json", 0, `{"path":"out.vhd","format":"vhd","clean":true,`, ""},
 		{"check stump.vhdx", 1, "stump.vhdx: damage: ", ""},
@@ -163,7 +166,7 @@ func TestDiskLocked(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer i.Close()
-	if _, stderr, code := vmmDisk(t.Context(), "info", path); code != 1 || !strings.Contains(stderr, "disk image is in use") {
+	if _, stderr, code := vmmDisk(t.Context(), "info", path); code != 1 || !strings.Contains(stderr, "disk image is in use") || !strings.Contains(stderr, "; --shared looks") {
 		t.Errorf("%d: %s", code, stderr)
 	}
 	if stdout, stderr, code := vmmDisk(t.Context(), "info", "--shared", path); code != 0 || !strings.Contains(stdout, "1 MiB") {

@@ -33,7 +33,7 @@ Exits with status 1 when something is damaged, or still is after the repair; was
   vmm disk check --repair windows.vmdk
   vmm disk check --repair windows.vmdk --undo /var/tmp/windows.undo
   vmm disk check --revert windows.vmdk.undo`,
-		Args:              cobra.ExactArgs(1),
+		Args:              operands(1, 1),
 		ValidArgsFunction: completeImages(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := repair.agree(); err != nil {

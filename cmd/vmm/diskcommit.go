@@ -31,7 +31,7 @@ Other images that are based on the parent would be broken, and are a reason to r
 		Example: `  vmm disk commit windows-000002.vmdk
   vmm disk commit windows-000001.vmdk --delete
   vmm disk commit try.qcow2 --dry-run --json`,
-		Args:              cobra.ExactArgs(1),
+		Args:              operands(1, 1),
 		ValidArgsFunction: completeImages(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			bars := newBars(c, !asJSON)

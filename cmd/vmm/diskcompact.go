@@ -28,7 +28,7 @@ what was done until then stays.`,
   vmm disk compact --free windows.vhdx
   vmm disk compact --free --dry-run data.qcow2
   vmm disk compact --json data.vdi | jq '.before - .after'`,
-		Args:              cobra.ExactArgs(1),
+		Args:              operands(1, 1),
 		ValidArgsFunction: completeImages(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if o.LoseShadowCopies && !o.Free {

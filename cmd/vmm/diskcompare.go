@@ -36,7 +36,7 @@ func newDiskCompare() *cobra.Command {
 		Long: `Compares what two disks hold, of whatever formats and however stored. Exits with status 1 when they differ, and says where first. Disks
 of different sizes differ, unless --pad lets zeroes follow the shorter one.`,
 		Example:           "  vmm disk compare windows.vmdk windows.vhdx\n  vmm disk compare --pad old.vhd new.raw\n  vmm disk compare --json a.vdi b.qcow2 | jq .offset",
-		Args:              cobra.ExactArgs(2),
+		Args:              operands(2, 2),
 		ValidArgsFunction: completeImages(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			a, b, err := openBoth(c, args)

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/sharevm/vmm/disk/tools"
 	"github.com/sharevm/vmm/internal/size"
@@ -25,7 +27,7 @@ The variants, the first being the default:` + variantsHelp(),
   vmm disk convert --verify --force data.vhd data.qcow2
   vmm disk convert disk.raw upload.vmdk --variant streamOptimized
   vmm disk convert /dev/sdb disk.vhdx --from raw`,
-		Args:              cobra.ExactArgs(2),
+		Args:              operands(2, 2),
 		ValidArgsFunction: completeImages(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			bars := newBars(c, !asJSON)
@@ -33,6 +35,9 @@ The variants, the first being the default:` + variantsHelp(),
 			o.Copying, o.Verifying = bars.step("copying"), bars.step("verifying")
 			r, err := tools.Convert(c.Context(), args[0], args[1], o)
 			bars.end()
+			if errors.Is(err, fs.ErrExist) && !o.Force {
+				return fmt.Errorf("%w; --force replaces it", err)
+			}
 			if err != nil {
 				return err
 			}

@@ -31,12 +31,15 @@ What exists is never replaced. The variants, the first being the default:` + var
   vmm disk create data.vmdk 1.5T --variant twoGbMaxExtentSparse
   vmm disk create try.vmdk --parent windows.vmdk
   vmm disk create mix.vmdk --variant custom --extent flat:1M:boot.img --extent zero:1M --extent sparse:20G`,
-		Args:              cobra.RangeArgs(1, 2),
+		Args:              operands(1, 2),
 		ValidArgsFunction: completeImages(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			custom, err := isCustom(args[0], o, extents)
 			if err == nil {
 				err = parseSizes(&o, block, args, custom)
+			}
+			if err == nil {
+				err = suits(args[0], o)
 			}
 			if err != nil {
 				return &exitError{exitUsage, usageError(c, err)}
@@ -81,6 +84,22 @@ func parseSizes(o *disk.CreateOptions, block string, args []string, custom bool)
 		if o.BlockSize, err = size.Parse(block); err != nil {
 			return fmt.Errorf("--block-size: %w", err)
 		}
+	}
+	return nil
+}
+
+// suits refuses options that mean nothing to the image's format, rather than leaving them out.
+func suits(path string, o disk.CreateOptions) error {
+	f, err := formats.Find(path, o.Format)
+	switch {
+	case err != nil:
+		return nil // is refused when it is made, with what to do about it
+	case f.Name != "vhdx" && o.SectorSize != 0:
+		return fmt.Errorf("--sector-size is for VHDX; %s does not record it", f.Name)
+	case f.Name == "raw" && o.Variant != "":
+		return errors.New("--variant: raw images have no variants")
+	case f.Name == "raw" && o.BlockSize != 0:
+		return errors.New("--block-size: raw images have no blocks")
 	}
 	return nil
 }

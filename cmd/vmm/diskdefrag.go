@@ -26,7 +26,7 @@ can be interrupted at any moment; what was done until then stays.`,
 		Example: `  vmm disk defrag windows.vmdk
   vmm disk defrag --dry-run windows.vhdx
   vmm disk defrag --json data.qcow2 | jq .before`,
-		Args:              cobra.ExactArgs(1),
+		Args:              operands(1, 1),
 		ValidArgsFunction: completeImages(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			bars := newBars(c, !asJSON)

@@ -18,7 +18,7 @@ instead, convert it.`,
 		Example: `  vmm disk flatten windows-000002.vmdk
   vmm disk flatten --dry-run clone.vhdx
   vmm disk flatten --json clone.qcow2 | jq .written`,
-		Args:              cobra.ExactArgs(1),
+		Args:              operands(1, 1),
 		ValidArgsFunction: completeImages(1),
 		RunE:              func(c *cobra.Command, args []string) error { return r.run(c, args[0], "", tools.Flatten) },
 	}

@@ -24,7 +24,7 @@ identifier, whether it was closed cleanly, and the chain of images that it is ba
 
 An image whose parents are missing, or do not fit, is described alone, with a warning that says what is wrong with them.`,
 		Example:           "  vmm disk info windows.vmdk\n  vmm disk info --json windows-000002.vmdk | jq .chain\n  vmm disk info --shared running.vhdx",
-		Args:              cobra.ExactArgs(1),
+		Args:              operands(1, 1),
 		ValidArgsFunction: completeImages(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			o := open.options(c)
@@ -34,7 +34,7 @@ An image whose parents are missing, or do not fit, is described alone, with a wa
 				return err
 			}
 			if d.Broken != nil {
-				d.Warnings = append(d.Warnings, (&diskError{d.Broken, false}).Error())
+				d.Warnings = append(d.Warnings, (&diskError{d.Broken, c}).Error())
 			}
 			if asJSON {
 				return writeJSON(c, newImageInfo(d))

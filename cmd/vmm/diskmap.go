@@ -24,7 +24,7 @@ func newDiskMap() *cobra.Command {
 		Long: `Lists the disk's ranges in order: data, zero (recorded as zeroes) or hole (stored nowhere); how many parents down the chain the
 range is found (0 is the image itself); and, for data that is stored as it is, its offset in the file. Numbers are bytes.`,
 		Example:           "  vmm disk map windows.vmdk\n  vmm disk map --json windows.vhdx | jq 'map(select(.data).length) | add'",
-		Args:              cobra.ExactArgs(1),
+		Args:              operands(1, 1),
 		ValidArgsFunction: completeImages(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			i, err := formats.Open(args[0], open.options(c))

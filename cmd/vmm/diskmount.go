@@ -26,15 +26,15 @@ func newDiskMount() *cobra.Command {
 		Use:   "mount FILE PLACE",
 		Short: "Show an image as a raw file (FUSE)",
 		Long: `Shows the disk FILE, its parents included, as a raw file of the disk's size: in the folder PLACE under the image's name with ".raw" behind it,
-or in the place of the file PLACE. Programs that know nothing of disk formats can then look into it: fdisk, mount -o loop, debugfs, testdisk.
+or in the place of the file PLACE. Both must be there, and a folder be empty. Programs that know nothing of disk formats can then look into it: fdisk, mount -o loop, debugfs, testdisk.
 
 It stays until Ctrl-C or "fusermount3 -u PLACE", and then closes the image properly. It needs no special rights where fusermount3 is
 installed, and only you can see the file. Without --read-write it cannot be written.`,
 		Example: `  mkdir w && vmm disk mount windows.vmdk w
   fdisk -l w/windows.vmdk.raw
-  vmm disk mount --read-write data.vhdx disk.raw
+  touch disk.raw && vmm disk mount --read-write data.vhdx disk.raw
   vmm disk mount --snapshot windows.vhdx w`,
-		Args: cobra.ExactArgs(2),
+		Args: operands(2, 2),
 		ValidArgsFunction: func(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 1 {
 				return nil, cobra.ShellCompDirectiveDefault
@@ -48,11 +48,13 @@ installed, and only you can see the file. Without --read-write it cannot be writ
 	f.BoolVar(&o.readWrite, "read-write", false, "let the file be written, and the image with it")
 	f.BoolVar(&o.snapshot, "snapshot", false, "let the file be written, but forget that at the end; the image stays as it is")
 	f.BoolVar(&o.asJSON, "json", false, "print where the file is as JSON")
-	c.MarkFlagsMutuallyExclusive("read-write", "snapshot")
 	return c
 }
 
 func (o *mountOptions) run(c *cobra.Command, path, place string) (err error) {
+	if err := exclude(c, "read-write", "snapshot"); err != nil {
+		return err
+	}
 	i, err := openToUse(c, &o.open, path, o.readWrite, o.snapshot)
 	if err != nil {
 		return err

@@ -130,7 +130,8 @@ func TestDiskMountRefuses(t *testing.T) {
 	write(t, "a.raw", make([]byte, 512))
 	for args, want := range map[string]string{
 		"mount a.raw none": "no such file", "mount none.raw .": "no such file", "mount a.raw /dev/null": "neither a folder nor an ordinary file",
-		"mount a.raw": "accepts 2 arg", "mount --snapshot --read-write a.raw .": "none of the others can be",
+		"mount a.raw": "mount takes FILE PLACE", "mount --snapshot --read-write a.raw .": "--read-write and --snapshot exclude each other",
+		"mount a.raw .": "the folder is not empty", "mount a.raw a.raw": "it is part of the image",
 	} {
 		if stdout, stderr, code := vmmDisk(t.Context(), strings.Fields(args)...); code == 0 || stdout != "" || !strings.Contains(stderr, want) {
 			t.Errorf("vmm disk %s: %d: %s%s", args, code, stdout, stderr)

@@ -29,7 +29,7 @@ What exists is never replaced. Nothing is seen of the new image until it is comp
   vmm disk overlay windows.vhdx try.vmdk
   vmm disk overlay disk.raw clone --format qcow2
   vmm disk overlay windows.vmdk --json | jq -r .path`,
-		Args:              cobra.RangeArgs(1, 2),
+		Args:              operands(1, 2),
 		ValidArgsFunction: completeImages(2),
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			n := &o.New

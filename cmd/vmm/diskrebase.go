@@ -31,7 +31,7 @@ It may be interrupted at any moment: CHILD reads as before, and the same command
   vmm disk rebase windows-000002.vmdk windows.vmdk
   vmm disk rebase --relink clone.vhdx bases/windows.vhdx
   vmm disk rebase --none clone.qcow2`,
-		Args:              cobra.RangeArgs(1, 2),
+		Args:              operands(1, 2),
 		ValidArgsFunction: completeImages(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			switch {

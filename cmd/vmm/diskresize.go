@@ -33,7 +33,7 @@ is refused. The command can be interrupted at any moment, and repeated.`,
   vmm disk resize data.vhdx +20G
   vmm disk resize data.vhdx -512M --dry-run
   vmm disk resize --json data.qcow2 +1.5T`,
-		Args:              cobra.RangeArgs(1, 2),
+		Args:              operands(1, 2),
 		ValidArgsFunction: completeImages(1),
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			typed := ""

@@ -85,7 +85,7 @@ func TestDiskInPlace(t *testing.T) {
 		{"check --revert broken.vhd.undo", 0, "broken.vhd: put back\n", ""},
 		{"check --revert broken.vhd.undo", 1, "", "everything was put back already"},
 		{"check broken.vhd", 1, "broken.vhd: repairable: ", ""},
-		{"check --repair broken.vhd", 1, "", "broken.vhd.undo: file exists: an earlier repair can be taken back with it"},
+		{"check --repair broken.vhd", 1, "", "broken.vhd.undo: file exists: an earlier repair can be taken back with it; move it away, or name another\n"},
 		{"check --repair --json broken.vhd --undo other.undo", 0, `{"path":"broken.vhd","format":"vhd","clean":true,`, ""},
 		{"resize broken.vhd +1M", 0, "broken.vhd: now has", ""},
 		{"check --revert other.undo", 1, "", "--force puts it back nevertheless"},

@@ -44,7 +44,7 @@ flight, and closes the image properly. NBD has no passwords: with --listen, all 
   vmm disk serve windows.vhdx --snapshot --socket /tmp/w.sock
   vmm disk serve data.vhdx --listen 127.0.0.1:10809 --name data
   vmm disk serve --json --once data.vmdk | jq -r .uri`,
-		Args:              cobra.ExactArgs(1),
+		Args:              operands(1, 1),
 		ValidArgsFunction: completeImages(1),
 		RunE:              func(c *cobra.Command, args []string) error { return o.run(c, args[0]) },
 	}
@@ -58,12 +58,13 @@ flight, and closes the image properly. NBD has no passwords: with --listen, all 
 	f.StringVar(&o.name, "name", "", "the export's `NAME`; clients may leave it out")
 	f.BoolVar(&o.once, "once", false, "end when the last client has gone")
 	f.BoolVar(&o.asJSON, "json", false, "print the address as JSON")
-	c.MarkFlagsMutuallyExclusive("socket", "listen")
-	c.MarkFlagsMutuallyExclusive("read-only", "snapshot")
 	return c
 }
 
 func (o *serveOptions) run(c *cobra.Command, path string) (err error) {
+	if err := errors.Join(exclude(c, "socket", "listen"), exclude(c, "read-only", "snapshot")); err != nil {
+		return err
+	}
 	if err := o.at.check(); err != nil {
 		return &exitError{exitUsage, usageError(c, err)}
 	}

@@ -183,15 +183,15 @@ func TestDiskServeRefuses(t *testing.T) {
 		{"serve a.raw --listen :10809", 2, "--listen-anywhere allows it"},
 		{"serve a.raw --listen example.org:10809", 2, "--listen-anywhere allows it"},
 		{"serve a.raw --listen 127.0.0.1", 2, "--listen"},
-		{"serve a.raw --listen 127.0.0.1:1 --socket x", 1, "none of the others can be"},
-		{"serve a.raw --snapshot --read-only", 1, "none of the others can be"},
+		{"serve a.raw --listen 127.0.0.1:1 --socket x", 2, "--socket and --listen exclude each other"},
+		{"serve a.raw --snapshot --read-only", 2, "--read-only and --snapshot exclude each other"},
 		{"serve a.raw --socket live", 1, "another program is serving there"},
 		{"serve a.raw --socket file", 1, "file already exists"},
 		{"serve a.raw --socket none/s", 1, "no such file"},
 		{"serve a.raw --socket " + strings.Repeat("x", 120), 1, "too long for a Unix socket"},
 		{"serve a.raw --name " + strings.Repeat("x", 5000), 1, "cannot be the name"},
 		{"serve none.raw", 1, "no such file"},
-		{"serve", 2, "accepts 1 arg"},
+		{"serve", 2, "serve takes FILE, and not 0 arguments"},
 	} {
 		stdout, stderr, code := vmmDisk(t.Context(), strings.Fields(c.args)...)
 		if code != c.code || !strings.Contains(stderr, c.stderr) || stdout != "" {

@@ -23,7 +23,7 @@ machine (.vmx) at the images that it writes to. Snapshots inside a qcow2 are lis
 		Example: `  vmm disk snapshot-tree .
   vmm disk snapshot-tree windows.vmx
   vmm disk snapshot-tree --json windows-000002.vmdk | jq '.[].children'`,
-		Args: cobra.ExactArgs(1),
+		Args: operands(1, 1),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 {
 				return nil, cobra.ShellCompDirectiveNoFileComp

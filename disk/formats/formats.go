@@ -5,6 +5,7 @@
 package formats
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -115,8 +116,14 @@ func Find(path, name string) (Format, error) {
 	if name != "" {
 		return Format{}, fmt.Errorf("%s: %w: no format is called %q (there are %s)", path, disk.ErrUnsupported, name, strings.Join(names, ", "))
 	}
-	return Format{}, fmt.Errorf("%s: %w: its name does not say which format it is; name one of %s", path, disk.ErrUnsupported, strings.Join(names, ", "))
+	if path == "" {
+		return Format{}, errors.New("the name of the image is empty")
+	}
+	return Format{}, fmt.Errorf("%s: %w: %w (one of %s)", path, disk.ErrUnsupported, ErrUnnamed, strings.Join(names, ", "))
 }
+
+// ErrUnnamed says that a format has to be named, since the file's name does not tell it.
+var ErrUnnamed = errors.New("its name does not say which format it is")
 
 // Open opens an image. Failures to open it for writing, a locked file for example, are errors; it is never opened read-only
 // instead, except for CD-ROM images, which are never written.
