@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 
 	"github.com/sharevm/vmm/disk"
 	"github.com/sharevm/vmm/disk/formats"
@@ -96,8 +94,8 @@ type commit struct {
 
 // begin opens the child above its parent, both for reading, and keeps others from writing to the child.
 func (c *commit) begin(ctx context.Context) (err error) {
-	if st, err := os.Lstat(c.path); err == nil && st.Mode()&fs.ModeSymlink != 0 {
-		return fmt.Errorf("%s: it is a symbolic link; name the file that it leads to", c.path)
+	if err := noLink(c.path); err != nil {
+		return err
 	}
 	alone := c.o.Open
 	alone.Alone, alone.ReadOnly = true, true

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/sharevm/vmm/disk"
@@ -19,6 +18,9 @@ func (c *compaction) rewrite(ctx context.Context) error {
 	info := c.image.Info()
 	if info.Parent != "" {
 		return fmt.Errorf("%s: %w: compressed snapshots are not rewritten; flatten it", info.Path, disk.ErrUnsupported)
+	}
+	if err := noLink(info.Path); err != nil {
+		return err
 	}
 	if err := c.estimate(ctx); err != nil || c.o.DryRun {
 		return err
@@ -42,7 +44,7 @@ func (c *compaction) rewrite(ctx context.Context) error {
 		return err
 	}
 	// The old one stays open, and locked, until the new one has its name.
-	if err := os.Rename(w.path, info.Path); err != nil {
+	if err := replaceFile(w.path, info.Path); err != nil {
 		return err
 	}
 	c.r.Warnings = append(c.r.Warnings, "The image was made anew, with a new identifier and descriptor.")

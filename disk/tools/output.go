@@ -169,7 +169,7 @@ func (o *output) move(name string) error {
 	}
 	if old != nil {
 		defer old.Close()
-		return os.Rename(from, to)
+		return replaceFile(from, to)
 	}
 	return renameNew(from, to)
 }

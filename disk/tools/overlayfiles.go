@@ -38,7 +38,7 @@ type hostFolders struct{ disk.HostFiles }
 func (hostFolders) Rename(from, to string, replace bool) error {
 	rename := renameNew
 	if replace {
-		rename = os.Rename
+		rename = replaceFile
 	}
 	if err := rename(from, to); err != nil {
 		return err
