@@ -318,7 +318,7 @@ func (c *commit) copy(ctx context.Context) error {
 		return err
 	}
 	if err := c.parent.Flush(); err != nil {
-		return fmt.Errorf("write %s: %w", c.parentAt, err)
+		return failed("write", c.parentAt, err)
 	}
 	report(size, size)
 	return nil
@@ -332,7 +332,7 @@ func (c *commit) store(p *piece) error {
 			return err
 		}
 		if _, err := c.parent.WriteAt(p.buf[r.from:r.to], p.off+int64(r.from)); err != nil {
-			return fmt.Errorf("write %s: %w", c.parentAt, err)
+			return failed("write", c.parentAt, err)
 		}
 		at = r.to
 	}
@@ -344,7 +344,7 @@ func (c *commit) zero(off, length int64) error {
 		return nil
 	}
 	if err := c.parent.WriteZeroes(off, length, true); err != nil {
-		return fmt.Errorf("write %s: %w", c.parentAt, err)
+		return failed("write", c.parentAt, err)
 	}
 	return nil
 }

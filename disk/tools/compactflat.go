@@ -24,7 +24,7 @@ func (c *compaction) punch(ctx context.Context) error {
 		produce: func(emit func(off, length int64) error) error { return stored(ctx, c.image, finestHole, emit) },
 		work: func(p *piece) error {
 			if _, err := c.image.ReadAt(p.buf, p.off); err != nil {
-				return fmt.Errorf("read %s: %w", c.image.Info().Path, err)
+				return failed("read", c.image.Info().Path, err)
 			}
 			return nil
 		},

@@ -41,7 +41,7 @@ func (c *compaction) rewrite(ctx context.Context) error {
 		return err
 	}
 	if err := c.fill(ctx, w.path, src, info.Format); err != nil {
-		return err
+		return w.explain(err)
 	}
 	// The old one stays open, and locked, until the new one has its name.
 	if err := replaceFile(w.path, info.Path); err != nil {

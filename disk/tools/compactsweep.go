@@ -132,7 +132,7 @@ func (s *survey) zero(from, to int64) (bool, error) {
 		}
 		p := s.buf[:min(n, to-from)]
 		if _, err := s.image.ReadAt(p, from); err != nil {
-			return false, fmt.Errorf("read %s: %w", s.image.Info().Path, err)
+			return false, failed("read", s.image.Info().Path, err)
 		}
 		if !isZero(p) {
 			return false, nil

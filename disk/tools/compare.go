@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/sharevm/vmm/disk"
 )
@@ -92,7 +91,7 @@ func read(i disk.Image, p []byte, off int64) error {
 		return nil
 	}
 	if _, err := i.ReadAt(p, off); err != nil {
-		return fmt.Errorf("read %s: %w", i.Info().Path, err)
+		return failed("read", i.Info().Path, err)
 	}
 	return nil
 }

@@ -57,7 +57,7 @@ func Convert(ctx context.Context, in, out string, o ConvertOptions) (*Converted,
 	}
 	defer w.discard()
 	if err := formats.Create(w.path, o.Out); err != nil {
-		return nil, fmt.Errorf("create %s: %w", out, err)
+		return nil, w.explain(err)
 	}
 	if err := w.check(); err != nil { // the names of its extents are known now
 		return nil, err
@@ -70,11 +70,11 @@ func Convert(ctx context.Context, in, out string, o ConvertOptions) (*Converted,
 		return r, err
 	}
 	if err := r.fill(ctx, w.path, src, o); err != nil {
-		return nil, err
+		return nil, w.explain(err)
 	}
 	if o.Verify {
 		if err := verify(ctx, w.path, src, o); err != nil {
-			return nil, err
+			return nil, w.explain(err)
 		}
 	}
 	if err := context.Cause(ctx); err != nil {

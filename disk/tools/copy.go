@@ -49,7 +49,7 @@ func Copy(ctx context.Context, dst, src disk.Image, progress Progress) (written 
 		produce: func(emit func(off, length int64) error) error { return stored(ctx, src, align, emit) },
 		work: func(c *piece) error {
 			if _, err := src.ReadAt(c.buf, c.off); err != nil {
-				return fmt.Errorf("read %s: %w", src.Info().Path, err)
+				return failed("read", src.Info().Path, err)
 			}
 			c.runs = appendRuns(c.runs, c.buf, int(align))
 			return nil
@@ -57,7 +57,7 @@ func Copy(ctx context.Context, dst, src disk.Image, progress Progress) (written 
 		consume: func(c *piece) error {
 			for _, r := range c.runs {
 				if _, err := dst.WriteAt(c.buf[r.from:r.to], c.off+int64(r.from)); err != nil {
-					return fmt.Errorf("write %s: %w", dst.Info().Path, err)
+					return failed("write", dst.Info().Path, err)
 				}
 				written += int64(r.to - r.from)
 			}

@@ -174,6 +174,14 @@ func (o *output) move(name string) error {
 	return renameNew(from, to)
 }
 
+// explain tells an error by the names that the files would have had.
+func (o *output) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &placed{err, filepath.Base(filepath.Dir(o.path)) + "/"}
+}
+
 // discard removes what was not moved, and the folder.
 func (o *output) discard() {
 	_ = os.RemoveAll(filepath.Dir(o.path))

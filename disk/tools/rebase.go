@@ -148,7 +148,7 @@ func (l *lift) run(ctx context.Context) error {
 		consume: func(p *piece) error {
 			for _, r := range p.runs {
 				if err := l.store(p.buf[r.from:r.to], p.off+int64(r.from)); err != nil {
-					return fmt.Errorf("write %s: %w", l.child.Info().Path, err)
+					return failed("write", l.child.Info().Path, err)
 				}
 				*l.written += int64(r.to - r.from)
 			}
