@@ -159,6 +159,13 @@ func (c *extentCheck) slots() (*slots, error) {
 	for _, m := range c.meta {
 		used.mark(m.start, m.end)
 	}
+	if c.entries() == 0 { // directories of a disk of no size take no room, but their places must lie in the file
+		for _, d := range []int64{c.header.gd, c.header.redundantGD} {
+			if d > 0 {
+				used.mark(d*sectorSize-1, d*sectorSize)
+			}
+		}
+	}
 	return used, c.eachGrain(func(e uint32) { used.mark(int64(e)*sectorSize, int64(e)*sectorSize+c.grainBytes()) })
 }
 
