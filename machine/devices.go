@@ -2,6 +2,7 @@ package machine
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/sharevm/vmm/boot/layout"
 	"github.com/sharevm/vmm/config"
@@ -37,8 +38,8 @@ func (b *board) addPCI() error {
 		return err
 	}
 	// Half of those exits are stores to the address latch, which matters only to the access that follows. CF9h lies in the same range: a reset
-	// by it waits for the next exit, so that the ACPI tables name another way.
-	if err := b.vm.CoalescePorts(layout.PortPCIAddress, layout.PortPCIData-layout.PortPCIAddress); err != nil {
+	// by it waits for the next exit, so that the ACPI tables name another way, and none is collected once the guest has started.
+	if err := b.vm.CoalescePorts(layout.PortPCIAddress, layout.PortPCIData-layout.PortPCIAddress, startTime); err != nil {
 		return err
 	}
 	ecam, size := root.ECAM()
@@ -57,6 +58,9 @@ func (b *board) addPCI() error {
 		Mem64: pci.Window(b.layout.MMIO64),
 	})
 }
+
+// startTime is how long a guest may take, where processors are emulated, until it has found its devices.
+const startTime = 5 * time.Second
 
 // lastSlot is the last slot of a PCI bus.
 const lastSlot = 31

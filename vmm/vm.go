@@ -38,10 +38,11 @@ type VM struct {
 
 	kvm *kvm.VM
 	// coalesced is nil where KVM cannot collect stores to ports.
-	coalesced *vcpu.Coalesced
-	irq       *irqChip
-	vcpus     []*vcpu.VCPU
-	log       *slog.Logger
+	coalesced  *vcpu.Coalesced
+	coalescing coalescing
+	irq        *irqChip
+	vcpus      []*vcpu.VCPU
+	log        *slog.Logger
 }
 
 // New makes a VM with the in-kernel PIC, IOAPIC, local APICs and PIT.
@@ -124,18 +125,6 @@ func (vm *VM) addVCPUs(c Config) error {
 	return nil
 }
 
-// CoalescePorts has stores to the ports [base, base+size) delivered at the next exit of any vCPU rather than by an exit of their own, where
-// KVM can do so. Only for ports whose stores have no effect but on later accesses that do exit.
-func (vm *VM) CoalescePorts(base uint16, size uint32) error {
-	if vm.coalesced == nil {
-		return nil
-	}
-	return vm.kvm.CoalescePorts(base, size)
-}
-
-// Coalesces says whether KVM can do what CoalescePorts asks.
-func (vm *VM) Coalesces() bool { return vm.coalesced != nil }
-
 // VCPUs returns the virtual CPUs; the first is the boot processor.
 func (vm *VM) VCPUs() []*vcpu.VCPU { return vm.vcpus }
 
@@ -170,6 +159,7 @@ func (vm *VM) Stop() {
 // Close stops the vCPUs and frees what the VM holds in the kernel. Guest RAM stays the caller's.
 func (vm *VM) Close() error {
 	vm.Stop()
+	vm.coalescing.end()
 	var errs []error
 	for _, v := range vm.vcpus {
 		errs = append(errs, v.KVM().Close())

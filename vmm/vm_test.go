@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/sharevm/vmm/vmm"
 	"github.com/sharevm/vmm/vmm/bus"
@@ -171,7 +172,7 @@ func TestCoalescedStores(t *testing.T) {
 	mapPort(t, m.Ports, 0x500, 4, counter)
 	last := newRecorder(0)
 	mapPort(t, m.Ports, 0x10, 2, last)
-	if err := m.CoalescePorts(0x500, 4); err != nil {
+	if err := m.CoalescePorts(0x500, 4, time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	m.Start()
@@ -184,6 +185,24 @@ func TestCoalescedStores(t *testing.T) {
 	}
 	if n := m.VCPUs()[0].Exits(); m.Coalesces() && n > stores/10 {
 		t.Errorf("%d exits for %d stores", n, stores)
+	}
+}
+
+// TestCoalescingEnds has a guest store to a coalesced port and never come out again by itself.
+func TestCoalescingEnds(t *testing.T) {
+	m := newMachine(t, 1,
+		0xba, 0x00, 0x05, // mov dx, 0x500
+		0xef,       // out dx, ax
+		0xeb, 0xfe, // jmp self
+	)
+	r := newRecorder(0)
+	mapPort(t, m.Ports, 0x500, 4, r)
+	if err := m.CoalescePorts(0x500, 4, 50*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	m.Start()
+	if got := <-r.got; got.offset != 0 {
+		t.Errorf("%+v", got)
 	}
 }
 

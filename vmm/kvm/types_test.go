@@ -62,6 +62,7 @@ func TestRequestNumbers(t *testing.T) {
 		{"KVM_IRQ_LINE", set[irqLevel](0x61), 0x4008ae61},
 		{"KVM_SET_GSI_ROUTING", ioc(dirWrite, 0x6a, 8), 0x4008ae6a},
 		{"KVM_REGISTER_COALESCED_MMIO", set[coalescedZone](0x67), 0x4010ae67},
+		{"KVM_UNREGISTER_COALESCED_MMIO", set[coalescedZone](0x68), 0x4010ae68},
 		{"KVM_IRQFD", set[irqfd](0x76), 0x4020ae76},
 		{"KVM_CREATE_PIT2", set[pitConfig](0x77), 0x4040ae77},
 		{"KVM_IOEVENTFD", set[ioeventfd](0x79), 0x4040ae79},

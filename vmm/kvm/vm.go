@@ -143,6 +143,14 @@ func (v *VM) CoalescePorts(base uint16, size uint32) error {
 	return nil
 }
 
+// UncoalescePorts undoes CoalescePorts. What is in the ring stays there (KVM_UNREGISTER_COALESCED_MMIO).
+func (v *VM) UncoalescePorts(base uint16, size uint32) error {
+	if _, err := callPtr(v.fd, set[coalescedZone](0x68), &coalescedZone{addr: uint64(base), size: size, pio: 1}); err != nil {
+		return fmt.Errorf("KVM_UNREGISTER_COALESCED_MMIO of ports %#x+%d: %w", base, size, err)
+	}
+	return nil
+}
+
 // CreateVCPU makes a vCPU; id is its initial APIC id (KVM_CREATE_VCPU).
 func (v *VM) CreateVCPU(id int) (*VCPU, error) {
 	fd, err := call(v.fd, ioc(dirNone, 0x41, 0), uintptr(id))

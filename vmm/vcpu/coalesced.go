@@ -2,6 +2,7 @@ package vcpu
 
 import (
 	"fmt"
+	"log/slog"
 	"sync"
 
 	"github.com/sharevm/vmm/vmm/bus"
@@ -20,6 +21,13 @@ type Coalesced struct {
 // NewCoalesced returns what drains ring.
 func NewCoalesced(ring kvm.Ring, ports, mmio *bus.Bus) *Coalesced {
 	return &Coalesced{ring: ring, ports: ports, mmio: mmio}
+}
+
+// Drain delivers everything that is waiting, for a caller that runs no vCPU.
+func (c *Coalesced) Drain(log *slog.Logger) {
+	c.drain(func(access string, panicked any) {
+		log.Error("device panicked", "access", access, "panic", fmt.Sprint(panicked), "stack", stack())
+	})
 }
 
 // drain delivers everything that was stored before the call. What a vCPU does after its stores must be preceded by it. A device's panic is told
