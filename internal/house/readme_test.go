@@ -1,23 +1,23 @@
 package house
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
 
+const root = "../.."
+
+var named = regexp.MustCompile("`(?:([a-z0-9]+)\\.)?((?:Test|Fuzz)\\w+)`")
+
 // TestReadme checks that the tests which the README's table of disk formats names are there.
 func TestReadme(t *testing.T) {
-	const root = "../.."
-	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	named := regexp.MustCompile("`(?:([a-z0-9]+)\\.)?(Test\\w+)`")
 	checked := 0
-	for line := range strings.Lines(string(readme)) {
+	for line := range strings.Lines(read(t, "README.md")) {
 		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
 		room := strings.TrimSpace(cells[len(cells)-1])
 		for _, m := range named.FindAllStringSubmatch(line, -1) {
@@ -34,6 +34,51 @@ func TestReadme(t *testing.T) {
 	if checked < 60 {
 		t.Errorf("the README names %d tests only", checked)
 	}
+}
+
+// TestSecurity checks the same of the threat model, whose tests are named by their packages.
+func TestSecurity(t *testing.T) {
+	folders := map[string][]string{}
+	for _, f := range packages(t) {
+		name := filepath.Base(f)
+		folders[name] = append(folders[name], f)
+	}
+	checked := 0
+	for _, m := range named.FindAllStringSubmatch(read(t, "docs/security.md"), -1) {
+		if !slices.ContainsFunc(folders[m[1]], func(f string) bool { return hasTest(t, f, m[2]) }) {
+			t.Errorf("docs/security.md names %s.%s, which is nowhere", m[1], m[2])
+		}
+		checked++
+	}
+	if checked < 40 {
+		t.Errorf("docs/security.md names %d tests only", checked)
+	}
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(root, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// packages lists the folders that hold tests.
+func packages(t *testing.T) (list []string) {
+	t.Helper()
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, "_test.go") {
+			if dir := filepath.Dir(path); !slices.Contains(list, dir) {
+				list = append(list, dir)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
 }
 
 // hasTest says whether a folder's tests have a function of that name.
