@@ -26,18 +26,21 @@ var tasks = map[string]task{
 	"console": echoConsole,
 	"cpus":    exerciseCPUs,
 	"disk":    verifyDisk,
+	"drain":   drain,
 	"files":   verifyFiles,
 	"fill":    fillDisk,
 	"hash":    hashDisk,
 	"hostile": hostile,
 	"info":    info,
 	"journal": journal,
+	"load":    load,
 	"mark":    mark,
 	"memory":  useMemory,
 	"net":     fetch,
 	"reboot":  reboot,
 	"rng":     readRandom,
 	"serve":   serve,
+	"try":     try,
 }
 
 func main() {
