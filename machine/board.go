@@ -35,8 +35,8 @@ type board struct {
 
 	// closers run in reverse order of their making, after the vCPUs have stopped.
 	closers []io.Closer
-	// slot is the PCI slot plugged last.
-	slot uint8
+	// slots are the slots of bus 0 that are taken; slot 0 is the host bridge's.
+	slots [lastSlot + 1]bool
 	// devices can be paused, in order of their making.
 	devices []state.Device
 }

@@ -8,18 +8,16 @@ import (
 	"github.com/sharevm/vmm/config"
 	"github.com/sharevm/vmm/devices/pci"
 	"github.com/sharevm/vmm/internal/guard"
-	"github.com/sharevm/vmm/network"
 	"github.com/sharevm/vmm/virtio"
 	"github.com/sharevm/vmm/virtio/balloon"
-	"github.com/sharevm/vmm/virtio/blk"
 	"github.com/sharevm/vmm/virtio/console"
-	"github.com/sharevm/vmm/virtio/net"
 	"github.com/sharevm/vmm/virtio/rng"
 	"github.com/sharevm/vmm/virtio/transport"
 	"github.com/sharevm/vmm/vmm/irq"
+	"github.com/sharevm/vmm/vmm/state"
 )
 
-// addPCI makes the root complex and plugs the devices of the fast board: everything is virtio, and every function is on bus 0.
+// addPCI makes the root complex and plugs the devices into bus 0.
 func (b *board) addPCI() error {
 	var lines []irq.Line
 	for i := range layout.GSIPCICount {
@@ -47,7 +45,7 @@ func (b *board) addPCI() error {
 		return err
 	}
 	b.devices = append(b.devices, root)
-	for _, add := range []func() error{b.addDisks, b.addNICs, b.addConsole, b.addRNG, b.addBalloon} {
+	for _, add := range []func() error{b.addControllers, b.addNICs, b.addConsole, b.addRNG, b.addBalloon} {
 		if err := add(); err != nil {
 			return err
 		}
@@ -67,59 +65,39 @@ const lastSlot = 31
 
 // plug puts a virtio device into the next free slot.
 func (b *board) plug(name string, dev virtio.Device) error {
-	if b.slot == lastSlot {
-		return fmt.Errorf("%s: the fast board holds %d devices, disks, network cards and its own together; leave some out", name, lastSlot)
-	}
 	t, err := transport.New(dev, transport.Config{Name: name, Memory: b.mem, MSI: b.vm, Log: b.m.log})
 	if err != nil {
 		return err
 	}
 	b.closers = append(b.closers, t)
-	b.devices = append(b.devices, t)
-	b.slot++
-	return b.root.Plug(pci.Address{Device: b.slot}, t.Function())
+	return b.plugFunction(config.NoSlot, name, t.Function(), t)
 }
 
-// maxQueues bounds the queues of a disk: a queue costs a thread's worth of state in guest and host.
-const maxQueues = 4
-
-func (b *board) addDisks() error {
-	for i := range b.m.cfg.Disks {
-		d, img := &b.m.cfg.Disks[i], b.m.disks[i]
-		if img == nil || d.Media == config.MediaFloppy {
-			continue
-		}
-		dev, err := blk.New(blk.Config{
-			Image: img, Serial: serialOf(d), ReadOnly: d.ReadOnly || d.Media == config.MediaCDROM, WriteThrough: d.WriteThrough,
-			Queues: min(b.m.cfg.CPU.Count, maxQueues), Reads: b.m.diskGates[i].in, Writes: b.m.diskGates[i].out, Log: b.m.log,
-		})
-		if err != nil {
-			return fmt.Errorf("disk %s: %w", d.Address, err)
-		}
-		if err := b.plug("disk "+d.Address.String(), dev); err != nil {
-			return err
-		}
+// plugFunction puts a function into the slot that the configuration wants, or into the next free one; state is what pauses and restores with it.
+func (b *board) plugFunction(want config.PCISlot, name string, f *pci.Function, s state.Device) error {
+	slot, err := b.takeSlot(want)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
 	}
-	return nil
+	b.devices = append(b.devices, s)
+	return b.root.Plug(pci.Address{Device: slot}, f)
 }
 
-func (b *board) addNICs() error {
-	for i := range b.m.cfg.NICs {
-		n, link := &b.m.cfg.NICs[i], b.m.links[i]
-		c := net.Config{MAC: b.m.macs[i], LinkDown: !n.Connected, In: b.m.nicGates[i].in, Out: b.m.nicGates[i].out, Log: b.m.log}
-		if link == nil {
-			link, c.LinkDown = network.Unplugged(), true
-		}
-		c.Links = []network.Link{link}
-		dev, err := net.New(c)
-		if err != nil {
-			return fmt.Errorf("ethernet%d: %w", n.Index, err)
-		}
-		if err := b.plug(fmt.Sprintf("ethernet%d", n.Index), dev); err != nil {
-			return err
+// takeSlot finds a free slot on bus 0: the wanted one where that is on this bus and free.
+func (b *board) takeSlot(want config.PCISlot) (uint8, error) {
+	if _, _, behind := want.Bridge(); b.m.cfg.Board == config.BoardPC && want != config.NoSlot && !behind {
+		if n := uint8(want.Device()); n != 0 && !b.slots[n] {
+			b.slots[n] = true
+			return n, nil
 		}
 	}
-	return nil
+	for n := uint8(1); n <= lastSlot; n++ {
+		if !b.slots[n] {
+			b.slots[n] = true
+			return n, nil
+		}
+	}
+	return 0, fmt.Errorf("the board holds %d devices, disks, network cards and its own together; leave some out", lastSlot)
 }
 
 func (b *board) addConsole() error {

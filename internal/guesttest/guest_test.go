@@ -58,6 +58,17 @@ func newFile(t *testing.T, tasks string) *machineFile {
 	return f
 }
 
+// newPCFile begins a machine of the PC board, with the kernel that has the drivers of foreign hardware.
+func newPCFile(t *testing.T, tasks string) *machineFile {
+	t.Helper()
+	f := newFile(t, tasks)
+	f.set("vmm.board", "pc")
+	f.set("vmm.console", "serial0")
+	f.set("vmm.kernel", filepath.Join(kitDir, kit.PCVmlinux))
+	f.set("vmm.initrd", filepath.Join(kitDir, kit.PCInitrd))
+	return f
+}
+
 // set gives a key a value, in place of an earlier one.
 func (f *machineFile) set(key, value string) {
 	line := fmt.Sprintf("%s = %q", key, value)

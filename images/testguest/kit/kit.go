@@ -1,5 +1,5 @@
-// Package kit makes the files that a test machine boots from: Debian's cloud kernel, packed and unpacked, and an initramfs whose
-// first process is testguest.
+// Package kit makes the files that a test machine boots from: Debian's cloud kernel, packed and unpacked, an initramfs whose
+// first process is testguest, and for the PC board the same with Debian's generic kernel, which has the drivers of PCs.
 package kit
 
 import (
@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 
 	"github.com/sharevm/vmm/images/initramfs"
 	"github.com/sharevm/vmm/internal/debian"
@@ -19,7 +20,11 @@ const (
 	Vmlinux = "vmlinux" // ELF, started by PVH
 	Vmlinuz = "vmlinuz" // bzImage
 	Initrd  = "initrd"
-	Root    = "root.ext4" // file system of RootSize bytes with testguest as /init
+	// PCVmlinux and PCInitrd are what the PC board boots: the generic kernel, with the drivers of foreign hardware.
+	PCVmlinux = "vmlinux-pc"
+	PCInitrd  = "initrd-pc"
+
+	Root = "root.ext4" // file system of RootSize bytes with testguest as /init
 )
 
 // RootSize is the size of the root file system in bytes.
@@ -28,23 +33,21 @@ const RootSize = 48 << 20
 // modules are what the tasks of testguest need of the kernel. crc32c_generic is what ext4 asks for by algorithm, not by name.
 var modules = []string{"virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "virtio_rng", "virtio_balloon", "button", "evdev", "crc32c_generic", "ext4"}
 
+// pcModules are what the generic kernel needs for the devices of the PC board, beside modules.
+var pcModules = []string{
+	"ata_piix", "ahci", "nvme", "mptsas", "mptspi", "vmw_pvscsi", "sd_mod", "sr_mod", "sg",
+	"e1000", "e1000e", "vmxnet3",
+	"psmouse", "bochs", "virtio_gpu", "virtio_input",
+}
+
 // Make fills dir. It compiles testguest with the go command of the PATH, from the module in the current folder.
 func Make(ctx context.Context, dir string, progress debian.Progress) error {
 	store, err := debian.Open("", progress)
 	if err != nil {
 		return err
 	}
-	kernel, err := store.Kernel(ctx, debian.Cloud)
-	if err != nil {
-		return err
-	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
-	}
-	for _, f := range []struct{ from, to string }{{kernel.Vmlinux, Vmlinux}, {kernel.Vmlinuz, Vmlinuz}} {
-		if err := copyFile(f.from, filepath.Join(dir, f.to)); err != nil {
-			return err
-		}
 	}
 	init := filepath.Join(dir, "init")
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", init, "github.com/sharevm/vmm/images/testguest")
@@ -52,12 +55,33 @@ func Make(ctx context.Context, dir string, progress debian.Progress) error {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("compile the test guest: %w\n%s", err, out)
 	}
-	mods, err := initramfs.Modules(kernel.ModulesDir, modules...)
-	if err != nil {
-		return err
-	}
-	if err := writeInitrd(filepath.Join(dir, Initrd), initramfs.Config{Init: init, Modules: mods}); err != nil {
-		return err
+	for _, k := range []struct {
+		flavour                  debian.Flavour
+		vmlinux, vmlinuz, initrd string // names; "" makes none
+		modules                  []string
+	}{
+		{debian.Cloud, Vmlinux, Vmlinuz, Initrd, modules},
+		{debian.Generic, PCVmlinux, "", PCInitrd, append(slices.Clone(modules), pcModules...)},
+	} {
+		kernel, err := store.Kernel(ctx, k.flavour)
+		if err != nil {
+			return err
+		}
+		for _, f := range []struct{ from, to string }{{kernel.Vmlinux, k.vmlinux}, {kernel.Vmlinuz, k.vmlinuz}} {
+			if f.to == "" {
+				continue
+			}
+			if err := copyFile(f.from, filepath.Join(dir, f.to)); err != nil {
+				return err
+			}
+		}
+		mods, err := initramfs.Modules(kernel.ModulesDir, k.modules...)
+		if err != nil {
+			return err
+		}
+		if err := writeInitrd(filepath.Join(dir, k.initrd), initramfs.Config{Init: init, Modules: mods}); err != nil {
+			return err
+		}
 	}
 	return makeRoot(ctx, dir, init)
 }
