@@ -33,6 +33,7 @@ type Function struct {
 	lastCap  int // offset of the last capability, or 0
 	freeCap  int // where the next one goes
 	msix     *MSIX
+	msi      *MSI
 	intx     intx
 }
 
@@ -100,6 +101,9 @@ func (f *Function) read(off int, p []byte) {
 	if i := regStatus - off; i >= 0 && i < len(p) && f.intx.pending() {
 		p[i] |= statusInterrupt
 	}
+	if f.msi != nil {
+		f.msi.readPending(off, p)
+	}
 }
 
 // write delivers a configuration write that does not cross a multiple of 4.
@@ -114,6 +118,9 @@ func (f *Function) write(off int, p []byte) {
 	}
 	if f.msix != nil && off&^3 == f.msix.cap {
 		f.msix.control(f.cfg[f.msix.cap+msixControl:])
+	}
+	if f.msi != nil && off >= f.msi.cap && off < f.msi.end() {
+		f.msi.follow(f.cfg[:])
 	}
 	call(f.writes, off, len(p), f.cfg[:])
 }
@@ -131,6 +138,9 @@ func (f *Function) reset() {
 	f.cfg = f.initial
 	if f.msix != nil {
 		f.msix.reset()
+	}
+	if f.msi != nil {
+		f.msi.follow(f.cfg[:])
 	}
 	f.headerChanged()
 }

@@ -49,6 +49,7 @@ func FuzzConfigSpace(f *testing.F) {
 				m.snapshot(t)
 			case 5:
 				m.msix.Fire(int(v % 4))
+				m.msi.Fire(int(v % 4))
 				m.functions[1<<3].SetINTx(v&8 != 0)
 			case 6:
 				m.Reset()
@@ -62,6 +63,7 @@ func FuzzConfigSpace(f *testing.F) {
 type fuzzMachine struct {
 	*board
 	msix *MSIX
+	msi  *MSI
 }
 
 func newFuzzMachine(t *testing.T) *fuzzMachine {
@@ -81,7 +83,11 @@ func newFuzzMachine(t *testing.T) *fuzzMachine {
 	if err := two.AddExpress(IntegratedEndpoint, func() {}); err != nil {
 		t.Fatal(err)
 	}
-	m := &fuzzMachine{board: newBoard(t, one, two), msix: msix}
+	msi, err := two.AddMSI(quiet{}, 4, MSI64|MSIMaskable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &fuzzMachine{board: newBoard(t, one, two), msix: msix, msi: msi}
 	m.mem = nil // rebuilt with separate binders, since ports and memory may have the same numbers
 	m.cfg.Memory, m.cfg.IO = bus.New("memory", m.bound), bus.New("port", nil)
 	m.mem, m.io = m.cfg.Memory, m.cfg.IO

@@ -3,7 +3,6 @@ package pci
 import (
 	"encoding/binary"
 	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 
@@ -24,39 +23,26 @@ const (
 
 // MSIX is a function's table of message-signalled interrupts. The guest reaches it through a BAR; the function's device calls Fire.
 type MSIX struct {
-	alloc irq.MSIAllocator
-	log   *slog.Logger
-	cap   int // offset of the capability
+	src messageSource
+	cap int // offset of the capability
 
 	enabled atomic.Bool // written under mu
 
 	mu     sync.Mutex // guards the table as the guest sees it; taken before a vector's
 	table  []byte
 	masked bool // all vectors
-	failed bool // an error was logged
-
-	vectors []vector
-}
-
-type vector struct {
-	mu      sync.Mutex // makes masking exact: after it, nothing is sent
-	msi     irq.MSI    // nil until first used
-	message irq.Message
-	open    bool // enabled, not masked, connected: Fire may send
-	armed   bool // enabled: Fire may pend
-	pending bool
 }
 
 // AddMSIX gives the function vectors (1 to 2048) interrupts, whose table lies at table in the BAR and whose pending bits at pba,
 // both multiples of 8. The BAR's device no longer sees those addresses. Vectors are taken from alloc when the guest first uses them.
 func (f *Function) AddMSIX(alloc irq.MSIAllocator, vectors, barIndex int, table, pba uint64) (*MSIX, error) {
-	x := &MSIX{alloc: alloc, log: f.log}
+	x := &MSIX{src: messageSource{kind: "MSI-X", alloc: alloc, log: f.log}}
 	if barIndex < 0 || barIndex >= len(f.bars) || f.bars[barIndex] == nil || vectors < 1 || vectors > msixMaxVectors {
 		return nil, fmt.Errorf("pci: %s: MSI-X with %d vectors in BAR %d", f.name, vectors, barIndex)
 	}
 	b := f.bars[barIndex]
 	x.table = make([]byte, vectors*msixEntry)
-	x.vectors = make([]vector, vectors)
+	x.src.vectors = make([]vector, vectors)
 	o := &overlay{inner: b.dev, x: x, table: table, tableEnd: table + uint64(len(x.table)), pba: pba, pbaEnd: pba + uint64(vectors+63)/64*8}
 	if table%8 != 0 || pba%8 != 0 || o.tableEnd > b.size || o.pbaEnd > b.size || (table < o.pbaEnd && pba < o.tableEnd) {
 		return nil, fmt.Errorf("pci: %s: MSI-X table at %#x and pending bits at %#x don't fit BAR %d", f.name, table, pba, barIndex)
@@ -77,7 +63,7 @@ func (f *Function) AddMSIX(alloc irq.MSIAllocator, vectors, barIndex int, table,
 }
 
 // Vectors is the size of the table.
-func (x *MSIX) Vectors() int { return len(x.vectors) }
+func (x *MSIX) Vectors() int { return len(x.src.vectors) }
 
 // Enabled says whether the guest has chosen MSI-X; a function does not use its pin then.
 func (x *MSIX) Enabled() bool { return x.enabled.Load() }
@@ -85,34 +71,15 @@ func (x *MSIX) Enabled() bool { return x.enabled.Load() }
 // Fire sends vector v, or marks it pending while it is masked. Without such a vector, or with MSI-X disabled, it does nothing. It may
 // be called from any goroutine and does not allocate.
 func (x *MSIX) Fire(v int) {
-	if v < 0 || v >= len(x.vectors) {
-		return
-	}
-	e := &x.vectors[v]
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	switch {
-	case e.open:
-		e.msi.Fire()
-	case e.armed:
-		e.pending = true
+	if v >= 0 && v < len(x.src.vectors) {
+		x.src.fire(v)
 	}
 }
 
 // Close gives all vectors back.
 func (x *MSIX) Close() {
 	x.reset()
-	for i := range x.vectors {
-		e := &x.vectors[i]
-		e.mu.Lock()
-		if e.msi != nil {
-			if err := e.msi.Close(); err != nil {
-				x.log.Warn("MSI-X vector stays behind", "vector", i, "error", err)
-			}
-			e.msi = nil
-		}
-		e.mu.Unlock()
-	}
+	x.src.close()
 }
 
 // reset disables MSI-X and masks all vectors, as after power-on. What KVM knows of them stays: nothing is sent.
@@ -122,7 +89,7 @@ func (x *MSIX) reset() {
 	x.enabled.Store(false)
 	x.masked = false
 	clear(x.table)
-	for i := range x.vectors {
+	for i := range x.src.vectors {
 		x.table[i*msixEntry+entryControl] = entryMasked
 		x.refresh(i)
 	}
@@ -139,7 +106,7 @@ func (x *MSIX) control(reg []byte) {
 	}
 	x.enabled.Store(enabled)
 	x.masked = masked
-	for i := range x.vectors {
+	for i := range x.src.vectors {
 		x.refresh(i)
 	}
 }
@@ -147,48 +114,10 @@ func (x *MSIX) control(reg []byte) {
 // refresh makes vector i follow its entry. x.mu is held.
 func (x *MSIX) refresh(i int) {
 	entry := x.table[i*msixEntry:][:msixEntry]
-	e := &x.vectors[i]
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.armed = x.enabled.Load(); !e.armed {
-		e.pending = false
-	}
-	e.open = e.armed && !x.masked && entry[entryControl]&entryMasked == 0 && x.connect(i, e, irq.Message{
+	x.src.refresh(i, x.enabled.Load(), !x.masked && entry[entryControl]&entryMasked == 0, irq.Message{
 		Address: binary.LittleEndian.Uint64(entry),
 		Data:    binary.LittleEndian.Uint32(entry[8:]),
 	})
-	if e.open && e.pending {
-		e.pending = false
-		e.msi.Fire()
-	}
-}
-
-// connect makes e send m and says whether it does. Changing a message is a system call with an RCU grace period
-// behind it, so an unchanged one is left alone however often a guest masks and unmasks.
-func (x *MSIX) connect(i int, e *vector, m irq.Message) bool {
-	if e.msi != nil && e.message == m {
-		return true
-	}
-	var err error
-	if e.msi == nil {
-		e.msi, err = x.alloc.NewMSI()
-	}
-	if err == nil {
-		err = e.msi.SetMessage(&m)
-	}
-	if err == nil {
-		e.message = m
-		return true
-	}
-	if e.msi != nil { // what it would send now is unknown
-		_ = e.msi.Close()
-		e.msi = nil
-	}
-	if !x.failed { // once: a guest can provoke it
-		x.failed = true
-		x.log.Warn("MSI-X vector can't be connected", "vector", i, "error", err)
-	}
-	return false
 }
 
 // readTable fills p from off in the table.
@@ -205,25 +134,6 @@ func (x *MSIX) writeTable(off uint64, p []byte) {
 	copy(x.table[off:], p)
 	for i := int(off / msixEntry); i <= int(off+uint64(len(p))-1)/msixEntry; i++ {
 		x.refresh(i)
-	}
-}
-
-// readPending fills p from off in the pending bits.
-func (x *MSIX) readPending(off uint64, p []byte) {
-	clear(p)
-	for i := range p {
-		for bit := range 8 {
-			v := int(off+uint64(i))*8 + bit
-			if v >= len(x.vectors) {
-				return
-			}
-			e := &x.vectors[v]
-			e.mu.Lock()
-			if e.pending {
-				p[i] |= 1 << bit
-			}
-			e.mu.Unlock()
-		}
 	}
 }
 
@@ -254,7 +164,7 @@ func (o *overlay) Read(off uint64, p []byte) {
 		case off >= o.table && off < o.tableEnd:
 			o.x.readTable(off-o.table, q)
 		case off >= o.pba && off < o.pbaEnd:
-			o.x.readPending(off-o.pba, q)
+			o.x.src.pending(off-o.pba, q)
 		default:
 			o.inner.Read(off, q)
 		}

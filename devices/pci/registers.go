@@ -39,6 +39,7 @@ const (
 
 // Capability IDs (PCI Code and ID Assignment, section 2).
 const (
+	CapMSI     = 0x05
 	CapVendor  = 0x09
 	CapExpress = 0x10
 	CapMSIX    = 0x11

@@ -73,7 +73,10 @@ func (r *Root) Plug(addr Address, f *Function) error {
 	}
 	f.root, f.addr, f.log = r, addr, r.cfg.Log
 	if f.msix != nil {
-		f.msix.log = r.cfg.Log.With("function", f.name)
+		f.msix.src.log = r.cfg.Log.With("function", f.name)
+	}
+	if f.msi != nil {
+		f.msi.src.log = r.cfg.Log.With("function", f.name)
 	}
 	if pin := f.cfg[regIntPin]; pin != 0 && len(r.wires) > 0 {
 		f.intx.line = r.wires[r.route(addr, pin)]

@@ -18,6 +18,9 @@ func (f *Function) Save(w *state.Writer) {
 	if f.msix != nil {
 		f.msix.save(w)
 	}
+	if f.msi != nil {
+		f.msi.save(w)
+	}
 }
 
 // Restore takes the registers from r, decodes the BARs where they were, and connects the interrupts. Bits that no guest can change
@@ -43,10 +46,18 @@ func (f *Function) Restore(r *state.Reader) error {
 	if f.msix != nil {
 		f.msix.restore(r, binary.LittleEndian.Uint16(cfg[f.msix.cap+msixControl:]))
 	}
+	var pending []byte
+	if f.msi != nil {
+		pending = f.msi.pendingOf(r)
+	}
 	if r.Err() != nil {
 		return r.Err()
 	}
 	copy(f.cfg[:], cfg)
+	if f.msi != nil {
+		f.msi.src.setPending(pending)
+		f.msi.follow(f.cfg[:])
+	}
 	f.SetINTx(asserted)
 	f.headerChanged()
 	return nil
@@ -56,15 +67,15 @@ func (x *MSIX) save(w *state.Writer) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	w.Bytes(x.table)
-	pending := make([]byte, (len(x.vectors)+7)/8)
-	x.readPending(0, pending)
+	pending := make([]byte, (len(x.src.vectors)+7)/8)
+	x.src.pending(0, pending)
 	w.Bytes(pending)
 }
 
 func (x *MSIX) restore(r *state.Reader, control uint16) {
 	table := r.Bytes(len(x.table))
-	pending := r.Bytes((len(x.vectors) + 7) / 8)
-	if r.Err() == nil && (len(table) != len(x.table) || len(pending) != (len(x.vectors)+7)/8) {
+	pending := r.Bytes((len(x.src.vectors) + 7) / 8)
+	if r.Err() == nil && (len(table) != len(x.table) || len(pending) != (len(x.src.vectors)+7)/8) {
 		r.Fail("MSI-X table of %d bytes where %d were expected", len(table), len(x.table))
 	}
 	if r.Err() != nil {
@@ -75,12 +86,28 @@ func (x *MSIX) restore(r *state.Reader, control uint16) {
 	copy(x.table, table)
 	x.enabled.Store(control&msixEnable != 0)
 	x.masked = control&msixMaskAll != 0
-	for i := range x.vectors {
-		x.vectors[i].mu.Lock()
-		x.vectors[i].pending = pending[i/8]>>(i%8)&1 != 0
-		x.vectors[i].mu.Unlock()
+	x.src.setPending(pending)
+	for i := range x.src.vectors {
 		x.refresh(i)
 	}
+}
+
+// msiPending is how many bytes of a snapshot hold the pending bits of MSI.
+const msiPending = msiMaxVectors / 8
+
+func (m *MSI) save(w *state.Writer) {
+	var pending [msiPending]byte
+	m.src.pending(0, pending[:])
+	w.Bytes(pending[:])
+}
+
+// pendingOf reads the pending bits; the registers are the function's.
+func (m *MSI) pendingOf(r *state.Reader) []byte {
+	pending := r.Bytes(msiPending)
+	if r.Err() == nil && len(pending) != msiPending {
+		r.Fail("MSI with %d bytes of pending bits", len(pending))
+	}
+	return pending
 }
 
 // Pause implements state.Device.
