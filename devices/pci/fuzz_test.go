@@ -30,6 +30,7 @@ func FuzzConfigSpace(f *testing.F) {
 	f.Add(join(step(2, 3, 0, 0x80000810), step(2, 3, 4, 0xffffffff), step(2, 7, 0, ^uint64(0)), step(2, 4, 2, 0x1234567)))
 	f.Add(join(step(0, 1, 1<<15+0x42, 0x8000), step(0, 1, 1<<15+4, 2), step(0, 3, 1<<15+0x10, 0xc0000000), step(3, 3, 0xc000010c, 0),
 		step(5, 0, 0, 0), step(0, 1, 1<<15+0x42, 0xc000), step(5, 0, 0, 0), step(4, 0, 0, 0), step(6, 0, 0, 0)))
+	f.Add(join(step(0, 3, 1<<15+0x10, 0xc0000000), step(1, 4, 1<<15+4, 7), step(3, 3, 0xc0000080, 1))) // a doorbell
 	f.Fuzz(func(t *testing.T, steps []byte) {
 		m := newFuzzMachine(t)
 		for n := 0; len(steps) >= 14 && n < 100; n++ {
@@ -67,7 +68,11 @@ type fuzzMachine struct {
 }
 
 func newFuzzMachine(t *testing.T) *fuzzMachine {
-	bell := new(event.Event) // never rung: the binder takes it
+	bell, err := event.New() // rung by stores that the binder did not take
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = bell.Close() })
 	one := withBAR(t, 0, Mem32, 0x1000, newScratch(0x1000), bus.Doorbell{Addr: 0x80, Event: bell}, bus.Doorbell{Addr: 0x84, Event: bell})
 	msix, err := one.AddMSIX(quiet{}, 3, 0, tableAt, pbaAt)
 	if err != nil {
