@@ -48,7 +48,6 @@ const (
 // Device is a virtio block device. It implements [virtio.Device].
 type Device struct {
 	image        disk.Image
-	vector       disk.VectorImage // image, if it is one
 	serial       [idSize]byte
 	readOnly     bool
 	writeThrough bool
@@ -80,7 +79,6 @@ func New(c Config) (*Device, error) {
 		blockSize: info.SectorSize, queues: c.Queues, queueSize: c.QueueSize, executors: c.Executors,
 		reads: c.Reads, writes: c.Writes, faults: faults{log: c.Log},
 	}
-	d.vector, _ = c.Image.(disk.VectorImage)
 	if d.blockSize == 0 {
 		d.blockSize = sectorSize
 	}

@@ -1,9 +1,6 @@
 package blk
 
-import (
-	"fmt"
-	"io"
-)
+import "github.com/sharevm/vmm/disk"
 
 // execute serves first and the requests merged behind it: it moves their data and sets their result and written. Only
 // the status byte and the used ring are left to do.
@@ -68,43 +65,13 @@ func (d *Device) move(kind uint32, bufs [][]byte, off int64) error {
 		return nil
 	}
 	if kind == typeIn {
-		return d.read(bufs, off)
+		return disk.ReadVector(d.image, bufs, off)
 	}
-	if err := d.write(bufs, off); err != nil {
+	if err := disk.WriteVector(d.image, bufs, off); err != nil {
 		return err
 	}
 	if d.stable() {
 		return d.image.Flush()
-	}
-	return nil
-}
-
-func (d *Device) read(bufs [][]byte, off int64) error {
-	if d.vector != nil {
-		n, err := d.vector.ReadvAt(bufs, off)
-		return whole(n, bufs, err)
-	}
-	for i, p := range bufs {
-		n, err := d.image.ReadAt(p, off)
-		if err := whole(n, bufs[i:i+1], err); err != nil {
-			return err
-		}
-		off += int64(len(p))
-	}
-	return nil
-}
-
-func (d *Device) write(bufs [][]byte, off int64) error {
-	if d.vector != nil {
-		n, err := d.vector.WritevAt(bufs, off)
-		return whole(n, bufs, err)
-	}
-	for i, p := range bufs {
-		n, err := d.image.WriteAt(p, off)
-		if err := whole(n, bufs[i:i+1], err); err != nil {
-			return err
-		}
-		off += int64(len(p))
 	}
 	return nil
 }
@@ -130,19 +97,4 @@ func (d *Device) clear(r *request) error {
 		return d.image.Flush()
 	}
 	return nil
-}
-
-// whole turns a transfer that fell short into an error, and forgives the io.EOF that io.ReaderAt allows at the very end.
-func whole(n int, bufs [][]byte, err error) error {
-	want := 0
-	for _, p := range bufs {
-		want += len(p)
-	}
-	if n == want && (err == nil || err == io.EOF) {
-		return nil
-	}
-	if err == nil || err == io.EOF {
-		err = io.ErrUnexpectedEOF
-	}
-	return fmt.Errorf("image moved %d of %d bytes: %w", n, want, err)
 }
