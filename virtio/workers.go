@@ -2,31 +2,18 @@ package virtio
 
 import (
 	"fmt"
-	"runtime/debug"
-	"sync"
-	"sync/atomic"
 
+	"github.com/sharevm/vmm/internal/worker"
 	"github.com/sharevm/vmm/virtio/queue"
 )
 
 // PanicError is a panic of a device's worker.
-type PanicError struct {
-	Value any
-	Stack []byte // as debug.Stack returned it
-}
+type PanicError = worker.PanicError
 
-// Error implements error.
-func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
-
-// Workers are the goroutines of an active device, and the boundary at which their panics and errors end: either breaks the
-// device (Activation.Fail) and leaves the machine running.
+// Workers are the goroutines of an active device. Their panics and errors break the device (Activation.Fail) and leave the machine running.
 //
 // A device starts them in Activate and Resume, and stops them in Deactivate and Pause. Start and Stop calls must not overlap.
-type Workers struct {
-	stopping atomic.Bool
-	wakes    []func()
-	running  sync.WaitGroup
-}
+type Workers struct{ group worker.Group }
 
 // Serve starts a worker that calls handle whenever q may hold work, at once for the first time. handle pops until the queue
 // is empty, pushes and publishes; when it wants to return earlier for fairness, it is called again. It may wait on q.Kick itself, for
@@ -52,29 +39,11 @@ func (w *Workers) Serve(a *Activation, q *queue.Queue, handle func(*queue.Queue)
 
 // Go starts a worker that runs until Stopping reports true. wake makes it look: it is called once, by Stop. name is for messages.
 func (w *Workers) Go(a *Activation, name string, wake func(), run func() error) {
-	w.wakes = append(w.wakes, wake)
-	w.running.Go(func() {
-		defer func() {
-			if p := recover(); p != nil {
-				a.Fail(fmt.Errorf("%s: %w", name, &PanicError{Value: p, Stack: debug.Stack()}))
-			}
-		}()
-		if err := run(); err != nil {
-			a.Fail(fmt.Errorf("%s: %w", name, err))
-		}
-	})
+	w.group.Go(name, wake, run, a.Fail)
 }
 
 // Stopping says whether Stop has been called; long-running workers ask between requests.
-func (w *Workers) Stopping() bool { return w.stopping.Load() }
+func (w *Workers) Stopping() bool { return w.group.Stopping() }
 
 // Stop wakes all workers and returns when they have ended. It is idempotent; afterwards workers may be started again.
-func (w *Workers) Stop() {
-	w.stopping.Store(true)
-	for _, wake := range w.wakes {
-		wake()
-	}
-	w.running.Wait()
-	w.wakes = w.wakes[:0]
-	w.stopping.Store(false)
-}
+func (w *Workers) Stop() { w.group.Stop() }

@@ -151,29 +151,16 @@ func (r *Root) mapAll(f *Function) {
 			continue
 		}
 		b.mapped, b.base = true, base
-		for _, d := range b.bells {
-			d.Addr += base
-			if err := space.AddDoorbell(d); err != nil {
-				// The write reaches dev instead, which rings it by hand.
-				f.log.Debug("doorbell is not bound", "function", f.name, "bar", i, "error", err)
-				continue
-			}
-			b.bound = append(b.bound, d)
-		}
+		r.bind(f, i)
 	}
 }
 
 func (r *Root) unmap(b *bar) {
-	space := r.space(b.kind)
-	for _, d := range b.bound {
-		if err := space.RemoveDoorbell(d); err != nil {
-			r.cfg.Log.Warn("doorbell stays behind", "error", err)
-		}
-	}
-	if err := space.Unmap(b.base); err != nil {
+	r.unbind(b)
+	if err := r.space(b.kind).Unmap(b.base); err != nil {
 		r.cfg.Log.Warn("BAR stays behind", "error", err)
 	}
-	b.mapped, b.bound = false, b.bound[:0]
+	b.mapped = false
 }
 
 func (r *Root) space(kind BARKind) *bus.Bus {

@@ -20,7 +20,7 @@ var floors = map[string][]string{
 	"boot":               {"boot", "vmm/memory"},
 	"devices":            {"vmm/bus", "vmm/irq", "vmm/state", "vmm/event", "vmm/memory"},
 	"devices/vga":        {"display", "devices/pci", "vmm/bus", "vmm/irq", "vmm/state", "vmm/memory"},
-	"virtio":             {"virtio/queue", "virtio/internal", "vmm/bus", "vmm/irq", "vmm/state", "vmm/event", "vmm/memory"},
+	"virtio":             {"virtio/queue", "vmm/bus", "vmm/irq", "vmm/state", "vmm/event", "vmm/memory"},
 	"virtio/transport":   {"virtio", "devices/pci", "vmm/bus", "vmm/irq", "vmm/state", "vmm/event", "vmm/memory"},
 	"virtio/virtiotest":  {"virtio", "devices/pci", "vmm"},
 	"virtio/blk":         {"virtio", "disk", "vmm/state", "vmm/memory"},

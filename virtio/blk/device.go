@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/internal/pace"
 	"github.com/sharevm/vmm/internal/throttle"
 	"github.com/sharevm/vmm/virtio"
 	"github.com/sharevm/vmm/vmm/state"
@@ -68,7 +69,7 @@ type Device struct {
 	pool      virtio.Workers                    // the executors
 	jobs      chan *request                     // from the lanes to the executors; closed when the lanes have ended
 	abandoned atomic.Bool                       // a reset is under way: what has not begun need not be done
-	pace      pace
+	pace      pace.Pace
 }
 
 // New returns a device on c.Image. Feed it to a transport.

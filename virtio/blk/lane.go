@@ -124,7 +124,7 @@ func (l *lane) dispatch() {
 	var unpublished time.Duration
 	for _, first := range runs {
 		alone := idle && len(runs) == 1
-		if first.reachesImage() && !(first.isTransfer() && (alone || first.runLength() <= maxInline) && l.dev.pace.quick()) {
+		if first.reachesImage() && !(first.isTransfer() && (alone || first.runLength() <= maxInline) && l.dev.pace.Quick()) {
 			l.dev.jobs <- first // never blocks: there is room for every slot
 			continue
 		}
@@ -182,7 +182,7 @@ func (d *Device) serve(first *request) (took time.Duration, ok bool) {
 	begin := time.Now()
 	d.execute(first)
 	took = time.Since(begin)
-	d.pace.observe(took)
+	d.pace.Observe(took)
 	return took, true
 }
 

@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/sharevm/vmm/virtio/internal/shared"
 	"github.com/sharevm/vmm/vmm/event"
+	"github.com/sharevm/vmm/vmm/memory/shared"
 )
 
 // TestNoLostWakeups runs a driver against a device, each sleeping whenever it may. A missing barrier in either direction shows as a

@@ -1,6 +1,6 @@
 package queue
 
-import "github.com/sharevm/vmm/virtio/internal/shared"
+import "github.com/sharevm/vmm/vmm/memory/shared"
 
 // EnableNotifications asks the driver to signal Kick for the next chain, and says whether one is there already, in which case
 // the caller goes on popping instead of waiting. It reports true for a broken queue, so that the next Pop tells.

@@ -3,7 +3,7 @@ package queue
 import (
 	"encoding/binary"
 
-	"github.com/sharevm/vmm/virtio/internal/shared"
+	"github.com/sharevm/vmm/vmm/memory/shared"
 )
 
 // Flags of a descriptor.

@@ -3,7 +3,7 @@ package queue
 import (
 	"encoding/binary"
 
-	"github.com/sharevm/vmm/virtio/internal/shared"
+	"github.com/sharevm/vmm/vmm/memory/shared"
 )
 
 // Push gives a popped chain back to the driver, of whose writable buffers the device has written the first written bytes. The

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"sync/atomic"
 
-	"github.com/sharevm/vmm/virtio/internal/shared"
 	"github.com/sharevm/vmm/vmm/event"
 	"github.com/sharevm/vmm/vmm/memory"
+	"github.com/sharevm/vmm/vmm/memory/shared"
 )
 
 // MaxSize is the largest queue that virtio allows, in descriptors.

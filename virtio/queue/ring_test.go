@@ -4,9 +4,9 @@ import (
 	"encoding/binary"
 	"testing"
 
-	"github.com/sharevm/vmm/virtio/internal/shared"
 	"github.com/sharevm/vmm/vmm/event"
 	"github.com/sharevm/vmm/vmm/memory"
+	"github.com/sharevm/vmm/vmm/memory/shared"
 )
 
 // Two pieces of fake RAM with a hole between, as under 4 GiB.

@@ -2,7 +2,7 @@ package virtiotest
 
 import (
 	"github.com/sharevm/vmm/virtio"
-	"github.com/sharevm/vmm/virtio/internal/shared"
+	"github.com/sharevm/vmm/vmm/memory/shared"
 )
 
 // Bare drives a queue for benchmarks: it allocates nothing, and knows chains by their descriptors only (SetDescriptor, Offer). The

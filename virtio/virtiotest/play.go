@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/sharevm/vmm/virtio"
-	"github.com/sharevm/vmm/virtio/internal/shared"
+	"github.com/sharevm/vmm/vmm/memory/shared"
 	"github.com/sharevm/vmm/vmm/state"
 )
 

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/sharevm/vmm/virtio"
-	"github.com/sharevm/vmm/virtio/internal/shared"
+	"github.com/sharevm/vmm/vmm/memory/shared"
 )
 
 // Flags of a descriptor.

@@ -1,4 +1,5 @@
-package blk
+// Package pace follows how fast a disk answers, so that a device knows whether the worker that took a request may as well carry it out.
+package pace
 
 import (
 	"sync/atomic"
@@ -17,14 +18,14 @@ const (
 	slowCost = 16
 )
 
-// pace follows how fast the image answers. It starts out pessimistic.
-type pace struct{ trust atomic.Int32 }
+// Pace is what the last reads and writes of one image have told. It starts out pessimistic, and may be used by any number of goroutines.
+type Pace struct{ trust atomic.Int32 }
 
-// quick says whether the next read or write is likely to be over in less than quickLimit.
-func (p *pace) quick() bool { return p.trust.Load() >= trusted }
+// Quick says whether the next read or write is likely to be over in less than 200 µs.
+func (p *Pace) Quick() bool { return p.trust.Load() >= trusted }
 
-// observe takes note of a read or write that took so long. Of two at the same time one may get lost.
-func (p *pace) observe(took time.Duration) {
+// Observe takes note of a read or write that took so long. Of two at the same time one may get lost.
+func (p *Pace) Observe(took time.Duration) {
 	trust := p.trust.Load()
 	switch {
 	case took > patience:

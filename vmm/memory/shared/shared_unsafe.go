@@ -1,5 +1,5 @@
 // Package shared reads and writes words of memory that a running guest, or another goroutine that plays the guest, changes at the
-// same moment. It is the only place where virtio turns guest RAM into pointers.
+// same moment. It is the only place where devices turn guest RAM into pointers.
 //
 // Everything goes through sync/atomic, whose operations are sequentially consistent (Go memory model): a Load is an acquire, a
 // Store a release followed by a full barrier. On amd64 a Load is a plain MOV and a Store a locked instruction, which
