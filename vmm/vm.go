@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/sharevm/vmm/vmm/bus"
 	"github.com/sharevm/vmm/vmm/cpuid"
@@ -17,7 +18,9 @@ type Config struct {
 	// System is the open KVM device; the VM does not close it.
 	System *kvm.System
 	Memory *memory.Guest // owned by the caller
-	CPU    cpuid.Policy
+	// Holes are ranges of RAM that the guest does not see, because devices decode them: ascending, in whole pages.
+	Holes []Range
+	CPU   cpuid.Policy
 	// RealModePages is the guest-physical address of four pages that no RAM or device uses, which KVM needs to run
 	// real mode on old Intel CPUs.
 	RealModePages uint64
@@ -36,7 +39,8 @@ type VM struct {
 	Ports  *bus.Bus
 	MMIO   *bus.Bus
 
-	kvm *kvm.VM
+	kvm   *kvm.VM
+	slots atomic.Uint32 // of KVM's memory slots, those in use
 	// coalesced is nil where KVM cannot collect stores to ports.
 	coalesced  *vcpu.Coalesced
 	coalescing coalescing
@@ -83,8 +87,8 @@ func New(c Config) (_ *VM, err error) {
 			return nil, err
 		}
 	}
-	for i, r := range c.Memory.Regions() {
-		if err := k.SetMemoryRegion(slot(uint32(i), r)); err != nil {
+	for _, r := range cut(c.Memory.Regions(), c.Holes) {
+		if err := k.SetMemoryRegion(slot(vm.slots.Add(1)-1, r)); err != nil {
 			return nil, err
 		}
 	}

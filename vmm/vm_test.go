@@ -38,6 +38,12 @@ func newMachine(t testing.TB, cpus int, code ...byte) *machine {
 
 func newLoggedMachine(t testing.TB, log *slog.Logger, cpus int, code ...byte) *machine {
 	t.Helper()
+	return newConfiguredMachine(t, vmm.Config{Log: log}, cpus, code...)
+}
+
+// newConfiguredMachine takes from c what the others have no word for.
+func newConfiguredMachine(t testing.TB, c vmm.Config, cpus int, code ...byte) *machine {
+	t.Helper()
 	sys, err := kvm.Open("")
 	if err != nil {
 		if os.Getenv("VMM_TEST_KVM") == "require" {
@@ -58,14 +64,10 @@ func newLoggedMachine(t testing.TB, log *slog.Logger, cpus int, code ...byte) *m
 		t.Fatal(err)
 	}
 	m := &machine{stops: make(chan vcpu.Stop, cpus)}
-	m.VM, err = vmm.New(vmm.Config{
-		System:        sys,
-		Memory:        mem,
-		CPU:           cpuid.Policy{Topology: cpuid.Topology{CPUs: cpus, CoresPerSocket: cpus}},
-		RealModePages: 0xfeffc000,
-		OnStop:        func(s vcpu.Stop) { m.stops <- s },
-		Log:           log,
-	})
+	c.System, c.Memory, c.RealModePages = sys, mem, 0xfeffc000
+	c.CPU = cpuid.Policy{Topology: cpuid.Topology{CPUs: cpus, CoresPerSocket: cpus}}
+	c.OnStop = func(s vcpu.Stop) { m.stops <- s }
+	m.VM, err = vmm.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}

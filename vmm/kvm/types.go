@@ -15,6 +15,13 @@ const (
 	MemReadonly      = 1 << 1
 )
 
+// dirtyLog is struct kvm_dirty_log; the pointer to the bitmap is set where it is used.
+type dirtyLog struct {
+	slot   uint32
+	_      uint32
+	bitmap uint64
+}
+
 // Regs is struct kvm_regs.
 type Regs struct {
 	RAX, RBX, RCX, RDX uint64
