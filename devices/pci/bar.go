@@ -22,10 +22,11 @@ const (
 var barBits = map[BARKind]uint32{IO: 1, Mem32: 0, Mem64: 4, Mem64Prefetch: 0xc}
 
 type bar struct {
-	kind  BARKind
-	size  uint64
-	dev   bus.Device
-	bells []bus.Doorbell // Addr is an offset in the BAR
+	kind   BARKind
+	size   uint64
+	dev    bus.Device
+	memory Memory         // nil where dev answers
+	bells  []bus.Doorbell // Addr is an offset in the BAR
 
 	mapped bool
 	base   uint64         // where it is mapped
@@ -150,6 +151,15 @@ func (r *Root) mapAll(f *Function) {
 			f.log.Debug("BAR is not mapped", "function", f.name, "bar", i, "error", err)
 			continue
 		}
+		if b.memory != nil {
+			if err := b.memory.Place(base); err != nil {
+				f.log.Debug("BAR is not mapped", "function", f.name, "bar", i, "error", err)
+				if err := space.Unmap(base); err != nil {
+					r.cfg.Log.Warn("BAR stays behind", "error", err)
+				}
+				continue
+			}
+		}
 		b.mapped, b.base = true, base
 		r.bind(f, i)
 	}
@@ -157,6 +167,11 @@ func (r *Root) mapAll(f *Function) {
 
 func (r *Root) unmap(b *bar) {
 	r.unbind(b)
+	if b.memory != nil {
+		if err := b.memory.Remove(); err != nil {
+			r.cfg.Log.Warn("BAR stays behind", "error", err)
+		}
+	}
 	if err := r.space(b.kind).Unmap(b.base); err != nil {
 		r.cfg.Log.Warn("BAR stays behind", "error", err)
 	}
