@@ -89,17 +89,20 @@ func defrag(ctx context.Context, arenas []disk.Arena, o DefragOptions, scratch i
 // countFragments does so by what an image that is open for reading says of its extents.
 func countFragments(ctx context.Context, i disk.Image) (*Defragmented, error) {
 	r, size := &Defragmented{}, i.Info().BlockSize
-	next := int64(-1)
+	next, shift, counted := int64(-1), int64(0), int64(0)
 	err := walk(ctx, i, 0, i.Size(), func(e disk.Extent) error {
 		if e.Kind != disk.Data || e.Depth != 0 {
 			return nil
 		}
-		if e.Host != next {
+		// Inside of a block there may be holes of the host's file.
+		if e.Host != next && (next < 0 || e.Host-e.Offset != shift) {
 			r.Before++
 		}
-		next = e.Host + e.Length
+		next, shift = e.Host+e.Length, e.Host-e.Offset
 		if size > 0 {
-			r.Blocks += (e.Length + size - 1) / size
+			first, end := max(counted, e.Offset/size), (e.Offset+e.Length+size-1)/size
+			r.Blocks += max(0, end-first)
+			counted = max(counted, end)
 		}
 		return nil
 	})

@@ -81,7 +81,7 @@ func (i *Image) load() error {
 		}
 	}
 	i.info.Variant, i.info.Size, i.info.BlockSize, i.info.ID = h.variant(), h.size, h.block, h.id
-	i.table, i.store = t, mapped.New(i.file, t)
+	i.table, i.store = t, mapped.New(i.file, t).ShowHoles(h.block)
 	i.Front = space.NewFront(i.store, h.size, i.info.ReadOnly, space.Hooks{Begin: i.begin, End: i.end})
 	return nil
 }

@@ -164,6 +164,7 @@ func (i *Image) serve() {
 	default:
 		i.store = mapped.NewChild(i.file, i.table, chain.Window{Image: i.parent})
 	}
+	i.store.ShowHoles(i.info.BlockSize)
 	i.Front = space.NewFront(i.store, i.info.Size, readOnly, hooks)
 }
 

@@ -177,6 +177,7 @@ func (i *Image) attach(m *metadata, t *table) {
 		i.store = mapped.New(t.file, t)
 		readOnly = readOnly || m.locator != nil // nobody knows what a write leaves of a block
 	}
+	i.store.ShowHoles(m.blockSize)
 	i.Front = space.NewFront(i.store, m.size, readOnly, space.Hooks{Begin: i.session.begin, End: i.end})
 }
 

@@ -23,6 +23,7 @@ type Store struct {
 	copier   Copier        // the table, if it is one
 	unpacker Unpacker      // likewise
 	copying  busy          // what copyUp and markZero are at work on
+	holes    bool          // see ShowHoles
 }
 
 // New returns the Store of file's blocks.
@@ -218,12 +219,56 @@ func (s *Store) Extents(off, length, base int64, yield func(disk.Extent) bool) (
 			case Zero:
 				e.Kind = disk.Zero
 			}
-			more = yield(e)
+			if host >= 0 && s.holes {
+				more, err = s.split(e, yield)
+			} else {
+				more = yield(e)
+			}
 		}
-		if !more {
-			return false, nil
+		if err != nil || !more {
+			return false, err
 		}
 		off, length = off+n, length-n
+	}
+	return true, nil
+}
+
+// holesFrom is the size of blocks in bytes from which on it pays to ask the host for holes in them.
+const holesFrom = 512 << 10
+
+// ShowHoles has Extents tell holes of the host's file inside of blocks as zeroes, if blocks of blockSize bytes are large enough for that. It returns s.
+func (s *Store) ShowHoles(blockSize int64) *Store {
+	s.holes = blockSize >= holesFrom
+	return s
+}
+
+// split yields e, a run of stored bytes, as data and, where the host's file has holes, as zeroes: large blocks are rarely full.
+func (s *Store) split(e disk.Extent, yield func(disk.Extent) bool) (bool, error) {
+	for e.Length > 0 {
+		start, end, err := s.file.NextData(e.Host)
+		if err != nil {
+			return false, err
+		}
+		if start == end { // the file has no more data
+			start, end = e.Host+e.Length, e.Host+e.Length
+		}
+		for _, part := range [...]struct {
+			kind disk.ExtentKind
+			end  int64
+		}{{disk.Zero, start}, {disk.Data, end}} {
+			n := min(part.end-e.Host, e.Length)
+			if n <= 0 {
+				continue
+			}
+			x := disk.Extent{Offset: e.Offset, Length: n, Kind: part.kind, Host: e.Host}
+			if part.kind == disk.Zero {
+				x.Host = -1
+			}
+			if !yield(x) {
+				return false, nil
+			}
+			e.Offset, e.Host, e.Length = e.Offset+n, e.Host+n, e.Length-n
+		}
 	}
 	return true, nil
 }
