@@ -15,6 +15,7 @@ type DeviceMemory struct {
 	vm   *VM
 	slot uint32
 	host []byte
+	rom  bool
 
 	mu      sync.Mutex
 	base    uint64
@@ -29,6 +30,15 @@ func (vm *VM) NewDeviceMemory(host []byte) (*DeviceMemory, error) {
 		return nil, fmt.Errorf("memory of a device with %d bytes, not whole pages", len(host))
 	}
 	return &DeviceMemory{vm: vm, slot: vm.slots.Add(1) - 1, host: host}, nil
+}
+
+// NewROM returns memory as NewDeviceMemory does, which the guest can only read: its stores go to what the MMIO bus has at their address.
+func (vm *VM) NewROM(host []byte) (*DeviceMemory, error) {
+	d, err := vm.NewDeviceMemory(host)
+	if err == nil {
+		d.rom = true
+	}
+	return d, err
 }
 
 // Size is the length in bytes.
@@ -72,6 +82,9 @@ func (d *DeviceMemory) set(base uint64, logging bool) error {
 	s := slot(d.slot, memory.Region{Base: base, Host: d.host})
 	if logging {
 		s.Flags = kvm.MemLogDirtyPages
+	}
+	if d.rom {
+		s.Flags |= kvm.MemReadonly
 	}
 	return d.vm.kvm.SetMemoryRegion(s)
 }
