@@ -7,6 +7,7 @@ import (
 
 	"github.com/sharevm/vmm/boot/layout"
 	"github.com/sharevm/vmm/devices/acpipm"
+	"github.com/sharevm/vmm/devices/i8042"
 	"github.com/sharevm/vmm/devices/pci"
 	"github.com/sharevm/vmm/virtio/balloon"
 	"github.com/sharevm/vmm/virtio/console"
@@ -22,16 +23,18 @@ const pciBuses = 1
 
 // board is one power cycle: RAM, VM and devices.
 type board struct {
-	m       *Machine
-	layout  layout.Layout
-	mem     *memory.Guest
-	vm      *vmm.VM
-	root    *pci.Root
-	power   *acpipm.Device
-	hvc     *console.Device
-	balloon *balloon.Device // nil without
-	loading *loading
-	verdict *verdict
+	m      *Machine
+	layout layout.Layout
+	mem    *memory.Guest
+	vm     *vmm.VM
+	root   *pci.Root
+	power  *acpipm.Device
+	// keyboard is the controller of keyboard and mouse; on the fast board nothing is plugged into it.
+	keyboard *i8042.Device
+	hvc      *console.Device
+	balloon  *balloon.Device // nil without
+	loading  *loading
+	verdict  *verdict
 
 	// closers run in reverse order of their making, after the vCPUs have stopped.
 	closers []io.Closer

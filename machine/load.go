@@ -76,6 +76,9 @@ func (b *board) addTables() (uint64, error) {
 	for i := range cpu.Count {
 		c.APICIDs = append(c.APICIDs, uint32(topology.APICID(i)))
 	}
+	if b.pc() {
+		c.I8042 = true
+	}
 	for _, s := range b.m.cfg.Serials {
 		c.Serials[s.Index] = true
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sharevm/vmm/config"
 	"github.com/sharevm/vmm/devices/pci"
 	"github.com/sharevm/vmm/virtio/rng"
 	"github.com/sharevm/vmm/vmm"
@@ -133,12 +134,12 @@ func TestTooManyDevices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &board{m: &Machine{log: slog.New(slog.DiscardHandler)}, vm: &vmm.VM{}, root: root}
+	b := &board{m: &Machine{cfg: &config.Machine{}, log: slog.New(slog.DiscardHandler)}, vm: &vmm.VM{}, root: root}
 	for i := range 32 {
 		switch err = b.plug(fmt.Sprintf("disk %d", i), rng.New()); {
 		case i < 31 && err != nil:
 			t.Fatal(err)
-		case i == 31 && (err == nil || !strings.Contains(err.Error(), "disk 31: the fast board holds 31 devices")):
+		case i == 31 && (err == nil || !strings.Contains(err.Error(), "disk 31: the board holds 31 devices")):
 			t.Errorf("the 32nd device: %v", err)
 		}
 	}

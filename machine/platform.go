@@ -54,10 +54,17 @@ func (b *board) powerEvent(e acpipm.PowerEvent) {
 	}
 }
 
-// addKeyboardController adds the i8042, which on this board only resets the machine: the tables say that there is none, so that Linux
-// does not look for keyboards.
+// addKeyboardController adds the i8042, which on the fast board only resets the machine: the tables say there that there is none, so that
+// Linux does not look for keyboards.
 func (b *board) addKeyboardController() error {
-	d := i8042.New(i8042.Config{Reset: func() { b.verdict.decide(rebooted, nil) }})
+	c := i8042.Config{Reset: func() { b.verdict.decide(rebooted, nil) }}
+	if b.pc() {
+		c.Devices, c.Log = true, b.m.log
+		c.Keyboard, c.Mouse = b.vm.Line(layout.GSIKeyboard), b.vm.Line(layout.GSIMouse)
+	}
+	d := i8042.New(c)
+	b.keyboard = d
+	b.closers = append(b.closers, d)
 	b.devices = append(b.devices, d)
 	for _, p := range []struct {
 		port uint64

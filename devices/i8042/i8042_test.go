@@ -236,7 +236,7 @@ func TestRestoreRefuses(t *testing.T) {
 		}
 	}
 	bad := bytes.Clone(good)
-	bad[len(bad)-4] = 0x80
+	bad[4+len(stateName)+2+4+ramSize] = 0x80
 	if newRig(t).Restore(state.NewReader(bad)) == nil {
 		t.Error("accepted an unknown status bit")
 	}

@@ -23,6 +23,7 @@ func (c commandPort) Write(_ uint64, p []byte) { c.d.reset(c.d.command(p[0])) }
 func (d *Device) command(v uint8) (reset bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	defer d.load() // a port may have been enabled
 	d.status |= statusCommand
 	d.pending = 0
 	switch {
@@ -42,6 +43,8 @@ func (d *Device) command(v uint8) (reset bool) {
 		d.ram[0] |= commandSystem
 		d.status |= statusSystem
 		d.reply(selfTestPassed, 0)
+	case v == cmdTestMouse && d.cfg.Devices:
+		d.reply(interfaceFine, 0)
 	case v == cmdTestMouse:
 		d.reply(interfaceClockLow, 0)
 	case v == cmdTestKeyboard:
@@ -64,16 +67,24 @@ func (c dataPort) Read(_ uint64, p []byte) {
 	defer c.d.mu.Unlock()
 	fill(p, c.d.data)
 	c.d.status &^= statusFull | statusAux | statusTimeout
-	c.d.update()
+	c.d.update() // the line goes low even if the next byte follows at once: the interrupt is edge-triggered
+	c.d.load()
 }
 
 // Write implements bus.Device.
-func (c dataPort) Write(_ uint64, p []byte) { c.d.reset(c.d.parameter(p[0])) }
+func (c dataPort) Write(_ uint64, p []byte) {
+	reset, leds := c.d.parameter(p[0])
+	c.d.reset(reset)
+	if leds >= 0 && c.d.cfg.LEDs != nil {
+		c.d.cfg.LEDs(lights(uint8(leds)))
+	}
+}
 
-// parameter takes a byte written to the data port and says whether it resets the machine.
-func (d *Device) parameter(v uint8) (reset bool) {
+// parameter takes a byte written to the data port. It says whether that resets the machine, and what the keyboard's lights change to, or -1.
+func (d *Device) parameter(v uint8) (reset bool, leds int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	defer d.load()
 	d.status &^= statusCommand
 	command := d.pending
 	d.pending = 0
@@ -86,15 +97,26 @@ func (d *Device) parameter(v uint8) (reset bool) {
 		d.update()
 	case command == cmdWriteOutput:
 		d.output = v
-		return v&outputNoReset == 0
+		return v&outputNoReset == 0, -1
 	case command == cmdLoopKeyboard:
 		d.reply(v, 0)
+	case command == cmdLoopMouse && d.cfg.Devices:
+		d.reply(v, statusAux)
 	case command == cmdLoopMouse:
 		d.reply(v, 0) // without statusAux: there is no mouse port
-	default:
+	case !d.cfg.Devices:
 		d.reply(resend, statusTimeout) // for the mouse, or else for the keyboard
+	case command == cmdWriteMouse: // talking to a device enables its port
+		d.ram[0] &^= mouseDisabled
+		d.mouse.write(v)
+	default:
+		d.ram[0] &^= keyboardDisabled
+		before := d.keyboard.leds
+		if d.keyboard.write(v); d.keyboard.leds != before {
+			return false, int(d.keyboard.leds)
+		}
 	}
-	return false
+	return false, -1
 }
 
 type systemPort struct{ d *Device }

@@ -12,6 +12,9 @@ func (d *Device) Pause() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.paused = true
+	if d.keyboard.timer != nil {
+		d.keyboard.timer.Stop()
+	}
 }
 
 // Resume implements state.Device.
@@ -20,6 +23,8 @@ func (d *Device) Resume() {
 	defer d.mu.Unlock()
 	d.paused = false
 	d.update()
+	d.keyboard.schedule(d.keyboard.delay())
+	d.load()
 }
 
 // Save implements state.Device.
@@ -31,6 +36,13 @@ func (d *Device) Save(w *state.Writer) {
 	for _, v := range []uint8{d.status, d.data, d.pending, d.output} {
 		w.U8(v)
 	}
+	for _, v := range []bool{d.device, d.released, d.displaced} {
+		w.Bool(v)
+	}
+	w.U8(d.displacedByte)
+	w.U8(d.displacedFlags)
+	d.keyboard.save(w)
+	d.mouse.save(w)
 }
 
 // Restore implements state.Device.
@@ -42,11 +54,23 @@ func (d *Device) Restore(r *state.Reader) error {
 	if r.Err() == nil && (len(ram) != ramSize || status&^known != 0) {
 		r.Fail("i8042: %d bytes of memory, status %#x", len(ram), status)
 	}
+	q := New(Config{}) // takes what may be wrong
+	q.device, q.released, q.displaced = r.Bool(), r.Bool(), r.Bool()
+	q.displacedByte, q.displacedFlags = r.U8(), r.U8()
+	q.keyboard.restore(r)
+	q.mouse.restore(r)
+	if r.Err() == nil && q.displacedFlags&^statusAux != 0 {
+		r.Fail("i8042: flags %#x of the byte that waits", q.displacedFlags)
+	}
 	if err := r.Err(); err != nil {
 		return err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	q.keyboard.timer = d.keyboard.timer
+	d.keyboard, d.mouse = q.keyboard, q.mouse
+	d.device, d.released, d.displaced = q.device, q.released, q.displaced
+	d.displacedByte, d.displacedFlags = q.displacedByte, q.displacedFlags
 	copy(d.ram[:], ram)
 	d.status, d.data, d.pending, d.output = status, data, pending, output
 	d.update()

@@ -19,6 +19,7 @@ var floors = map[string][]string{
 	"network":            {"network"},
 	"boot":               {"boot", "vmm/memory"},
 	"devices":            {"vmm/bus", "vmm/irq", "vmm/state", "vmm/event", "vmm/memory"},
+	"devices/i8042":      {"display/input", "vmm/bus", "vmm/irq", "vmm/state"},
 	"devices/vga":        {"display", "devices/pci", "vmm/bus", "vmm/irq", "vmm/state", "vmm/memory"},
 	"virtio":             {"virtio/queue", "vmm/bus", "vmm/irq", "vmm/state", "vmm/event", "vmm/memory"},
 	"virtio/transport":   {"virtio", "devices/pci", "vmm/bus", "vmm/irq", "vmm/state", "vmm/event", "vmm/memory"},
