@@ -39,8 +39,9 @@ type VM struct {
 	Ports  *bus.Bus
 	MMIO   *bus.Bus
 
-	kvm   *kvm.VM
-	slots atomic.Uint32 // of KVM's memory slots, those in use
+	system *kvm.System
+	kvm    *kvm.VM
+	slots  atomic.Uint32 // of KVM's memory slots, those in use
 	// coalesced is nil where KVM cannot collect stores to ports.
 	coalesced  *vcpu.Coalesced
 	coalescing coalescing
@@ -64,7 +65,7 @@ func New(c Config) (_ *VM, err error) {
 	if err != nil {
 		return nil, err
 	}
-	vm := &VM{Memory: c.Memory, kvm: k, log: c.Log}
+	vm := &VM{Memory: c.Memory, system: c.System, kvm: k, log: c.Log}
 	defer func() {
 		if err != nil {
 			_ = vm.Close()
