@@ -117,8 +117,19 @@ type VNC struct {
 	KeyMap   string // layout hint, "" for none
 }
 
+// InputModel says by what devices the user's keys and pointer reach the guest.
+type InputModel string
+
+// The models of Input.
+const (
+	InputAuto   InputModel = ""       // PS/2 on the PC board, and virtio where the guest is likely to have its driver and somebody to look
+	InputVirtio InputModel = "virtio" // a virtio keyboard and tablet, beside what the board has
+	InputNone   InputModel = "none"   // what the board has and no more
+)
+
 // Input is what the user types and points with.
 type Input struct {
+	Model  InputModel
 	Tablet bool // absolute pointer beside the PS/2 keyboard and mouse
 }
 

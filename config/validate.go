@@ -226,6 +226,7 @@ func (v *validator) wishes(m *Machine) {
 	v.check(oneOf(r.Priority, PriorityLow, PriorityNormal, PriorityHigh), "unknown priority %q (low, normal, high)", r.Priority)
 	v.check(oneOf(r.Overlay, OverlayNone, OverlayDisposable, OverlayKeep), "unknown overlay %q (none, disposable, keep)", r.Overlay)
 	v.check(r.Overlay != OverlayKeep || m.Folder != "", "kept overlays need a machine folder")
+	v.check(oneOf(m.Input.Model, InputAuto, InputVirtio, InputNone), "unknown input devices %q (virtio, none)", m.Input.Model)
 	v.check(oneOf(m.Sound.Model, SoundNone, SoundHDA, SoundES1371, SoundSB16), "unknown sound card %q", m.Sound.Model)
 	v.check(oneOf(m.Power.Off, PowerSoft, PowerHard) && oneOf(m.Power.Reset, PowerSoft, PowerHard) && oneOf(m.Power.Suspend, PowerSoft, PowerHard),
 		"power actions %q, %q, %q must be soft or hard", m.Power.Off, m.Power.Reset, m.Power.Suspend)

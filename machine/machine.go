@@ -13,6 +13,7 @@ import (
 
 	"github.com/sharevm/vmm/config"
 	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/display/input"
 	"github.com/sharevm/vmm/machine/limits"
 	"github.com/sharevm/vmm/machine/sandbox"
 	"github.com/sharevm/vmm/network"
@@ -58,6 +59,7 @@ type Machine struct {
 	resolvers *sandbox.File
 	console   *userConsole
 	marks     *markPort
+	input     input.Hub
 	macs      []config.MAC
 	uuid      config.UUID
 	limits    *limits.Set

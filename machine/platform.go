@@ -59,7 +59,7 @@ func (b *board) powerEvent(e acpipm.PowerEvent) {
 func (b *board) addKeyboardController() error {
 	c := i8042.Config{Reset: func() { b.verdict.decide(rebooted, nil) }}
 	if b.pc() {
-		c.Devices, c.Log = true, b.m.log
+		c.Devices, c.Log, c.LEDs = true, b.m.log, b.m.input.SetLEDs
 		c.Keyboard, c.Mouse = b.vm.Line(layout.GSIKeyboard), b.vm.Line(layout.GSIMouse)
 	}
 	d := i8042.New(c)

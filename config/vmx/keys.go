@@ -282,6 +282,7 @@ var rules = []rule{
 	{"vmm.cmdline", Honoured, "kernel command line", ""},
 	{"vmm.board", Honoured, "fast or pc", ""},
 	{"vmm.console", Honoured, "serial port on the terminal", ""},
+	{"vmm.input", Honoured, "virtio or none: devices for keys and pointer", ""},
 	{"vmm.hotkey", Honoured, "key that brings the machine to the front", ""},
 	{"vmm.priority", Honoured, "low, normal or high", ""},
 	{"vmm.overlay", Honoured, "none, disposable or keep", ""},

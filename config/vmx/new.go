@@ -382,6 +382,7 @@ func (w *writer) wishes() {
 	if r.Overlay != config.OverlayNone {
 		w.set("vmm.overlay", string(r.Overlay))
 	}
+	w.text("vmm.input", string(w.m.Input.Model))
 	w.bool("vmm.memory.balloon", r.Balloon, true)
 	w.bool("vmm.memory.ksm", r.KSM, false)
 	w.text("vmm.kiosk.url", r.Kiosk.URL)

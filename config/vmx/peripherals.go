@@ -49,6 +49,12 @@ func (l *loader) peripherals() {
 	u.EHCI, u.EHCISlot = l.bool("ehci.present", false), l.slot("ehci")
 	u.XHCI, u.XHCISlot = l.bool("usb_xhci.present", false), l.slot("usb_xhci")
 	l.m.Input.Tablet = u.UHCI || u.XHCI
+	switch in := config.InputModel(l.word("vmm.input")); in {
+	case config.InputAuto, config.InputVirtio, config.InputNone:
+		l.m.Input.Model = in
+	default:
+		l.refuse("vmm.input", "", "%q must be virtio or none", clip(string(in)))
+	}
 	s := &l.m.Sound
 	s.Slot = l.slot("sound")
 	card := config.SoundModel(l.word("sound.virtualDev"))

@@ -28,6 +28,7 @@ var floors = map[string][]string{
 	"virtio/net":         {"virtio", "network", "vmm/state", "vmm/memory"},
 	"virtio/console":     {"virtio", "vmm/state", "vmm/memory"},
 	"virtio/gpu":         {"virtio", "display", "vmm/state", "vmm/memory"},
+	"virtio/input":       {"virtio", "display/input", "vmm/state", "vmm/memory"},
 	"virtio/rng":         {"virtio", "vmm/state", "vmm/memory"},
 	"machine":            {"machine", "vmm", "disk", "config", "network", "boot", "devices", "virtio", "display"},
 	"images/guest":       {"images", "network"},
