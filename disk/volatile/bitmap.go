@@ -30,3 +30,6 @@ func (b *bitmap) set(n int64) {
 	}
 	c[n%chunkBits/64].Or(1 << (n % 64))
 }
+
+// empty says whether none of the blocks in the chunk of n is set.
+func (b *bitmap) empty(n int64) bool { return b.chunks[n/chunkBits].Load() == nil }

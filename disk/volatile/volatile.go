@@ -24,7 +24,7 @@ const (
 
 // New returns an image that reads as base until it is written. Base should be open read-only; New does not write to it, and Close of
 // the overlay closes it. Dir is where the temporary file goes; empty means $TMPDIR, or /var/tmp, which unlike /tmp is rarely memory.
-func New(base disk.Image, dir string) (disk.VectorImage, error) {
+func New(base disk.Image, dir string) (*Image, error) {
 	file, err := disk.TempFile(dir)
 	if err != nil {
 		return nil, fmt.Errorf("%s: temporary file for what the machine writes: %w", base.Info().Path, err)
@@ -34,19 +34,21 @@ func New(base disk.Image, dir string) (disk.VectorImage, error) {
 		file.Close()
 		return nil, fmt.Errorf("%s: temporary file for what the machine writes: %w", base.Info().Path, err)
 	}
-	return &Image{Front: space.NewFront(o, o.size, false, space.Hooks{End: o.close}), base: base}, nil
+	return &Image{Front: space.NewFront(o, o.size, false, space.Hooks{End: o.close}), base: base, overlay: o}, nil
 }
 
 // Image is the overlay and its base.
 type Image struct {
 	*space.Front
-	base disk.Image
+	base    disk.Image
+	overlay *overlay
+	kept    bool // only for reading
 }
 
 // Info is the base's, but writable.
 func (i *Image) Info() disk.Info {
 	info := i.base.Info()
-	info.ReadOnly = false
+	info.ReadOnly = i.kept
 	info.Variant = "volatile"
 	info.Parent = info.Path
 	return info

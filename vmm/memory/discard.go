@@ -22,9 +22,30 @@ func (g *Guest) Discard(p []byte) error {
 	if p = wholePages(p); len(p) == 0 {
 		return nil
 	}
+	if g.private {
+		return discardPrivate(p)
+	}
 	if err := unix.Madvise(p, g.advice); err != nil {
 		return fmt.Errorf("memory: give %d KiB of guest RAM back: %w", len(p)>>10, err)
 	}
+	return nil
+}
+
+// discardPrivate puts fresh pages in the place of those of a private copy. Each piece becomes a mapping of its own, of which a process may have some
+// 65 000, so that only large ones are worth it.
+func discardPrivate(p []byte) error {
+	head := -address(p) & (hugePage - 1)
+	if uintptr(len(p)) <= head {
+		return nil
+	}
+	if p = p[head:]; len(p) < hugePage {
+		return nil
+	}
+	p = p[:len(p)&^(hugePage-1)]
+	if err := remap(p); err != nil {
+		return fmt.Errorf("memory: give %d KiB of guest RAM back: %w", len(p)>>10, err)
+	}
+	_ = unix.Madvise(p, unix.MADV_DONTDUMP)
 	return nil
 }
 

@@ -26,6 +26,8 @@ type Guest struct {
 	size    uint64
 	fd      int // memfd, or -1
 	advice  int // of madvise(2), by which Discard works; 0 without
+	// private says that RAM is a private copy of a file, whose pages come back where a copy is given up.
+	private bool
 }
 
 // FromRegions returns a Guest over memory that the caller owns; for tests and for pieces of RAM with other origins.

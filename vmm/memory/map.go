@@ -37,6 +37,10 @@ type Config struct {
 	// Mergeable lets the host keep equal pages of several guests once (KSM, where /sys/kernel/mm/ksm/run is 1). Guests can then find out
 	// by the time that a write takes whether another has a certain page. It needs anonymous memory, which Auto chooses then.
 	Mergeable bool
+	// From, which may be nil, is a file that holds what RAM begins with, as WriteTo wrote it. Its pages are mapped, and copied as they are written
+	// to: that takes no time that depends on their number, and several guests share those that none has changed. It must stay as it is for as long as
+	// the Guest lives; the descriptor may be closed. Backing must be Auto or Anonymous then.
+	From *os.File
 }
 
 // New reserves a guest's RAM. The host's pages are taken as the guest touches them.
@@ -51,10 +55,13 @@ func New(c Config) (*Guest, error) {
 	if c.Mergeable && c.Backing != Auto && c.Backing != Anonymous {
 		return nil, errors.New("memory: huge pages and shared memory cannot be merged with other guests' (KSM): leave one of the two out")
 	}
-	g := &Guest{fd: -1, size: c.Size}
+	if err := c.checkFrom(); err != nil {
+		return nil, err
+	}
+	g := &Guest{fd: -1, size: c.Size, private: c.From != nil}
 	if c.Backing == Auto {
 		c.Backing = Anonymous
-		if !c.Mergeable && shmemHugePages() {
+		if !c.Mergeable && c.From == nil && shmemHugePages() {
 			c.Backing = Memfd
 		}
 	}
@@ -76,7 +83,7 @@ func New(c Config) (*Guest, error) {
 		if r.size == 0 {
 			continue
 		}
-		host, err := g.mapRegion(r.off, r.size, c.Backing)
+		host, err := g.mapRegion(r.off, r.size, c.Backing, c.From)
 		if err != nil {
 			_ = g.Close()
 			return nil, err
@@ -109,16 +116,37 @@ func (g *Guest) Close() error {
 // FD returns the memfd behind the RAM, or -1 for anonymous memory.
 func (g *Guest) FD() int { return g.fd }
 
-func (g *Guest) mapRegion(off, size uint64, b Backing) ([]byte, error) {
-	flags := unix.MAP_SHARED | unix.MAP_NORESERVE
+// checkFrom sees that all of RAM lies in the file: a page beyond its end would kill the process that touches it.
+func (c *Config) checkFrom() error {
+	if c.From == nil {
+		return nil
+	}
+	if c.Backing != Auto && c.Backing != Anonymous {
+		return errors.New("memory: RAM from a file can be neither shared nor reserved huge pages")
+	}
+	info, err := c.From.Stat()
+	if err != nil {
+		return fmt.Errorf("memory: %w", err)
+	}
+	if !info.Mode().IsRegular() || uint64(info.Size()) != c.Size {
+		return fmt.Errorf("memory: %s has %d bytes, the machine's RAM %d", c.From.Name(), info.Size(), c.Size)
+	}
+	return nil
+}
+
+func (g *Guest) mapRegion(off, size uint64, b Backing, from *os.File) ([]byte, error) {
+	fd, flags := g.fd, unix.MAP_SHARED|unix.MAP_NORESERVE
 	switch b {
 	case Anonymous:
 		flags = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_NORESERVE
+		if from != nil {
+			fd, flags = int(from.Fd()), unix.MAP_PRIVATE|unix.MAP_NORESERVE
+		}
 	case HugeTLB:
 		// Reserved now, or the first touch of a page that is not there kills the process.
 		flags = unix.MAP_SHARED
 	}
-	host, err := mmapAligned(g.fd, int64(off), size, flags)
+	host, err := mmapAligned(fd, int64(off), size, flags)
 	if err != nil && b == HugeTLB {
 		return nil, fmt.Errorf("memory: map %d MiB of huge pages: %w: reserve them (sudo sysctl vm.nr_hugepages=%d), or do without", size>>20, err, g.size/hugePage)
 	}

@@ -30,6 +30,13 @@ func mmapAligned(fd int, off int64, size uint64, flags int) ([]byte, error) {
 	return unsafe.Slice((*byte)(p), size), nil
 }
 
+// remap puts fresh anonymous pages in the place of p.
+func remap(p []byte) error {
+	_, err := unix.MmapPtr(-1, 0, unsafe.Pointer(unsafe.SliceData(p)), uintptr(len(p)), unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE|unix.MAP_FIXED)
+	return err
+}
+
 func munmap(b []byte) error { return unix.MunmapPtr(unsafe.Pointer(&b[0]), uintptr(len(b))) }
 
 // address is where p lies in this process.

@@ -1,0 +1,104 @@
+package memory
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// TestFrom saves RAM that is split around the hole and starts two guests from it.
+func TestFrom(t *testing.T) {
+	c := Config{Size: 24 << 20, LowLimit: 16 << 20, HighBase: 1 << 32, Backing: Anonymous}
+	g, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	marks := map[uint64]string{0: "first", 4090: "across pages", 16<<20 - 6: "at end", 1 << 32: "high", 1<<32 + 8<<20 - 4: "last"}
+	for gpa, text := range marks {
+		if err := g.Write(gpa, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := g.Write(8<<20, bytes.Repeat([]byte{7}, 5<<20)); err != nil { // more than is written at a time
+		t.Fatal(err)
+	}
+	f, err := os.Create(filepath.Join(t.TempDir(), "ram"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	stored, err := g.WriteTo(f)
+	if err != nil || stored < 5<<20 || stored > 5<<20+6*4096 {
+		t.Fatalf("%d bytes stored: %v", stored, err)
+	}
+	c.From = f
+	var guests []*Guest
+	for range 2 {
+		n, err := New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer n.Close()
+		guests = append(guests, n)
+	}
+	same := func(n *Guest) {
+		t.Helper()
+		for i, r := range g.Regions() {
+			if !bytes.Equal(r.Host, n.Regions()[i].Host) {
+				t.Errorf("region %d is not what was saved", i)
+			}
+		}
+	}
+	same(guests[0])
+	// What one writes, neither the other nor the file sees.
+	if err := guests[0].Write(8<<20, []byte("changed")); err != nil {
+		t.Fatal(err)
+	}
+	same(guests[1])
+	// What is given back reads as zeroes, not as the file.
+	p, err := guests[0].Slice(8<<20, 4<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := guests[0].Discard(p); err != nil || !bytes.Equal(p, make([]byte, len(p))) {
+		t.Errorf("given back, RAM is not zero: %v", err)
+	}
+	if err := guests[0].Write(8<<20, []byte("again")); err != nil {
+		t.Fatal(err)
+	}
+	same(guests[1])
+
+	for _, bad := range []Config{{Size: 26 << 20, LowLimit: c.LowLimit, HighBase: c.HighBase, From: f}, {Size: c.Size, LowLimit: c.LowLimit, HighBase: c.HighBase, From: f, Backing: Memfd}} {
+		if n, err := New(bad); err == nil {
+			n.Close()
+			t.Errorf("%+v is taken", bad)
+		}
+	}
+}
+
+func BenchmarkWriteTo(b *testing.B) {
+	g, err := New(Config{Size: 256 << 20, LowLimit: 1 << 30, HighBase: 1 << 32, Backing: Anonymous})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer g.Close()
+	for at := uint64(0); at < 256<<20; at += 8192 { // every other page
+		if err := g.Write(at, []byte{1}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	f, err := os.Create(filepath.Join(b.TempDir(), "ram"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	b.SetBytes(256 << 20)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := g.WriteTo(f); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
