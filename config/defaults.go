@@ -49,6 +49,17 @@ func (m *Machine) SetKernel(kernel, initrd, cmdline string) {
 	}
 }
 
+// DisplayAdapter is the graphics card that the machine has: the board's own where none was asked for.
+func (m *Machine) DisplayAdapter() DisplayAdapter {
+	switch {
+	case m.Display.Adapter != DisplayAuto:
+		return m.Display.Adapter
+	case m.Board == BoardPC:
+		return DisplayVGA
+	}
+	return DisplayNone
+}
+
 // IsWindows reports whether a guestOS value in VMware's spelling names a Windows system.
 func IsWindows(guestOS string) bool {
 	g := strings.ToLower(guestOS)

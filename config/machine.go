@@ -98,8 +98,20 @@ type PCIBridge struct {
 	Functions int  // 1..8: the root port repeats itself as that many functions
 }
 
+// DisplayAdapter is the model of the graphics card.
+type DisplayAdapter string
+
+// The graphics cards.
+const (
+	DisplayAuto   DisplayAdapter = "" // a VGA on the PC board, none on the fast one
+	DisplayVGA    DisplayAdapter = "vga"
+	DisplayVirtio DisplayAdapter = "virtio" // virtio-gpu: firmware shows nothing on it
+	DisplayNone   DisplayAdapter = "none"
+)
+
 // Display is the picture.
 type Display struct {
+	Adapter    DisplayAdapter
 	VRAM       int64 // bytes of video memory
 	Heads      int   // 1..[MaxHeads]
 	Width      int   // largest (and for a kiosk preferred) width in pixels, 0 = no wish

@@ -47,6 +47,8 @@ func (v *validator) core(m *Machine) {
 	v.check(!strings.ContainsAny(m.Name, "\x00\n\r"), "the name %q must be one line", m.Name)
 	d := m.Display
 	v.check(d.VRAM >= 1*mib && d.VRAM <= 1024*mib, "%d bytes of video memory, must be 1 MiB to 1 GiB", d.VRAM)
+	v.check(oneOf(d.Adapter, DisplayAuto, DisplayVGA, DisplayVirtio, DisplayNone), "unknown graphics card %q (vga, virtio, none)", d.Adapter)
+	v.check(d.Adapter != DisplayVGA || m.Board != BoardFast, "the fast board has no place for a VGA: use virtio")
 	v.check(d.Heads >= 1 && d.Heads <= MaxHeads, "%d screens, must be 1 to %d", d.Heads, MaxHeads)
 	v.check(d.Width >= 0 && d.Width <= 16384 && d.Height >= 0 && d.Height <= 16384, "screen of %dx%d, must be at most 16384x16384", d.Width, d.Height)
 	v.vnc(d.VNC)

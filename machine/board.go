@@ -106,6 +106,7 @@ func (b *board) addVM() error {
 			Topology: cpuid.Topology{CPUs: cfg.CPU.Count, CoresPerSocket: cfg.CPU.CoresPerSocket},
 			Nested:   cfg.CPU.Nested,
 		},
+		Holes:         b.videoHoles(),
 		RealModePages: layout.IdentityMap,
 		OnStop:        b.vcpuStopped,
 		OnThread:      b.m.cpu.Thread,

@@ -45,7 +45,7 @@ func (b *board) addPCI() error {
 		return err
 	}
 	b.devices = append(b.devices, root)
-	for _, add := range []func() error{b.addControllers, b.addNICs, b.addConsole, b.addRNG, b.addBalloon, b.addInput} {
+	for _, add := range []func() error{b.addDisplay, b.addControllers, b.addNICs, b.addConsole, b.addRNG, b.addBalloon, b.addInput} {
 		if err := add(); err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/sharevm/vmm/boot/entry"
 	"github.com/sharevm/vmm/boot/payload"
 	"github.com/sharevm/vmm/boot/smbios"
+	"github.com/sharevm/vmm/config"
 	"github.com/sharevm/vmm/vmm/cpuid"
 	"github.com/sharevm/vmm/vmm/kvm"
 	"golang.org/x/sys/unix"
@@ -73,6 +74,7 @@ func (b *board) addTables() (uint64, error) {
 	cpu := b.m.cfg.CPU
 	topology := cpuid.Topology{CPUs: cpu.Count, CoresPerSocket: cpu.CoresPerSocket}
 	c := acpi.Config{Layout: b.layout, PCIBuses: pciBuses, INTx: true, RTC: true, KeyboardReset: true}
+	c.VGA = b.m.cfg.DisplayAdapter() == config.DisplayVGA
 	for i := range cpu.Count {
 		c.APICIDs = append(c.APICIDs, uint32(topology.APICID(i)))
 	}

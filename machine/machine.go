@@ -13,6 +13,7 @@ import (
 
 	"github.com/sharevm/vmm/config"
 	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/display"
 	"github.com/sharevm/vmm/display/input"
 	"github.com/sharevm/vmm/machine/limits"
 	"github.com/sharevm/vmm/machine/sandbox"
@@ -60,6 +61,7 @@ type Machine struct {
 	console   *userConsole
 	marks     *markPort
 	input     input.Hub
+	screens   []*display.Surface
 	macs      []config.MAC
 	uuid      config.UUID
 	limits    *limits.Set
@@ -114,6 +116,7 @@ func New(o Options) (_ *Machine, err error) {
 			_ = m.Close()
 		}
 	}()
+	m.screens = newScreens(m.cfg)
 	m.openLimits()
 	for i := range m.cfg.Disks {
 		d := &m.cfg.Disks[i]

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -41,6 +43,14 @@ func (s *standIn) SetLimits(l config.Limits) error {
 	defer s.mu.Unlock()
 	s.limits = l
 	return nil
+}
+
+func (s *standIn) Screenshot(screen int, w io.Writer) error {
+	if screen != 0 {
+		return errors.New("there is no such screen")
+	}
+	_, err := io.WriteString(w, "a picture")
+	return err
 }
 
 // command runs vmm with arguments and returns what it prints.

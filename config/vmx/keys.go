@@ -281,6 +281,7 @@ var rules = []rule{
 	{"vmm.initrd", Honoured, "initial RAM disk", ""},
 	{"vmm.cmdline", Honoured, "kernel command line", ""},
 	{"vmm.board", Honoured, "fast or pc", ""},
+	{"vmm.display", Honoured, "graphics card: vga, virtio or none", ""},
 	{"vmm.console", Honoured, "serial port on the terminal", ""},
 	{"vmm.input", Honoured, "virtio or none: devices for keys and pointer", ""},
 	{"vmm.hotkey", Honoured, "key that brings the machine to the front", ""},

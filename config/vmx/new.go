@@ -337,6 +337,7 @@ func (w *writer) ports() {
 func (w *writer) peripherals() {
 	m := w.m
 	def := config.New("").Display
+	w.text("vmm.display", string(m.Display.Adapter))
 	w.number("svga.vramSize", m.Display.VRAM, def.VRAM)
 	w.number("svga.numDisplays", int64(m.Display.Heads), 1)
 	w.number("svga.maxWidth", int64(m.Display.Width), 0)

@@ -86,7 +86,7 @@ func TestNewReadsBack(t *testing.T) {
 			m.NICs[0].Model = config.NICVirtio
 			m.Controllers = append(m.Controllers, config.Controller{Bus: config.Bus{Kind: config.BusNVMe}, Model: config.ControllerNVMe, Slot: 192})
 			m.TPM = config.TPM{Present: true, State: dir + "/m.tpm"}
-			m.Display = config.Display{VRAM: 64 << 20, Heads: 2, Width: 1920, Height: 1080, FullScreen: true, VNC: config.VNC{Enabled: true, Address: "0.0.0.0", Port: 5901, Password: "x", KeyMap: "de"}}
+			m.Display = config.Display{Adapter: config.DisplayVirtio, VRAM: 64 << 20, Heads: 2, Width: 1920, Height: 1080, FullScreen: true, VNC: config.VNC{Enabled: true, Address: "0.0.0.0", Port: 5901, Password: "x", KeyMap: "de"}}
 			m.USB = config.USB{UHCI: true, EHCI: true, XHCI: true, UHCISlot: 32, EHCISlot: 34, XHCISlot: 160}
 			m.Input = config.Input{Tablet: true, Model: config.InputVirtio}
 			m.Sound = config.Sound{Model: config.SoundHDA, Slot: 35}

@@ -16,6 +16,16 @@ import (
 
 func (l *loader) display() {
 	d := &l.m.Display
+	switch a := config.DisplayAdapter(l.word("vmm.display")); a {
+	case config.DisplayAuto, config.DisplayVGA, config.DisplayVirtio, config.DisplayNone:
+		d.Adapter = a
+	default:
+		l.refuse("vmm.display", "", "%q must be vga, virtio or none", clip(string(a)))
+	}
+	if d.Adapter == config.DisplayVGA && l.m.Board == config.BoardFast {
+		l.refuse("vmm.display", "set it to virtio, or vmm.board to pc", "the fast board has no place for a VGA")
+		d.Adapter = config.DisplayAuto
+	}
 	// VMware takes anything from nothing up; below 4 MiB no usable mode fits.
 	vram := l.int("svga.vramSize", d.VRAM, 0, math.MaxInt64)
 	d.VRAM = min(max(vram, 4<<20), 1<<30)

@@ -29,6 +29,7 @@ var tasks = map[string]task{
 	"drain":   drain,
 	"files":   verifyFiles,
 	"fill":    fillDisk,
+	"flood":   flood,
 	"hash":    hashDisk,
 	"hostile": hostile,
 	"info":    info,
@@ -39,6 +40,7 @@ var tasks = map[string]task{
 	"net":     fetch,
 	"reboot":  reboot,
 	"rng":     readRandom,
+	"screen":  drawScreen,
 	"serve":   serve,
 	"try":     try,
 }

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/sharevm/vmm/config"
@@ -69,6 +71,13 @@ func (c Client) ChangeLimits(ctx context.Context, change map[string]string) (l c
 	return l, err
 }
 
+// Screenshot asks for a picture of a screen, as a PNG.
+func (c Client) Screenshot(ctx context.Context, screen int) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return c.ask(ctx, request{method: "GET", path: "/v1/screenshot", query: url.Values{"screen": {strconv.Itoa(screen)}}})
+}
+
 // call has one exchange with the machine. ctx bounds it, and so does a time after which nobody waits.
 func (c Client) call(ctx context.Context, method, path string, send, receive any) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -80,21 +89,30 @@ func (c Client) call(ctx context.Context, method, path string, send, receive any
 			return err
 		}
 	}
-	code, answer, err := c.exchange(ctx, request{method, path, body})
+	answer, err := c.ask(ctx, request{method: method, path: path, body: body})
 	if err != nil {
-		return fmt.Errorf("machine %s does not answer: %w", c.ID, err)
+		return err
+	}
+	if err := json.Unmarshal(answer, receive); err != nil {
+		return fmt.Errorf("machine %s: its answer makes no sense: %w", c.ID, err)
+	}
+	return nil
+}
+
+// ask returns the body of the answer to a request that the machine did not refuse.
+func (c Client) ask(ctx context.Context, r request) ([]byte, error) {
+	code, answer, err := c.exchange(ctx, r)
+	if err != nil {
+		return nil, fmt.Errorf("machine %s does not answer: %w", c.ID, err)
 	}
 	if code != statusOK {
 		var said struct{ Error string }
 		if json.Unmarshal(answer, &said) != nil || said.Error == "" {
 			said.Error = fmt.Sprintf("status %d", code)
 		}
-		return fmt.Errorf("machine %s: %s", c.ID, said.Error)
+		return nil, fmt.Errorf("machine %s: %s", c.ID, said.Error)
 	}
-	if err := json.Unmarshal(answer, receive); err != nil {
-		return fmt.Errorf("machine %s: its answer makes no sense: %w", c.ID, err)
-	}
-	return nil
+	return answer, nil
 }
 
 func (c Client) exchange(ctx context.Context, r request) (code int, body []byte, err error) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -35,6 +36,14 @@ type fakeMachine struct {
 
 func (m *fakeMachine) Status() Status {
 	return Status{Name: m.name, State: Running, VCPUs: 2, Limits: m.Limits(), NICs: []NIC{{Refused: map[string]uint64{"host": 2, "lan": 3}}}}
+}
+
+func (m *fakeMachine) Screenshot(screen int, w io.Writer) error {
+	if screen > 1 {
+		return errors.New("no such screen")
+	}
+	_, err := fmt.Fprintf(w, "%q", fmt.Sprint("PNG of ", screen)) // a test takes all answers for JSON
+	return err
 }
 
 func (m *fakeMachine) Limits() config.Limits {
@@ -97,6 +106,12 @@ func TestClient(t *testing.T) {
 		if _, err := c.ChangeLimits(ctx, map[string]string{change: "1"}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", change, err)
 		}
+	}
+	if png, err := c.Screenshot(ctx, 1); err != nil || string(png) != `"PNG of 1"` {
+		t.Errorf("%q, %v", png, err)
+	}
+	if _, err := c.Screenshot(ctx, 2); err == nil || !strings.Contains(err.Error(), "no such screen") {
+		t.Error(err)
 	}
 	if _, err := Find(root, "other"); !errors.Is(err, ErrNoMachine) {
 		t.Error(err)
@@ -231,6 +246,9 @@ func TestHTTP(t *testing.T) {
 		{"GET", "/v1/machine", "", 200, `"name":"vm"`},
 		{"GET", "/v1/machine?x=y", "", 200, `"state":"running"`},
 		{"GET", "/v1/openapi.json", "", 200, `"openapi":"3.1.0"`},
+		{"GET", "/v1/screenshot", "", 200, "PNG of 0"},
+		{"GET", "/v1/screenshot?screen=x", "", 400, "not a number"},
+		{"GET", "/v1/screenshot?screen=%", "", 400, "query"},
 		{"PUT", "/v1/limits", `{"disk.iops":7,"net.out":"1K"}`, 200, `{"disk.iops":7,"net.out":1024}`},
 		{"PATCH", "/v1/limits", `{"disk.iops":null}`, 200, `{"net.out":1024}`},
 		{"PUT", "/v1/limits", `{}`, 200, `{}`},

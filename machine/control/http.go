@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/textproto"
+	"net/url"
 	"strconv"
 	"strings"
 )
@@ -15,7 +16,7 @@ import (
 const (
 	maxHead   = 8 << 10 // bytes of request or status line and header
 	maxBody   = 64 << 10
-	maxAnswer = 16 << 20 // bytes of an answer's body that a client takes
+	maxAnswer = 64 << 20 // bytes of an answer's body that a client takes
 )
 
 // Status codes (RFC 9110, section 15).
@@ -53,6 +54,7 @@ func problemf(code int, format string, args ...any) error {
 // request is what a client asks for.
 type request struct {
 	method, path string
+	query        url.Values
 	body         []byte
 }
 
@@ -66,7 +68,7 @@ func readRequest(r io.Reader) (request, error) {
 	if len(words) != 3 || words[0] == "" || !strings.HasPrefix(words[2], "HTTP/1.") {
 		return request{}, problemf(statusBadRequest, "not a request of HTTP/1.1")
 	}
-	path, _, _ := strings.Cut(words[1], "?")
+	path, after, _ := strings.Cut(words[1], "?")
 	if !strings.HasPrefix(path, "/") {
 		return request{}, problemf(statusBadRequest, "the target must be a path")
 	}
@@ -80,11 +82,15 @@ func readRequest(r io.Reader) (request, error) {
 	if size > maxBody {
 		return request{}, problemf(statusTooLarge, "a body of %d bytes, at most %d are taken", size, maxBody)
 	}
+	query, err := url.ParseQuery(after)
+	if err != nil {
+		return request{}, problemf(statusBadRequest, "the query: %v", err)
+	}
 	body := make([]byte, size)
 	if _, err := io.ReadFull(rest, body); err != nil {
 		return request{}, err
 	}
-	return request{words[0], path, body}, nil
+	return request{words[0], path, query, body}, nil
 }
 
 // readHead reads the first line and the header of a message, at most limit bytes of them. rest is what follows.
@@ -123,17 +129,21 @@ func contentLength(h textproto.MIMEHeader, missing int64) (int64, error) {
 }
 
 // writeAnswer writes an answer, the last thing on its connection.
-func writeAnswer(w io.Writer, code int, body []byte) error {
-	head := fmt.Sprintf("HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n",
-		code, phrases[code], len(body))
+func writeAnswer(w io.Writer, code int, kind string, body []byte) error {
+	head := fmt.Sprintf("HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n",
+		code, phrases[code], kind, len(body))
 	_, err := w.Write(append([]byte(head), body...))
 	return err
 }
 
 // writeRequest writes a request, the only one on its connection.
 func writeRequest(w io.Writer, r request) error {
+	target := r.path
+	if len(r.query) > 0 {
+		target += "?" + r.query.Encode()
+	}
 	head := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: vmm\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n",
-		r.method, r.path, len(r.body))
+		r.method, target, len(r.body))
 	_, err := w.Write(append([]byte(head), r.body...))
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"time"
 
@@ -31,7 +32,7 @@ var openAPI []byte
 // route is one thing that a client can ask for. do returns what the answer's body is made of.
 type route struct {
 	method, path string
-	do           func(s *Server, body []byte) (any, error)
+	do           func(s *Server, r request) (any, error)
 }
 
 var routes = []route{
@@ -39,7 +40,8 @@ var routes = []route{
 	{"GET", "/v1/limits", (*Server).limits},
 	{"PUT", "/v1/limits", (*Server).replaceLimits},
 	{"PATCH", "/v1/limits", (*Server).changeLimits},
-	{"GET", "/v1/openapi.json", func(*Server, []byte) (any, error) { return json.RawMessage(openAPI), nil }},
+	{"GET", "/v1/screenshot", (*Server).screenshot},
+	{"GET", "/v1/openapi.json", func(*Server, request) (any, error) { return json.RawMessage(openAPI), nil }},
 }
 
 // Server answers the clients of one machine.
@@ -134,16 +136,31 @@ func (s *Server) client(conn *net.UnixConn) {
 		}
 		code, answer = p.code, map[string]string{"error": p.text}
 	}
-	body, err := json.Marshal(answer)
-	if err != nil {
-		code, body = statusInternal, []byte(`{"error":"the answer cannot be written as JSON"}`)
+	kind, body := encode(answer)
+	if body == nil {
+		code, body = statusInternal, []byte(`{"error":"the answer cannot be written as JSON"}`+"\n")
 	}
-	if writeAnswer(conn, code, append(body, '\n')) != nil || code == statusOK {
+	if writeAnswer(conn, code, kind, body) != nil || code == statusOK {
 		return
 	}
 	// A client that is still sending would have the answer torn away by a reset: what it says is taken in, for as long as it may.
 	conn.CloseWrite()
 	io.Copy(io.Discard, io.LimitReader(conn, 1<<20))
+}
+
+// picture is an answer that is a PNG.
+type picture []byte
+
+// encode turns an answer into a body and its media type; nil where it cannot be written.
+func encode(answer any) (kind string, body []byte) {
+	if p, ok := answer.(picture); ok {
+		return "image/png", p
+	}
+	body, err := json.Marshal(answer)
+	if err != nil {
+		return "application/json", nil
+	}
+	return "application/json", append(body, '\n')
 }
 
 // checkPeer errs unless the client is a process of this user's, or root's.
@@ -173,7 +190,7 @@ func (s *Server) do(r request) (any, error) {
 		if route.path == r.path {
 			known = true
 			if route.method == r.method {
-				return route.do(s, r.body)
+				return route.do(s, r)
 			}
 		}
 	}
@@ -183,22 +200,38 @@ func (s *Server) do(r request) (any, error) {
 	return nil, problemf(statusNotFound, "there is no such thing; GET /v1/openapi.json says what there is")
 }
 
-func (s *Server) status([]byte) (any, error) {
+func (s *Server) status(request) (any, error) {
 	status := s.machine.Status()
 	status.ID, status.PID = s.id, s.pid
 	return status, nil
 }
 
-func (s *Server) limits([]byte) (any, error) { return s.machine.Limits(), nil }
+func (s *Server) limits(request) (any, error) { return s.machine.Limits(), nil }
+
+// screenshot draws the screen that the query names, the first without one.
+func (s *Server) screenshot(r request) (any, error) {
+	screen := 0
+	if v := r.query.Get("screen"); v != "" {
+		var err error
+		if screen, err = strconv.Atoi(v); err != nil {
+			return nil, problemf(statusBadRequest, "screen: %.16q is not a number", v)
+		}
+	}
+	var b bytes.Buffer
+	if err := s.machine.Screenshot(screen, &b); err != nil {
+		return nil, problemf(statusConflict, "%v", err)
+	}
+	return picture(b.Bytes()), nil
+}
 
 // replaceLimits puts the limits that the body names in force, and no others.
-func (s *Server) replaceLimits(body []byte) (any, error) { return s.setLimits(config.Limits{}, body) }
+func (s *Server) replaceLimits(r request) (any, error) { return s.setLimits(config.Limits{}, r.body) }
 
 // changeLimits puts the limits that the body names in force, beside the others.
-func (s *Server) changeLimits(body []byte) (any, error) {
+func (s *Server) changeLimits(r request) (any, error) {
 	s.change.Lock()
 	defer s.change.Unlock()
-	return s.setLimits(s.machine.Limits(), body)
+	return s.setLimits(s.machine.Limits(), r.body)
 }
 
 func (s *Server) setLimits(l config.Limits, body []byte) (any, error) {

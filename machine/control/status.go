@@ -1,6 +1,7 @@
 package control
 
 import (
+	"io"
 	"time"
 
 	"github.com/sharevm/vmm/config"
@@ -10,6 +11,8 @@ import (
 type Machine interface {
 	// Status describes the machine as it is now. ID and PID are filled in by the server.
 	Status() Status
+	// Screenshot writes what a screen shows as a PNG. An error says why there is nothing to see.
+	Screenshot(screen int, w io.Writer) error
 	// Limits are those in force.
 	Limits() config.Limits
 	// SetLimits puts other limits in force. An error says what could not be limited.
