@@ -37,11 +37,7 @@ func (b *board) addControllers() error {
 		if c.Bus.Kind == config.BusFloppy {
 			continue
 		}
-		for k := range b.m.cfg.Disks {
-			if d := &b.m.cfg.Disks[k]; d.Address.Bus == c.Bus {
-				c.drives = append(c.drives, drive{Disk: d, image: b.m.disks[k], gates: b.m.diskGates[k]})
-			}
-		}
+		c.drives = b.drivesOf(c.Bus)
 		add, ok := builders[c.Model]
 		if !ok {
 			return fmt.Errorf("%s: a controller %q is not supported yet", c.Bus, c.Model)
@@ -51,6 +47,16 @@ func (b *board) addControllers() error {
 		}
 	}
 	return nil
+}
+
+// drivesOf returns the drives of a bus, in order of their addresses.
+func (b *board) drivesOf(bus config.Bus) (drives []drive) {
+	for k := range b.m.cfg.Disks {
+		if d := &b.m.cfg.Disks[k]; d.Address.Bus == bus {
+			drives = append(drives, drive{Disk: d, image: b.m.disks[k], gates: b.m.diskGates[k]})
+		}
+	}
+	return drives
 }
 
 // maxQueues bounds the queues of a disk: a queue costs a thread's worth of state in guest and host.
