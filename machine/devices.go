@@ -23,13 +23,17 @@ func (b *board) addPCI() error {
 	for i := range layout.GSIPCICount {
 		lines = append(lines, b.vm.Line(layout.GSIPCIFirst+i))
 	}
-	root, err := pci.NewRoot(pci.Config{
-		Memory: b.vm.MMIO, IO: b.vm.Ports, Buses: pciBuses, Lines: lines, Reset: b.power.ResetPort(), Log: b.m.log,
-	}, nil)
-	if err != nil {
+	c := pci.Config{
+		Memory: b.vm.MMIO, IO: b.vm.Ports, Buses: b.buses(), Lines: lines, Reset: b.power.ResetPort(), Log: b.m.log,
+	}
+	add := b.addPlainRoot
+	if b.pc() {
+		add = b.addQ35
+	}
+	if err := add(c); err != nil {
 		return err
 	}
-	b.root = root
+	root := b.root
 	// Linux prefers these ports to ECAM for the first 256 bytes, at two exits an access; but without them it says at every start that
 	// it has found no way to configuration space.
 	if err := b.vm.Ports.Map(layout.PortPCIAddress, 8, root.Ports()); err != nil {
@@ -38,10 +42,6 @@ func (b *board) addPCI() error {
 	// Half of those exits are stores to the address latch, which matters only to the access that follows. CF9h lies in the same range: a reset
 	// by it waits for the next exit, so that the ACPI tables name another way, and none is collected once the guest has started.
 	if err := b.vm.CoalescePorts(layout.PortPCIAddress, layout.PortPCIData-layout.PortPCIAddress, startTime); err != nil {
-		return err
-	}
-	ecam, size := root.ECAM()
-	if err := b.vm.MMIO.Map(layout.ECAM, size, ecam); err != nil {
 		return err
 	}
 	b.devices = append(b.devices, root)
@@ -55,6 +55,14 @@ func (b *board) addPCI() error {
 		Mem32: pci.Window(b.layout.MMIO32),
 		Mem64: pci.Window(b.layout.MMIO64),
 	})
+}
+
+// addPlainRoot makes the root complex of the fast board: a host bridge, and configuration space where the tables say.
+func (b *board) addPlainRoot(c pci.Config) (err error) {
+	if b.root, err = pci.NewRoot(c, nil); err != nil {
+		return err
+	}
+	return b.root.PlaceECAM(layout.ECAM, pciBuses)
 }
 
 // startTime is how long a guest may take, where processors are emulated, until it has found its devices.
@@ -85,7 +93,7 @@ func (b *board) plugFunction(want config.PCISlot, name string, f *pci.Function, 
 
 // takeSlot finds a free slot on bus 0: the wanted one where that is on this bus and free.
 func (b *board) takeSlot(want config.PCISlot) (uint8, error) {
-	if _, _, behind := want.Bridge(); b.m.cfg.Board == config.BoardPC && want != config.NoSlot && !behind {
+	if _, _, behind := want.Bridge(); want != config.NoSlot && b.pc() && !behind {
 		if n := uint8(want.Device()); n != 0 && !b.slots[n] {
 			b.slots[n] = true
 			return n, nil

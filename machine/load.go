@@ -73,13 +73,13 @@ func (b *board) fillMemory() (none entry.State, err error) {
 func (b *board) addTables() (uint64, error) {
 	cpu := b.m.cfg.CPU
 	topology := cpuid.Topology{CPUs: cpu.Count, CoresPerSocket: cpu.CoresPerSocket}
-	c := acpi.Config{Layout: b.layout, PCIBuses: pciBuses, INTx: true, RTC: true, KeyboardReset: true}
+	c := acpi.Config{Layout: b.layout, PCIBuses: b.buses(), INTx: true, RTC: true, KeyboardReset: true}
 	c.VGA = b.m.cfg.DisplayAdapter() == config.DisplayVGA
 	for i := range cpu.Count {
 		c.APICIDs = append(c.APICIDs, uint32(topology.APICID(i)))
 	}
 	if b.pc() {
-		c.I8042 = true
+		c.I8042, c.Chipset = true, true
 	}
 	for _, s := range b.m.cfg.Serials {
 		c.Serials[s.Index] = true

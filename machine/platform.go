@@ -35,11 +35,14 @@ func (b *board) addPower() error {
 		Log:    b.m.log,
 		S5:     layout.SleepTypeS5,
 		Enable: layout.SMIEnableACPI, Disable: layout.SMIDisableACPI,
+		NoSMM: b.pc(),
 	})
 	b.closers = append(b.closers, closeFunc(b.power.Pause))
 	b.devices = append(b.devices, b.power)
-	if err := b.vm.Ports.Map(layout.PortPMBase, acpipm.BlockSize, b.power.Block()); err != nil {
-		return err
+	if !b.pc() { // there the LPC bridge maps it
+		if err := b.vm.Ports.Map(layout.PortPMBase, acpipm.BlockSize, b.power.Block()); err != nil {
+			return err
+		}
 	}
 	return b.vm.Ports.Map(layout.PortSMI, acpipm.SMISize, b.power.SMI())
 }

@@ -41,7 +41,7 @@ func configs(t testing.TB) map[string]*Config {
 	}
 	return map[string]*Config{
 		"fast":    {Layout: l, APICIDs: ids(1, 0), PCIBuses: 1, Serials: [4]bool{true}, RTC: true},
-		"pc":      {Layout: board(t, 8*layout.GiB), APICIDs: ids(4, 0), PCIBuses: 256, INTx: true, Serials: [4]bool{true, true, true, true}, RTC: true, I8042: true, VGA: true, HPET: true, S3: true, S4: true},
+		"pc":      {Layout: board(t, 8*layout.GiB), APICIDs: ids(4, 0), PCIBuses: 256, Chipset: true, Serials: [4]bool{true, true, true, true}, RTC: true, I8042: true, VGA: true, HPET: true, S3: true, S4: true},
 		"bare":    {Layout: narrow, APICIDs: ids(2, 0), PCIBuses: 1},
 		"largest": {Layout: l, APICIDs: ids(MaxCPUs, 0), PCIBuses: 256, INTx: true, RTC: true},
 		"x2apic":  {Layout: l, APICIDs: []uint32{0, 254, 255, 70000}, PCIBuses: 16, RTC: true},

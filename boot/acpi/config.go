@@ -18,9 +18,11 @@ type Config struct {
 	APICIDs  []uint32 // local APIC id of each processor, by its number; 1 to MaxCPUs of them
 	PCIBuses int      // buses that ECAM decodes, 1 to 256
 	INTx     bool     // PCI interrupt pins are wired, as layout.PCIGSI says
-	Serials  [4]bool  // COM1 to COM4
-	RTC      bool     // CMOS clock
-	I8042    bool     // keyboard controller with keyboard and mouse
+	// Chipset wires the pins as the PC board does, layout.PIRQ, in place of INTx: through the LPC bridge's registers to the PICs, too.
+	Chipset bool
+	Serials [4]bool // COM1 to COM4
+	RTC     bool    // CMOS clock
+	I8042   bool    // keyboard controller with keyboard and mouse
 	// KeyboardReset has the reset register be the keyboard controller's command port, which must then be there even if I8042 says that there is neither
 	// keyboard nor mouse, instead of port CF9h, whose stores a board may deliver late because they share the address latch's ports.
 	KeyboardReset bool

@@ -10,7 +10,12 @@ import (
 // dsdt is the body of the differentiated system description table: AML that declares processors, buses and legacy devices.
 func dsdt(c *Config) []byte {
 	var b []byte
-	b = append(b, aml.Scope("_SB", processors(c), pciRoot(c), motherboard(c), legacyDevices(c))...)
+	parts := []aml.Term{processors(c), pciRoot(c), motherboard(c), legacyDevices(c)}
+	if c.Chipset {
+		b = append(b, interruptModel()...)
+		parts = append(parts, links())
+	}
+	b = append(b, aml.Scope("_SB", parts...)...)
 	sleep := func(name string, kind uint64) {
 		b = append(b, aml.Name(name, aml.Package(aml.Integer(kind), aml.Integer(kind), aml.Integer(0), aml.Integer(0)))...)
 	}
@@ -73,7 +78,10 @@ func pciRoot(c *Config) aml.Term {
 		crs(windows...),
 		operatingSystemCapabilities(),
 	)
-	if c.INTx {
+	switch {
+	case c.Chipset:
+		body = concat(body, chipsetRouting(), lpcBridge())
+	case c.INTx:
 		body = append(body, interruptRouting()...)
 	}
 	return aml.Device("PCI0", body)

@@ -39,6 +39,8 @@ const (
 	opElse         = 0xA1
 	opReturn       = 0xA4
 	opOnes         = 0xFF
+	extOpRegion    = 0x80
+	extOpField     = 0x81
 	extOpDevice    = 0x82
 	maxPackage     = 255
 	maxMethodArg   = 7
@@ -77,6 +79,14 @@ func pkgLength(n int) []byte {
 		return []byte{3<<6 | byte(n&0xF), byte(n >> 4), byte(n >> 12), byte(n >> 20)}
 	}
 	panic(fmt.Sprintf("aml: package of %d bytes", n))
+}
+
+// fieldLength encodes the bits of a field, which has the form of a PkgLength that does not count itself.
+func fieldLength(n int) []byte {
+	if n < 1<<6 {
+		return []byte{byte(n)}
+	}
+	return []byte{1<<6 | byte(n&0xF), byte(n >> 4)}
 }
 
 // Path encodes a NameString (section 20.2.2): "\" for the root, "^" for parents, segments of up to four characters with "." between.
@@ -213,6 +223,9 @@ func Arg(n int) Term { return Term{opArg0 + byte(n)} }
 // Local is the method's variable n, 0 to 7.
 func Local(n int) Term { return Term{opLocal0 + byte(n)} }
 
+// Nothing is the target of a result that only counts as a value.
+func Nothing() Term { return Term{opZero} }
+
 // Store assigns.
 func Store(value, target Term) Term { return cat(Term{opStore}, value, target) }
 
@@ -240,6 +253,35 @@ func Return(value Term) Term { return cat(Term{opReturn}, value) }
 // CreateDWordField names the 32 bits at a byte offset of a buffer.
 func CreateDWordField(buffer Term, offset uint64, name string) Term {
 	return cat(Term{opCreateDWord}, buffer, Integer(offset), Path(name))
+}
+
+// PCIConfig is the address space of an OperationRegion in the configuration space of the device around it.
+const PCIConfig = 2
+
+// OperationRegion names size bytes at an offset of an address space.
+func OperationRegion(name string, space byte, offset, size uint64) Term {
+	return cat(Term{opExt, extOpRegion}, Path(name), Term{space}, Integer(offset), Integer(size))
+}
+
+// Unit is a field of a region; one without a name is a gap.
+type Unit struct {
+	Name string
+	Bits int
+}
+
+// ByteField names parts of a region that is accessed byte by byte.
+func ByteField(region string, units ...Unit) Term {
+	const byteAccess = 1 // no lock, other bits are preserved
+	body := Term{byteAccess}
+	for _, u := range units {
+		if u.Name == "" {
+			body = append(body, 0)
+		} else {
+			body = append(body, segment(u.Name)...)
+		}
+		body = append(body, fieldLength(u.Bits)...)
+	}
+	return sized([]byte{opExt, extOpField}, Path(region), body)
 }
 
 func cat(terms ...Term) Term { return join(terms) }

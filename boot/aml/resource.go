@@ -13,6 +13,7 @@ const (
 	tagMemory32F = 0x86 // large
 	tagDWord     = 0x87
 	tagWord      = 0x88
+	tagInterrupt = 0x89
 	tagQWord     = 0x8A
 
 	spaceMemory = 0
@@ -49,6 +50,21 @@ func IO(base uint16, size uint8) Resource {
 // IRQ is an edge-triggered ISA interrupt, 0 to 15.
 func IRQ(n uint) Resource {
 	return binary.LittleEndian.AppendUint16(Resource{tagIRQ}, 1<<(n&15))
+}
+
+// InterruptOffset is where in the resource template of a single Interrupt its number is, as 32 bits.
+const InterruptOffset = 5
+
+// Interrupt is a level-triggered, active high interrupt that devices share, or a choice of them.
+func Interrupt(numbers ...uint32) Resource {
+	const consumerLevelHighShared = 1<<3 | 1
+	le := binary.LittleEndian
+	r := le.AppendUint16(Resource{tagInterrupt}, uint16(2+4*len(numbers)))
+	r = append(r, consumerLevelHighShared, byte(len(numbers)))
+	for _, n := range numbers {
+		r = le.AppendUint32(r, n)
+	}
+	return r
 }
 
 // Memory32Fixed is memory at a fixed place below 4 GiB.

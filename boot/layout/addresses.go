@@ -99,6 +99,25 @@ func PCIGSI(slot, pin uint8) uint32 {
 	return GSIPCIFirst + (uint32(slot)+uint32(pin))%GSIPCICount
 }
 
+// The PC board's chipset.
+const (
+	PIRQs      = 8    // interrupt lines A to H, wired to the IOAPIC from GSIPCIFirst on
+	LPCSlot    = 0x1F // of bus 0
+	LPCRouting = 0x60 // PIRQ[A-D]_ROUT in the LPC bridge's configuration space; E to H follow 8 bytes further on
+
+	firstFixedSlot = 25
+)
+
+// PIRQ is the interrupt line that pin pin (0 is INTA) of a device in slot slot of bus 0 is wired to on the PC board. From slot 25 on pins A to D are lines A
+// to D; those of the slots before rotate over lines E to H. Firmware that tells systems without ACPI of interrupts counts on it. Pins behind a
+// bridge reach bus 0 as the bridge's.
+func PIRQ(slot, pin uint8) int {
+	if slot >= firstFixedSlot {
+		return int(pin) & 3
+	}
+	return 4 + int(slot+pin)&3
+}
+
 // SerialPorts and SerialGSIs are the bases and interrupts of COM1 to COM4.
 var (
 	SerialPorts = [4]uint16{PortCOM1, PortCOM2, PortCOM3, PortCOM4}

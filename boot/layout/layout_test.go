@@ -79,3 +79,14 @@ func TestWindowContains(t *testing.T) {
 		}
 	}
 }
+
+func TestPIRQ(t *testing.T) {
+	for _, w := range []struct {
+		slot, pin uint8
+		want      int
+	}{{0, 0, 4}, {1, 0, 5}, {3, 1, 4}, {24, 3, 7}, {25, 0, 0}, {31, 3, 3}} {
+		if got := PIRQ(w.slot, w.pin); got != w.want {
+			t.Errorf("slot %d pin %d: line %d, want %d", w.slot, w.pin, got, w.want)
+		}
+	}
+}

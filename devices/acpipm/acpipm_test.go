@@ -294,6 +294,15 @@ func TestHolesReadZero(t *testing.T) {
 	}
 }
 
+func TestNoSMM(t *testing.T) {
+	d := New(Config{Line: irq.LineFunc(func(bool) {}), NoSMM: true})
+	b := make([]byte, 4)
+	d.Block().Write(0x30, b)
+	if d.Block().Read(0x30, b); !bytes.Equal(b, []byte{0x20, 0, 0, 0}) {
+		t.Errorf("SMI_EN is % x", b)
+	}
+}
+
 func TestStateCycle(t *testing.T) {
 	r := newRig(t)
 	r.out8(portSMI, 2)

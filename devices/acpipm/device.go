@@ -24,6 +24,7 @@ const (
 	regControl = 0x04 // PM1a control, 16 bits
 	regTimer   = 0x08 // 32 bits
 	regGPE     = 0x20 // status, then enable, gpeBytes each
+	regSMI     = 0x30 // SMI_EN
 	gpeBytes   = 8
 	// GPEs is the number of general purpose events.
 	GPEs = 8 * gpeBytes
@@ -51,6 +52,9 @@ const (
 	sleepTypeShift = 10
 	controlKept    = controlBusMaster | controlSleepType // what a guest's write changes
 )
+
+// smiByAPM in SMI_EN says that the APM control port interrupts.
+const smiByAPM = 1 << 5
 
 // Bits of the reset control register.
 const (
@@ -80,6 +84,9 @@ type Config struct {
 	S3, S4, S5 uint8
 	// The values of the FADT that the guest writes to the APM control port to take over and to give back the fixed hardware.
 	Enable, Disable uint8
+
+	// NoSMM has SMI_EN say that firmware has set up system management mode, so that it does not try: the board has none.
+	NoSMM bool
 }
 
 // Device is the power management. It is a state.Device with three port ranges: Block, SMI and ResetPort.

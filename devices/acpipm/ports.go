@@ -29,6 +29,8 @@ func (d *Device) readByte(offset uint64) uint8 {
 		return uint8(d.count >> (8 * (offset - regTimer)))
 	case offset >= regGPE && offset < regGPE+2*gpeBytes:
 		return d.gpe[offset-regGPE]
+	case offset == regSMI && d.cfg.NoSMM:
+		return smiByAPM
 	}
 	return 0
 }

@@ -29,6 +29,7 @@ type Function struct {
 	initial  [configSize]byte // cfg at Plug, for Reset
 	reads    []hook
 	writes   []hook
+	loads    []func(cfg []byte)
 	bars     [6]*bar
 	lastCap  int // offset of the last capability, or 0
 	freeCap  int // where the next one goes
@@ -86,6 +87,20 @@ func (f *Function) OnRead(off, n int, fn func(cfg []byte)) {
 	f.reads = append(f.reads, hook{off, off + n, fn})
 }
 
+// OnLoad calls fn after a reset or a snapshot has replaced the registers. The rules are those of OnWrite.
+func (f *Function) OnLoad(fn func(cfg []byte)) { f.loads = append(f.loads, fn) }
+
+// loaded makes everything follow registers that were replaced.
+func (f *Function) loaded() {
+	if f.msi != nil {
+		f.msi.follow(f.cfg[:])
+	}
+	f.headerChanged()
+	for _, fn := range f.loads {
+		fn(f.cfg[:])
+	}
+}
+
 func call(hooks []hook, off, n int, cfg []byte) {
 	for i := range hooks {
 		if h := &hooks[i]; off < h.end && h.off < off+n {
@@ -139,8 +154,5 @@ func (f *Function) reset() {
 	if f.msix != nil {
 		f.msix.reset()
 	}
-	if f.msi != nil {
-		f.msi.follow(f.cfg[:])
-	}
-	f.headerChanged()
+	f.loaded()
 }

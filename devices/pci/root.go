@@ -32,6 +32,13 @@ type Root struct {
 	wires  []*wire
 	bridge *Function
 
+	// ecam is where PlaceECAM has put configuration space; buses is 0 for nowhere.
+	ecam struct {
+		sync.Mutex
+		base  uint64
+		buses int
+	}
+
 	mu        sync.Mutex // guards all configuration space, the mapping of BARs, and:
 	functions [256]*Function
 	latch     uint32 // port 0xCF8

@@ -56,10 +56,9 @@ func (f *Function) Restore(r *state.Reader) error {
 	copy(f.cfg[:], cfg)
 	if f.msi != nil {
 		f.msi.src.setPending(pending)
-		f.msi.follow(f.cfg[:])
 	}
 	f.SetINTx(asserted)
-	f.headerChanged()
+	f.loaded()
 	return nil
 }
 

@@ -22,6 +22,7 @@ import (
 type task func(args string) error
 
 var tasks = map[string]task{
+	"acpi":    dumpACPI,
 	"button":  waitForButton,
 	"console": echoConsole,
 	"cpus":    exerciseCPUs,
@@ -38,6 +39,7 @@ var tasks = map[string]task{
 	"mark":    mark,
 	"memory":  useMemory,
 	"net":     fetch,
+	"pci":     showPCI,
 	"reboot":  reboot,
 	"rng":     readRandom,
 	"screen":  drawScreen,
