@@ -22,6 +22,7 @@ var floors = map[string][]string{
 	"devices/i8042":      {"display/input", "vmm/bus", "vmm/irq", "vmm/state"},
 	"devices/q35":        {"devices/pci", "vmm/bus", "vmm/irq", "vmm/state"},
 	"devices/vga":        {"display", "devices/pci", "vmm/bus", "vmm/irq", "vmm/state", "vmm/memory"},
+	"devices/nvme":       {"disk", "devices/pci", "vmm/bus", "vmm/irq", "vmm/state", "vmm/event", "vmm/memory"},
 	"virtio":             {"virtio/queue", "vmm/bus", "vmm/irq", "vmm/state", "vmm/event", "vmm/memory"},
 	"devices/ata":        {"devices/scsi", "disk", "vmm/state"},
 	"devices/ide":        {"devices/ata", "devices/pci", "vmm/bus", "vmm/irq", "vmm/state", "vmm/memory"},

@@ -58,3 +58,8 @@ func Store32(p []byte, off int, v uint32) {
 func Load64(p []byte, off int) uint64 {
 	return atomic.LoadUint64((*uint64)(unsafe.Pointer(&p[off : off+8][0])))
 }
+
+// Store64 writes the 64-bit field at p[off], whose address is a multiple of 8. Full barrier.
+func Store64(p []byte, off int, v uint64) {
+	atomic.StoreUint64((*uint64)(unsafe.Pointer(&p[off : off+8][0])), v)
+}
