@@ -46,6 +46,12 @@ func Build(c *Config) (*Set, error) {
 	if c.HPET {
 		listed = append(listed, s.add(newTable("HPET", revisionHPET, hpet())))
 	}
+	if c.GenerationFile != "" {
+		body, at := generation(c)
+		t := s.add(newTable("SSDT", revisionDSDT, body))
+		s.External = append(s.External, External{In: t, At: headerSize + at, Size: 4, File: c.GenerationFile, Offset: c.GenerationOffset})
+		listed = append(listed, t)
+	}
 	xsdt := s.add(newTable("XSDT", revisionXSDT, make([]byte, 8*len(listed))))
 	for i, t := range listed {
 		s.point(xsdt, headerSize+8*i, 8, t)

@@ -29,6 +29,12 @@ type Config struct {
 	VGA           bool // legacy VGA registers and memory
 	HPET          bool
 	S3, S4        bool // sleep states beside soft-off
+	// Memory32 are the windows for 32-bit BARs, where firmware chose them; without, it is that of Layout.
+	Memory32 []layout.Window
+	// GenerationFile names the file of which firmware has the page with the machine's generation id, at GenerationOffset; "" for none.
+	GenerationFile   string
+	GenerationOffset uint32
+	GenerationGPE    int
 }
 
 func (c *Config) check() error {

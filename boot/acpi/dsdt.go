@@ -65,7 +65,13 @@ func pciRoot(c *Config) aml.Term {
 	if c.VGA {
 		windows = append(windows, aml.MemoryRange32(layout.VideoRAM, layout.VideoRAMEnd-1))
 	}
-	windows = append(windows, aml.MemoryRange32(uint32(c.Layout.MMIO32.Base), uint32(c.Layout.MMIO32.End()-1)))
+	low := c.Memory32
+	if low == nil {
+		low = []layout.Window{c.Layout.MMIO32}
+	}
+	for _, w := range low {
+		windows = append(windows, aml.MemoryRange32(uint32(w.Base), uint32(w.End()-1)))
+	}
 	if w := c.Layout.MMIO64; w.Size != 0 {
 		windows = append(windows, aml.MemoryRange64(w.Base, w.End()-1))
 	}
@@ -141,7 +147,7 @@ func operatingSystemCapabilities() aml.Term {
 // motherboard reserves what belongs to the board itself, so that no BAR is put there. Linux uses ECAM only if it is here.
 func motherboard(c *Config) aml.Term {
 	return aml.Device("MBRD", hid("PNP0C02"), uid(0), crs(
-		aml.Memory32Fixed(layout.ECAM, uint32(c.PCIBuses)*(layout.ECAMSize/maxBuses)),
+		aml.Memory32Fixed(uint32(c.Layout.ECAM.Base), uint32(c.PCIBuses)*(layout.ECAMSize/maxBuses)),
 		aml.IO(layout.PortSystemA, 1),
 		aml.IO(layout.PortSMI, layout.PortSMISize),
 		aml.IO(layout.PortELCR, layout.PortELCRSize),

@@ -47,6 +47,14 @@ type Pointer struct {
 type Set struct {
 	Tables   []Table
 	Pointers []Pointer
+	External []External
+}
+
+// External is a field that holds an address which only firmware can tell: that of a file of its configuration device, plus Offset.
+type External struct {
+	In, At, Size int // as in a Pointer
+	File         string
+	Offset       uint32
 }
 
 // newTable returns a table with the common header; body follows it.

@@ -10,7 +10,7 @@ import (
 func mcfg(c *Config) []byte {
 	le := binary.LittleEndian
 	b := make([]byte, 8, 24) // reserved
-	b = le.AppendUint64(b, layout.ECAM)
+	b = le.AppendUint64(b, c.Layout.ECAM.Base)
 	b = le.AppendUint16(b, 0) // segment group
 	return append(b, 0, uint8(c.PCIBuses-1), 0, 0, 0, 0)
 }

@@ -32,6 +32,7 @@ const (
 	opStore        = 0x70
 	opAnd          = 0x7B
 	opOr           = 0x7D
+	opNotify       = 0x86
 	opCreateDWord  = 0x8A
 	opNot          = 0x92
 	opEqual        = 0x93
@@ -249,6 +250,9 @@ func Else(body ...Term) Term { return sized([]byte{opElse}, join(body)) }
 
 // Return leaves the method with a value.
 func Return(value Term) Term { return cat(Term{opReturn}, value) }
+
+// Notify tells the operating system that something has happened to a device.
+func Notify(device Term, value uint64) Term { return cat(Term{opNotify}, device, Integer(value)) }
 
 // CreateDWordField names the 32 bits at a byte offset of a buffer.
 func CreateDWordField(buffer Term, offset uint64, name string) Term {
