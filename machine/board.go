@@ -40,6 +40,8 @@ type board struct {
 	closers []io.Closer
 	// slots are the slots of bus 0 that are taken; slot 0 is the host bridge's.
 	slots [lastSlot + 1]bool
+	// bootables are the drives and cards that firmware can boot from.
+	bootables []bootable
 	// devices can be paused, in order of their making.
 	devices []state.Device
 }
@@ -60,6 +62,7 @@ func (m *Machine) newBoard() (_ *board, err error) {
 		{"virtual machine", b.addVM},
 		{"platform devices", b.addPlatform},
 		{"PCI devices", b.addPCI},
+		{"firmware", b.addFirmware},
 		{"kernel loaded", b.finishLoading},
 	} {
 		if err := step.do(); err != nil {

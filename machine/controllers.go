@@ -75,9 +75,11 @@ func (b *board) addVirtioDisks(c controller) error {
 		if err != nil {
 			return fmt.Errorf("disk %s: %w", d.Address, err)
 		}
-		if err := b.plug("disk "+d.Address.String(), dev); err != nil {
+		f, err := b.plugVirtio("disk "+d.Address.String(), dev)
+		if err != nil {
 			return err
 		}
+		b.bootDrive(d, f, unitVirtioDisk())
 	}
 	return nil
 }

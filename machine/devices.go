@@ -50,6 +50,9 @@ func (b *board) addPCI() error {
 			return err
 		}
 	}
+	if byFirmware(b.m.cfg) {
+		return nil // which assigns the BARs
+	}
 	return root.Assign(pci.Windows{
 		IO:    pci.Window(b.layout.Ports),
 		Mem32: pci.Window(b.layout.MMIO32),
@@ -73,12 +76,18 @@ const lastSlot = 31
 
 // plug puts a virtio device into the next free slot.
 func (b *board) plug(name string, dev virtio.Device) error {
+	_, err := b.plugVirtio(name, dev)
+	return err
+}
+
+// plugVirtio is plug, for who needs the PCI function.
+func (b *board) plugVirtio(name string, dev virtio.Device) (*pci.Function, error) {
 	t, err := transport.New(dev, transport.Config{Name: name, Memory: b.mem, MSI: b.vm, Log: b.m.log})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	b.closers = append(b.closers, t)
-	return b.plugFunction(config.NoSlot, name, t.Function(), t)
+	return t.Function(), b.plugFunction(config.NoSlot, name, t.Function(), t)
 }
 
 // plugFunction puts a function into the slot that the configuration wants, or into the next free one; state is what pauses and restores with it.

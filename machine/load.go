@@ -27,6 +27,10 @@ type loading struct {
 func (b *board) startLoading() {
 	l := &loading{done: make(chan struct{})}
 	b.loading = l
+	if byFirmware(b.m.cfg) {
+		close(l.done) // firmware loads the system
+		return
+	}
 	// RAM must not go away under it.
 	b.closers = append(b.closers, closeFunc(func() { <-l.done }))
 	go func() {
@@ -40,6 +44,9 @@ func (b *board) finishLoading() error {
 	<-b.loading.done
 	if b.loading.err != nil {
 		return b.loading.err
+	}
+	if byFirmware(b.m.cfg) {
+		return nil // processors begin as KVM makes them: at the reset vector
 	}
 	for i, v := range b.vm.VCPUs() {
 		if err := setFirmwareState(v.KVM(), i); err != nil {
@@ -71,6 +78,22 @@ func (b *board) fillMemory() (none entry.State, err error) {
 
 // addTables writes the SMBIOS and ACPI tables and returns the address of the latter's root.
 func (b *board) addTables() (uint64, error) {
+	set, err := acpi.Build(b.acpiConfig())
+	if err != nil {
+		return 0, err
+	}
+	table, err := smbios.Build(b.smbiosConfig())
+	if err != nil {
+		return 0, err
+	}
+	if err := table.Place(b.mem); err != nil {
+		return 0, err
+	}
+	return set.Place(b.mem)
+}
+
+// acpiConfig says what the ACPI tables tell.
+func (b *board) acpiConfig() *acpi.Config {
 	cpu := b.m.cfg.CPU
 	topology := cpuid.Topology{CPUs: cpu.Count, CoresPerSocket: cpu.CoresPerSocket}
 	c := acpi.Config{Layout: b.layout, PCIBuses: b.buses(), INTx: true, RTC: true, KeyboardReset: true}
@@ -84,23 +107,17 @@ func (b *board) addTables() (uint64, error) {
 	for _, s := range b.m.cfg.Serials {
 		c.Serials[s.Index] = true
 	}
-	set, err := acpi.Build(&c)
-	if err != nil {
-		return 0, err
-	}
-	identity := smbios.Config{
+	return &c
+}
+
+// smbiosConfig says what the SMBIOS tables tell.
+func (b *board) smbiosConfig() *smbios.Config {
+	cpu := b.m.cfg.CPU
+	return &smbios.Config{
 		Layout: b.layout, BIOSVendor: "sharevm", BIOSVersion: "1", BIOSDate: "01/01/2026",
 		Manufacturer: "sharevm", Product: "vmm", Version: "1",
 		UUID: b.m.uuid, Sockets: cpu.Sockets(), CoresPerSocket: cpu.CoresPerSocket,
 	}
-	table, err := smbios.Build(&identity)
-	if err != nil {
-		return 0, err
-	}
-	if err := table.Place(b.mem); err != nil {
-		return 0, err
-	}
-	return set.Place(b.mem)
 }
 
 // hostPhysBits is how many bits of physical address the guest's processors have, as KVM supports them.
@@ -115,6 +132,10 @@ func hostPhysBits(supported []kvm.CPUIDEntry) int {
 
 // openPayload opens kernel and initrd. They stay open from one power cycle to the next, since a confined process cannot open them again.
 func (m *Machine) openPayload() (err error) {
+	if byFirmware(m.cfg) {
+		m.firmware, err = openFirmware(m.cfg, m.opt.FirmwareFolder, m.opt.Discard)
+		return err
+	}
 	if m.kernel, err = openRegular(m.cfg.Boot.Kernel); err != nil {
 		return fmt.Errorf("kernel: %w", err)
 	}

@@ -30,6 +30,10 @@ type Options struct {
 	// In and Out are the user's terminal. Either may be nil.
 	In  io.Reader
 	Out io.Writer
+	// FirmwareFolder holds firmware that is preferred to Debian's, under the same names; "" for none.
+	FirmwareFolder string
+	// FirmwareLog takes what firmware prints on its debug console, a bounded amount. It must not block. nil spares the guest printing it.
+	FirmwareLog io.Writer
 	// Discard sends all writes to temporary overlays that vanish at the end.
 	Discard bool
 	// AllowHostPorts are ports of the host's loopback that the guest may reach at its gateway.
@@ -56,6 +60,8 @@ type Machine struct {
 	links  []network.Link
 	kernel *os.File
 	initrd *os.File // nil for none
+	// firmware is nil for a machine with a kernel.
+	firmware *romware
 	// resolvers is the file that names those whom the user networks ask for names.
 	resolvers *sandbox.File
 	console   *userConsole
@@ -95,9 +101,6 @@ func New(o Options) (_ *Machine, err error) {
 	o.Log = limited(o.Log)
 	if err := o.Config.Validate(); err != nil {
 		return nil, err
-	}
-	if o.Config.Boot.Kernel == "" {
-		return nil, errNoKernel
 	}
 	if err := o.System.Require(); err != nil {
 		return nil, err
@@ -307,7 +310,8 @@ func (m *Machine) Close() error {
 			errs = append(errs, f.Close())
 		}
 	}
-	m.links, m.disks, m.kernel, m.initrd = nil, nil, nil, nil
+	errs = append(errs, m.firmware.close())
+	m.links, m.disks, m.kernel, m.initrd, m.firmware = nil, nil, nil, nil, nil
 	m.console.close()
 	return errors.Join(errs...)
 }

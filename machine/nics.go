@@ -49,5 +49,10 @@ func (b *board) addVirtioNet(c card) error {
 	if err != nil {
 		return err
 	}
-	return b.plug(c.name, dev)
+	f, err := b.plugVirtio(c.name, dev)
+	if err != nil {
+		return err
+	}
+	b.bootCard(c, f)
+	return nil
 }

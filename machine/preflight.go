@@ -1,7 +1,6 @@
 package machine
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 
@@ -14,13 +13,10 @@ import (
 )
 
 // Preflight looks for what would keep a machine from starting that has nothing to do with KVM: its configuration, its files, this
-// host's memory. It needs no KVM and changes nothing. A machine that passes may still fail to start.
-func Preflight(cfg *config.Machine) error {
+// host's memory. folder is Options.FirmwareFolder. It needs no KVM and changes nothing. A machine that passes may still fail to start.
+func Preflight(cfg *config.Machine, folder string) error {
 	if err := cfg.Validate(); err != nil {
 		return err
-	}
-	if cfg.Boot.Kernel == "" {
-		return errNoKernel
 	}
 	if err := memory.CheckHost(uint64(cfg.Memory)); err != nil {
 		return err
@@ -38,10 +34,12 @@ func Preflight(cfg *config.Machine) error {
 			return fmt.Errorf("disk %s: %w", d.Address, err)
 		}
 	}
+	if byFirmware(cfg) {
+		_, err := findFirmware(cfg, folder)
+		return err
+	}
 	return checkKernel(cfg)
 }
-
-var errNoKernel = errors.New("this machine boots by firmware, which is not supported yet: give it a kernel with vmm.kernel")
 
 // checkKernel opens kernel and initrd and looks at the kernel's signature.
 func checkKernel(cfg *config.Machine) error {

@@ -45,6 +45,8 @@ type runFlags struct {
 	nested     string
 	ctrlC      string
 	noSandbox  bool
+	firmware   string // folder
+	firmLog    string // file
 	allow      vmx.Options
 }
 
@@ -85,6 +87,8 @@ Ctrl-C powers off at once; --ctrl-c=guest leaves it to the guest. Exits with sta
 	f.StringVar(&fl.nested, "nested", "no", "run in the nested host: yes, no or auto (where KVM cannot run the machine)")
 	f.Lookup("nested").NoOptDefVal = "yes"
 	f.StringVar(&fl.ctrlC, "ctrl-c", "button", "who gets Ctrl-C: the power button or the guest")
+	f.StringVar(&fl.firmware, "firmware", os.Getenv("VMM_FIRMWARE"), "`FOLDER` with SeaBIOS and OVMF that are preferred to Debian's, under the same names; $VMM_FIRMWARE")
+	f.StringVar(&fl.firmLog, "firmware-log", "", "write to `FILE` what the firmware tells about its doings, for debugging")
 	f.BoolVar(&fl.noSandbox, "no-sandbox", false, "let the machine's process do all that its user may, for debugging")
 	f.BoolVar(&fl.allow.AllowOutside, "allow-outside", false, "the .vmx may name files outside its folder")
 	f.BoolVar(&fl.allow.AllowHostDevices, "allow-host-devices", false, "the .vmx may name devices of the host")
@@ -113,7 +117,7 @@ func (fl *runFlags) run(c *cobra.Command, file string) error {
 	direct, err := fl.chooseHost()
 	if err != nil || !direct {
 		// What is wrong with the machine itself is said first, and not from inside the nested host.
-		if err := machine.Preflight(cfg); err != nil {
+		if err := machine.Preflight(cfg, fl.firmware); err != nil {
 			return err
 		}
 	}
@@ -282,7 +286,16 @@ func (fl *runFlags) runHere(ctx context.Context, cfg *config.Machine, allowed []
 	ui := &consoleUI{messages: messages, timeline: timeline, guestInterrupt: fl.ctrlC == "guest", powerOff: stop}
 	options := machine.Options{
 		Config: cfg, System: sys, Out: os.Stdout, Discard: fl.discard, AllowHostPorts: allowed, NoReboot: fl.noReboot, HugePages: fl.hugePages,
-		Timeline: timeline, Log: log,
+		FirmwareFolder: fl.firmware, Timeline: timeline, Log: log,
+	}
+	if fl.firmLog != "" {
+		out, err := os.Create(fl.firmLog)
+		if err != nil {
+			return err
+		}
+		firmwareLog := spool.New(out)
+		defer func() { err = errors.Join(err, firmwareLog.Close(), out.Close()) }()
+		options.FirmwareLog = firmwareLog
 	}
 	if fl.timeline {
 		options.OnReady = ui.showTimeline
