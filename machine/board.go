@@ -35,6 +35,9 @@ type board struct {
 	balloon  *balloon.Device // nil without
 	loading  *loading
 	verdict  *verdict
+	// from is what the board goes on from; nil for one that is powered on.
+	from   *Snapshot
+	paused bool
 
 	// closers run in reverse order of their making, after the vCPUs have stopped.
 	closers []io.Closer
@@ -48,22 +51,27 @@ type board struct {
 
 // newBoard assembles a board, in the order in which its parts depend on one another. Nothing runs before start.
 func (m *Machine) newBoard() (_ *board, err error) {
-	b := &board{m: m, verdict: newVerdict()}
+	b := &board{m: m, verdict: newVerdict(), from: m.takeSnapshot()}
 	defer func() {
 		if err != nil {
 			_ = b.close()
 		}
 	}()
-	for _, step := range []struct {
+	type step struct {
 		name string
 		do   func() error
-	}{
+	}
+	last := step{"kernel loaded", b.finishLoading}
+	if b.from != nil {
+		last = step{"snapshot restored", b.restore}
+	}
+	for _, step := range []step{
 		{"guest memory", b.addMemory},
 		{"virtual machine", b.addVM},
 		{"platform devices", b.addPlatform},
 		{"PCI devices", b.addPCI},
 		{"firmware", b.addFirmware},
-		{"kernel loaded", b.finishLoading},
+		last,
 	} {
 		if err := step.do(); err != nil {
 			return nil, err
@@ -83,12 +91,17 @@ func (b *board) addMemory() (err error) {
 	if b.m.opt.HugePages {
 		c.Backing = memory.HugeTLB
 	}
+	if b.from != nil {
+		c.From = b.from.memory
+	}
 	b.mem, err = memory.New(c)
 	if err != nil {
 		return err
 	}
 	b.closers = append(b.closers, b.mem)
-	b.startLoading()
+	if b.from == nil {
+		b.startLoading()
+	}
 	return nil
 }
 
@@ -134,10 +147,17 @@ func (b *board) vcpuStopped(s vcpu.Stop) {
 	b.verdict.decide(failed, s.Err)
 }
 
-func (b *board) start() { b.vm.Start() }
+// start lets the guest run, unless the board is paused.
+func (b *board) start() {
+	if b.from != nil && !b.paused { // devices that were restored wait
+		b.resumeDevices()
+	}
+	b.vm.Start()
+}
 
 // pause and resume take turns: devices do not count.
 func (b *board) pause() {
+	b.paused = true
 	b.vm.Pause()
 	for _, d := range b.devices {
 		d.Pause()
@@ -145,10 +165,15 @@ func (b *board) pause() {
 }
 
 func (b *board) resume() {
+	b.paused = false
+	b.resumeDevices()
+	b.vm.Resume()
+}
+
+func (b *board) resumeDevices() {
 	for _, d := range b.devices {
 		d.Resume()
 	}
-	b.vm.Resume()
 }
 
 func (b *board) resize(columns, rows uint16) {

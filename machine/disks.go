@@ -12,8 +12,9 @@ import (
 	"github.com/sharevm/vmm/disk/volatile"
 )
 
-// openDisk opens the image behind d. With discard, or where the configuration says so, writes go to a temporary overlay.
-func openDisk(m *config.Machine, d *config.Disk, discard bool, log *slog.Logger) (disk.Image, error) {
+// openDisk opens the image behind d. With discard, or where the configuration says so, writes go to a temporary overlay, above what the machine had
+// written there when it was saved: kept names the file with that, or is empty.
+func openDisk(m *config.Machine, d *config.Disk, discard bool, kept string, log *slog.Logger) (disk.Image, error) {
 	drop := discard && !d.ReadOnly || m.DiscardsWrites(d)
 	img, err := formats.Open(d.Path, disk.OpenOptions{
 		ReadOnly: d.ReadOnly || drop,
@@ -28,6 +29,13 @@ func openDisk(m *config.Machine, d *config.Disk, discard bool, log *slog.Logger)
 	}
 	if !drop {
 		return img, nil
+	}
+	if kept != "" {
+		below, err := volatile.Open(img, kept)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("disk %s: %w", d.Address, err), img.Close())
+		}
+		img = below
 	}
 	over, err := volatile.New(img, "")
 	if err != nil {

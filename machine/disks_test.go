@@ -25,7 +25,7 @@ func TestDiscardLeavesTheBaseAlone(t *testing.T) {
 	}
 	d := &config.Disk{Path: path, Format: config.FormatVMDK, Connected: true}
 	for range 2 {
-		img, err := openDisk(config.New("test"), d, true, slog.New(slog.DiscardHandler))
+		img, err := openDisk(config.New("test"), d, true, "", slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -40,6 +40,8 @@ type Options struct {
 	AllowHostPorts []uint16
 	// HugePages takes RAM from the host's reserved pages of 2 MiB (memory.HugeTLB).
 	HugePages bool
+	// From is what the machine goes on from, in place of its first power-on; nil for none. New takes it over.
+	From *Snapshot
 	// NoReboot ends the run where the guest would start anew.
 	NoReboot bool
 	Timeline *Timeline // nil records nothing
@@ -58,6 +60,7 @@ type Machine struct {
 	log    *slog.Logger
 	disks  []disk.Image // by index in cfg.Disks; nil for an empty drive
 	links  []network.Link
+	from   *Snapshot // what the next board goes on from, until it has been made
 	kernel *os.File
 	initrd *os.File // nil for none
 	// firmware is nil for a machine with a kernel.
@@ -102,6 +105,9 @@ func New(o Options) (_ *Machine, err error) {
 	if err := o.Config.Validate(); err != nil {
 		return nil, err
 	}
+	if err := o.From.fits(o.Config); err != nil {
+		return nil, err
+	}
 	if err := o.System.Require(); err != nil {
 		return nil, err
 	}
@@ -109,7 +115,7 @@ func New(o Options) (_ *Machine, err error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Machine{opt: o, cfg: o.Config, log: o.Log, console: newUserConsole(o.In, o.Out), marks: &markPort{timeline: o.Timeline, ready: o.OnReady}, physBits: hostPhysBits(supported), uuid: o.Config.UUID, resolvers: sandbox.NewFile(usernet.ResolvConf)}
+	m := &Machine{opt: o, from: o.From, cfg: o.Config, log: o.Log, console: newUserConsole(o.In, o.Out), marks: &markPort{timeline: o.Timeline, ready: o.OnReady}, physBits: hostPhysBits(supported), uuid: o.Config.UUID, resolvers: sandbox.NewFile(usernet.ResolvConf)}
 	if m.uuid.IsZero() {
 		_, _ = rand.Read(m.uuid[:])                                     // never fails
 		m.uuid[7], m.uuid[8] = m.uuid[7]&0x0f|0x40, m.uuid[8]&0x3f|0x80 // random, RFC 9562 section 5.4, in SMBIOS's order of bytes
@@ -125,7 +131,7 @@ func New(o Options) (_ *Machine, err error) {
 		d := &m.cfg.Disks[i]
 		var img disk.Image
 		if d.Path != "" && d.Connected {
-			if img, err = openDisk(m.cfg, d, o.Discard, o.Log); err != nil {
+			if img, err = openDisk(m.cfg, d, o.Discard, o.From.kept(d.Address), o.Log); err != nil {
 				return nil, err
 			}
 		}
@@ -140,6 +146,9 @@ func New(o Options) (_ *Machine, err error) {
 		}
 		m.links = append(m.links, l)
 		m.macs = append(m.macs, macOf(n))
+	}
+	if s := o.From; s != nil {
+		m.uuid, m.macs = s.meta.UUID, s.meta.MACs
 	}
 	o.Timeline.Add("network ready")
 	if err := m.openPayload(); err != nil {
@@ -310,6 +319,7 @@ func (m *Machine) Close() error {
 			errs = append(errs, f.Close())
 		}
 	}
+	m.takeSnapshot().Close()
 	errs = append(errs, m.firmware.close())
 	m.links, m.disks, m.kernel, m.initrd, m.firmware = nil, nil, nil, nil, nil
 	m.console.close()

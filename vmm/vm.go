@@ -47,6 +47,7 @@ type VM struct {
 	coalescing coalescing
 	irq        *irqChip
 	vcpus      []*vcpu.VCPU
+	cpuid      []kvm.CPUIDEntry // what the boot processor tells the guest
 	log        *slog.Logger
 }
 
@@ -123,7 +124,11 @@ func (vm *VM) addVCPUs(c Config) error {
 			vc.OnFirstEntry = c.OnFirstEntry
 		}
 		vm.vcpus = append(vm.vcpus, vcpu.New(vc))
-		if err := k.SetCPUID(c.CPU.For(supported, i)); err != nil {
+		entries := c.CPU.For(supported, i)
+		if i == 0 {
+			vm.cpuid = entries
+		}
+		if err := k.SetCPUID(entries); err != nil {
 			return fmt.Errorf("vCPU %d: %w", i, err)
 		}
 	}
@@ -132,6 +137,9 @@ func (vm *VM) addVCPUs(c Config) error {
 
 // VCPUs returns the virtual CPUs; the first is the boot processor.
 func (vm *VM) VCPUs() []*vcpu.VCPU { return vm.vcpus }
+
+// CPUID returns what the boot processor tells the guest of itself.
+func (vm *VM) CPUID() []kvm.CPUIDEntry { return vm.cpuid }
 
 // Start lets all vCPUs run. The others wait for the boot processor's start-up IPI inside KVM.
 func (vm *VM) Start() {

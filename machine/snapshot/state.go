@@ -8,6 +8,8 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+
+	"github.com/sharevm/vmm/config"
 )
 
 const (
@@ -18,6 +20,15 @@ const (
 	maxMeta    = 1 << 20
 	maxDevices = 512 << 20
 )
+
+// The files of a snapshot.
+const (
+	StateFile  = "state"
+	MemoryFile = "memory"
+)
+
+// DiskFile is the file of what was written to a disk whose writes are thrown away.
+func DiskFile(a config.Address) string { return "disk-" + a.String() }
 
 // ErrCorrupt is wrapped where a file is not a whole snapshot's.
 var ErrCorrupt = errors.New("the snapshot is damaged")

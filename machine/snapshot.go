@@ -1,0 +1,204 @@
+package machine
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/sharevm/vmm/config"
+	"github.com/sharevm/vmm/disk/volatile"
+	"github.com/sharevm/vmm/machine/snapshot"
+	"github.com/sharevm/vmm/vmm/state"
+)
+
+// Snapshot is a machine that was saved, to go on from. A nil Snapshot is none.
+type Snapshot struct {
+	dir     string
+	meta    *snapshot.Meta
+	devices []byte
+	memory  *os.File
+}
+
+// OpenSnapshot opens the snapshot in a folder.
+func OpenSnapshot(dir string) (*Snapshot, error) {
+	f, err := openRegular(filepath.Join(dir, snapshot.StateFile))
+	if err != nil {
+		return nil, fmt.Errorf("open a snapshot: %w", err)
+	}
+	defer f.Close()
+	s := &Snapshot{dir: dir}
+	if s.meta, s.devices, err = snapshot.Read(f); err != nil {
+		return nil, err
+	}
+	if s.memory, err = openRegular(filepath.Join(dir, snapshot.MemoryFile)); err != nil {
+		return nil, fmt.Errorf("open a snapshot: %w", err)
+	}
+	return s, nil
+}
+
+// Close closes the snapshot's files. What goes on from it needs them no more once it has started.
+func (s *Snapshot) Close() error {
+	if s == nil {
+		return nil
+	}
+	return s.memory.Close()
+}
+
+// Name and Saved say which machine was saved, and when.
+func (s *Snapshot) Name() string     { return s.meta.Name }
+func (s *Snapshot) Saved() time.Time { return s.meta.Saved }
+
+// fits checks what New relies on; the rest is compared when there is a board.
+func (s *Snapshot) fits(m *config.Machine) error {
+	if s != nil && len(s.meta.MACs) != len(m.NICs) {
+		return fmt.Errorf("the snapshot is of a machine with %d network cards; this one has %d", len(s.meta.MACs), len(m.NICs))
+	}
+	return nil
+}
+
+// kept is the file with what the machine had written to a disk whose writes are thrown away, or "".
+func (s *Snapshot) kept(a config.Address) string {
+	if s == nil || !slices.Contains(s.meta.Kept, a.String()) {
+		return ""
+	}
+	return filepath.Join(s.dir, snapshot.DiskFile(a))
+}
+
+// takeSnapshot returns what the next board goes on from. Later ones are powered on.
+func (m *Machine) takeSnapshot() *Snapshot {
+	s := m.from
+	m.from = nil
+	return s
+}
+
+// shape describes the machine as far as a snapshot depends on it.
+func (m *Machine) shape() []string {
+	sizes := make([]int64, len(m.disks))
+	for i, d := range m.disks {
+		if d != nil {
+			sizes[i] = d.Size()
+		}
+	}
+	return snapshot.Shape(m.cfg, sizes)
+}
+
+// SnapshotFiles are the names of the files that SaveSnapshot fills.
+func (m *Machine) SnapshotFiles() []string {
+	names := []string{snapshot.StateFile, snapshot.MemoryFile}
+	for i, d := range m.disks {
+		if _, ok := d.(*volatile.Image); ok {
+			names = append(names, snapshot.DiskFile(m.cfg.Disks[i].Address))
+		}
+	}
+	return names
+}
+
+// ErrOff says that there is nothing to save.
+var ErrOff = errors.New("the machine is powered off")
+
+// SaveSnapshot saves the machine as it is to files of the names that SnapshotFiles gives, all empty, and syncs them. The guest stands still meanwhile, and
+// goes on afterwards unless it is paused. Disks that are written to for good are flushed and must not change before the machine goes on from there.
+func (m *Machine) SaveSnapshot(files map[string]*os.File) error {
+	for _, name := range m.SnapshotFiles() {
+		if files[name] == nil {
+			return fmt.Errorf("a snapshot of this machine needs the file %s", name)
+		}
+	}
+	m.Pause()
+	defer m.Resume()
+	m.turn.Lock() // nobody takes the board down
+	defer m.turn.Unlock()
+	m.mu.Lock()
+	b := m.board
+	m.mu.Unlock()
+	if b == nil {
+		return ErrOff
+	}
+	meta := &snapshot.Meta{
+		Name: m.cfg.Name, Saved: time.Now().UTC(), Shape: m.shape(), CPUID: b.vm.CPUID(), TSC: b.vm.VCPUs()[0].KVM().TSCKHz(), UUID: m.uuid, MACs: m.macs,
+	}
+	for i, d := range m.disks {
+		if d == nil {
+			continue
+		}
+		a := m.cfg.Disks[i].Address
+		v, ok := d.(*volatile.Image)
+		if !ok {
+			if err := d.Flush(); err != nil {
+				return fmt.Errorf("disk %s: %w", a, err)
+			}
+			continue
+		}
+		if err := v.SaveTo(files[snapshot.DiskFile(a)]); err != nil {
+			return err
+		}
+		meta.Kept = append(meta.Kept, a.String())
+	}
+	devices, err := b.save()
+	if err != nil {
+		return fmt.Errorf("save the machine's state: %w", err)
+	}
+	if _, err := b.mem.WriteTo(files[snapshot.MemoryFile]); err != nil {
+		return err
+	}
+	var w bytes.Buffer
+	if err := snapshot.Write(&w, meta, devices); err != nil {
+		return err
+	}
+	if _, err := files[snapshot.StateFile].Write(w.Bytes()); err != nil {
+		return fmt.Errorf("write a snapshot's state: %w", err)
+	}
+	for _, f := range files {
+		if err := f.Sync(); err != nil {
+			return fmt.Errorf("write a snapshot: %w", err)
+		}
+	}
+	return nil
+}
+
+// save returns the state of processors and devices of a paused board.
+func (b *board) save() ([]byte, error) {
+	var w state.Writer
+	if err := b.vm.Save(&w); err != nil {
+		return nil, err
+	}
+	w.U16(uint16(len(b.devices)))
+	for _, d := range b.devices {
+		var dev state.Writer
+		d.Save(&dev)
+		w.Bytes(dev.Data())
+	}
+	return w.Data(), nil
+}
+
+// restore brings the board to where the snapshot was saved.
+func (b *board) restore() error {
+	s := b.from
+	defer s.Close()
+	if err := s.meta.Check(b.m.shape(), b.vm.CPUID(), b.vm.VCPUs()[0].KVM().TSCKHz()); err != nil {
+		return err
+	}
+	r := state.NewReader(s.devices)
+	// The interrupt controllers before the devices, which drive their lines anew.
+	if err := b.vm.Restore(r); err != nil {
+		return fmt.Errorf("restore the processors: %w", err)
+	}
+	if n := r.U16(); r.Err() == nil && int(n) != len(b.devices) {
+		r.Fail("%d devices, this machine has %d", n, len(b.devices))
+	}
+	for i, d := range b.devices {
+		dev := state.NewReader(r.Bytes(state.MaxBytes))
+		if r.Err() != nil {
+			break
+		}
+		if err := d.Restore(dev); err != nil {
+			return fmt.Errorf("restore device %d (%T): %w", i, d, err)
+		}
+	}
+	s.devices = nil
+	return r.Err()
+}
