@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -76,6 +77,30 @@ func (c Client) Screenshot(ctx context.Context, screen int) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	return c.ask(ctx, request{method: "GET", path: "/v1/screenshot", query: url.Values{"screen": {strconv.Itoa(screen)}}})
+}
+
+// SnapshotFiles asks which files SaveSnapshot wants.
+func (c Client) SnapshotFiles(ctx context.Context) ([]string, error) {
+	var list snapshotList
+	err := c.call(ctx, "GET", "/v1/snapshot", nil, &list)
+	return list.Files, err
+}
+
+// SaveSnapshot has the machine save itself to open, empty files.
+func (c Client) SaveSnapshot(ctx context.Context, files map[string]*os.File) error {
+	ctx, cancel := context.WithTimeout(ctx, longPatience)
+	defer cancel()
+	r := request{method: "POST", path: "/v1/snapshot"}
+	var list snapshotList
+	for name, f := range files {
+		list.Files, r.files = append(list.Files, name), append(r.files, f)
+	}
+	var err error
+	if r.body, err = json.Marshal(list); err != nil {
+		return err
+	}
+	_, err = c.ask(ctx, r)
+	return err
 }
 
 // call has one exchange with the machine. ctx bounds it, and so does a time after which nobody waits.

@@ -62,6 +62,21 @@ func (m *fakeMachine) SetLimits(l config.Limits) error {
 	return nil
 }
 
+func (m *fakeMachine) SnapshotFiles() []string { return []string{"state", "memory"} }
+
+// SaveSnapshot writes the names of the files into them.
+func (m *fakeMachine) SaveSnapshot(files map[string]*os.File) error {
+	for name, f := range files {
+		if _, err := f.WriteString(name); err != nil {
+			return err
+		}
+	}
+	if len(files) != 2 {
+		return errors.New("two files are wanted")
+	}
+	return nil
+}
+
 // serve opens a socket for a machine of that name.
 func serve(t testing.TB, root, name string) *Socket {
 	t.Helper()

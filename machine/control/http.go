@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/textproto"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 )
@@ -56,6 +58,8 @@ type request struct {
 	method, path string
 	query        url.Values
 	body         []byte
+	files        []*os.File // that came along
+	wait         func()     // says that the answer takes long
 }
 
 // readRequest reads one request. An error that is a *problem can be told to the client.
@@ -90,7 +94,7 @@ func readRequest(r io.Reader) (request, error) {
 	if _, err := io.ReadFull(rest, body); err != nil {
 		return request{}, err
 	}
-	return request{words[0], path, query, body}, nil
+	return request{method: words[0], path: path, query: query, body: body}, nil
 }
 
 // readHead reads the first line and the header of a message, at most limit bytes of them. rest is what follows.
@@ -137,14 +141,18 @@ func writeAnswer(w io.Writer, code int, kind string, body []byte) error {
 }
 
 // writeRequest writes a request, the only one on its connection.
-func writeRequest(w io.Writer, r request) error {
+func writeRequest(w net.Conn, r request) error {
 	target := r.path
 	if len(r.query) > 0 {
 		target += "?" + r.query.Encode()
 	}
 	head := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: vmm\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n",
 		r.method, target, len(r.body))
-	_, err := w.Write(append([]byte(head), r.body...))
+	message := append([]byte(head), r.body...)
+	if len(r.files) > 0 {
+		return sendFiles(w, message, r.files)
+	}
+	_, err := w.Write(message)
 	return err
 }
 

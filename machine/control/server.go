@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"runtime/debug"
 	"strconv"
 	"sync"
@@ -22,6 +23,8 @@ import (
 const (
 	maxClients = 16               // at once; others wait to be accepted
 	patience   = 10 * time.Second // for a whole exchange
+	// longPatience is for a snapshot, which writes as much as the guest has memory.
+	longPatience = 10 * time.Minute
 	// lastPatience is for the exchanges that are under way when the machine ends.
 	lastPatience = 500 * time.Millisecond
 )
@@ -41,6 +44,8 @@ var routes = []route{
 	{"PUT", "/v1/limits", (*Server).replaceLimits},
 	{"PATCH", "/v1/limits", (*Server).changeLimits},
 	{"GET", "/v1/screenshot", (*Server).screenshot},
+	{"GET", "/v1/snapshot", (*Server).snapshotFiles},
+	{"POST", "/v1/snapshot", (*Server).snapshot},
 	{"GET", "/v1/openapi.json", func(*Server, request) (any, error) { return json.RawMessage(openAPI), nil }},
 }
 
@@ -80,6 +85,15 @@ func (s *Server) enter(conn *net.UnixConn) {
 	}
 	conn.SetDeadline(time.Now().Add(patience))
 	s.conns[conn] = struct{}{}
+}
+
+// extend gives an exchange that takes long the time for it.
+func (s *Server) extend(conn *net.UnixConn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		conn.SetDeadline(time.Now().Add(longPatience))
+	}
 }
 
 func (s *Server) leave(conn *net.UnixConn) {
@@ -124,7 +138,11 @@ func (s *Server) client(conn *net.UnixConn) {
 	err := s.checkPeer(conn)
 	if err == nil {
 		var r request
-		if r, err = readRequest(conn); err == nil {
+		from := &fileReader{UnixConn: conn}
+		defer from.closeFiles()
+		if r, err = readRequest(from); err == nil {
+			r.files = from.files
+			r.wait = func() { s.extend(conn) }
 			answer, err = s.do(r)
 		}
 	}
@@ -222,6 +240,37 @@ func (s *Server) screenshot(r request) (any, error) {
 		return nil, problemf(statusConflict, "%v", err)
 	}
 	return picture(b.Bytes()), nil
+}
+
+// snapshotList names the files of a snapshot.
+type snapshotList struct {
+	Files []string `json:"files"`
+}
+
+func (s *Server) snapshotFiles(request) (any, error) {
+	return snapshotList{s.machine.SnapshotFiles()}, nil
+}
+
+// snapshot saves the machine to the files that came along, which the body names in their order.
+func (s *Server) snapshot(r request) (any, error) {
+	var list snapshotList
+	if err := json.Unmarshal(r.body, &list); err != nil {
+		return nil, problemf(statusBadRequest, "%v", err)
+	}
+	if len(list.Files) != len(r.files) {
+		return nil, problemf(statusBadRequest, "%d files are named and %d came along", len(list.Files), len(r.files))
+	}
+	files := make(map[string]*os.File, len(r.files))
+	for i, name := range list.Files {
+		files[name] = r.files[i]
+	}
+	r.wait()
+	s.change.Lock()
+	defer s.change.Unlock()
+	if err := s.machine.SaveSnapshot(files); err != nil {
+		return nil, problemf(statusConflict, "%v", err)
+	}
+	return struct{}{}, nil
 }
 
 // replaceLimits puts the limits that the body names in force, and no others.

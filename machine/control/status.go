@@ -2,6 +2,7 @@ package control
 
 import (
 	"io"
+	"os"
 	"time"
 
 	"github.com/sharevm/vmm/config"
@@ -13,6 +14,10 @@ type Machine interface {
 	Status() Status
 	// Screenshot writes what a screen shows as a PNG. An error says why there is nothing to see.
 	Screenshot(screen int, w io.Writer) error
+	// SnapshotFiles are the names of the files that SaveSnapshot fills.
+	SnapshotFiles() []string
+	// SaveSnapshot saves the machine as it is to files of those names.
+	SaveSnapshot(map[string]*os.File) error
 	// Limits are those in force.
 	Limits() config.Limits
 	// SetLimits puts other limits in force. An error says what could not be limited.

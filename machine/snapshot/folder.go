@@ -1,0 +1,152 @@
+package snapshot
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// disksFile says how the disks lay there that the machine writes to for good: JSON, a list of File.
+const disksFile = "disks"
+
+// File is what tells that a file of a disk is the one that a machine was saved with.
+type File struct {
+	Path     string
+	Size     int64
+	Modified time.Time
+}
+
+// Draft is a snapshot in the making.
+type Draft struct {
+	dir, temp string
+	Files     map[string]*os.File // by their names, empty and open for writing
+}
+
+// Create begins a snapshot that shall lie in dir, which may hold an older one.
+func Create(dir string, names []string) (_ *Draft, err error) {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+		return nil, fmt.Errorf("make a snapshot: %w", err)
+	}
+	d := &Draft{dir: dir, Files: map[string]*os.File{}}
+	if d.temp, err = os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+".new-"); err != nil {
+		return nil, fmt.Errorf("make a snapshot: %w", err)
+	}
+	for _, name := range names {
+		if name != filepath.Base(name) || name == disksFile {
+			d.Discard()
+			return nil, fmt.Errorf("make a snapshot: a file called %q", name)
+		}
+		f, err := os.OpenFile(filepath.Join(d.temp, name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			d.Discard()
+			return nil, fmt.Errorf("make a snapshot: %w", err)
+		}
+		d.Files[name] = f
+	}
+	return d, nil
+}
+
+// Discard gives the draft up.
+func (d *Draft) Discard() {
+	d.close()
+	os.RemoveAll(d.temp)
+}
+
+func (d *Draft) close() {
+	for _, f := range d.Files {
+		f.Close()
+	}
+}
+
+// Commit puts the draft, whose files are durable, into its place. disks are the files of the disks that must not change until the machine goes on. What was there
+// before is replaced in one step and then removed.
+func (d *Draft) Commit(disks []string) error {
+	defer d.Discard() // by then temp is the older one, if anything
+	if err := d.seal(disks); err != nil {
+		return fmt.Errorf("make a snapshot: %w", err)
+	}
+	err := unix.Renameat2(unix.AT_FDCWD, d.temp, unix.AT_FDCWD, d.dir, unix.RENAME_EXCHANGE)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL) { // nothing is there, or the file system cannot exchange
+		if e := os.RemoveAll(d.dir); e != nil {
+			return fmt.Errorf("make a snapshot: %w", e)
+		}
+		err = os.Rename(d.temp, d.dir)
+	}
+	if err != nil {
+		return fmt.Errorf("put the snapshot %s into its place: %w", d.dir, err)
+	}
+	return syncFolder(filepath.Dir(d.dir))
+}
+
+func (d *Draft) seal(disks []string) error {
+	list := []File{}
+	for _, path := range disks {
+		info, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		list = append(list, File{path, info.Size(), info.ModTime()})
+	}
+	b, err := json.Marshal(list)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(d.temp, disksFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return syncFolder(d.temp)
+}
+
+func syncFolder(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// ErrStale is wrapped where a disk has changed since the machine was saved: going on would destroy what is on it.
+var ErrStale = errors.New("the disk has changed since the machine was saved")
+
+// CheckDisks sees that the disks of the snapshot in dir are as they were.
+func CheckDisks(dir string) error {
+	path := filepath.Join(dir, disksFile)
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxMeta))
+	if err != nil {
+		return err
+	}
+	var list []File
+	if err := json.Unmarshal(b, &list); err != nil {
+		return fmt.Errorf("%s: %w: %w", path, ErrCorrupt, err)
+	}
+	for _, saved := range list {
+		info, err := os.Stat(saved.Path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s: %w: it is gone", saved.Path, ErrStale)
+		}
+		if err != nil {
+			return err
+		}
+		if info.Size() != saved.Size || !info.ModTime().Equal(saved.Modified) {
+			return fmt.Errorf("%s: %w", saved.Path, ErrStale)
+		}
+	}
+	return nil
+}
