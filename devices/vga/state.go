@@ -30,22 +30,7 @@ func (d *Device) Save(w *state.Writer) {
 		w.U16(v)
 	}
 	w.U32(uint32(len(d.vram)))
-	for page := 0; page < len(d.vram); page += pageSize {
-		if p := d.vram[page : page+pageSize]; !isZero(p) {
-			w.U32(uint32(page / pageSize))
-			w.Bytes(p)
-		}
-	}
-	w.U32(uint32(len(d.vram) / pageSize)) // the end
-}
-
-func isZero(p []byte) bool {
-	for _, v := range p {
-		if v != 0 {
-			return false
-		}
-	}
-	return true
+	w.Pages(d.vram)
 }
 
 // Restore implements state.Device.
@@ -86,8 +71,8 @@ func (d *Device) Restore(s *state.Reader) error {
 	if s.Err() != nil {
 		return s.Err()
 	}
-	if err := d.restoreMemory(s); err != nil {
-		return err
+	if s.Pages(d.vram); s.Err() != nil {
+		return s.Err()
 	}
 	d.regs, d.dispi, d.latch, d.edid, d.touched = r, v, latch, edid, true
 	d.changed(0, len(d.vram))
@@ -104,25 +89,4 @@ func (v *dispi) bad(vram int) bool {
 	}
 	return v.version < dispiOldest || v.version > dispiNewest || r[dispiXRes] > maxWidth || r[dispiVirtWidth] > maxWidth || r[dispiYRes] > maxHeight ||
 		int(r[dispiBank])<<16 >= vram
-}
-
-// restoreMemory reads the pages that hold something; the others are zero.
-func (d *Device) restoreMemory(s *state.Reader) error {
-	clear(d.vram)
-	pages := uint32(len(d.vram) / pageSize)
-	for next := uint32(0); ; next++ {
-		page := s.U32()
-		if s.Err() != nil || page == pages {
-			return s.Err()
-		}
-		if page < next || page > pages {
-			s.Fail("page %d of %d of video memory after page %d", page, pages, next)
-			return s.Err()
-		}
-		if got := s.Bytes(pageSize); copy(d.vram[page*pageSize:], got) != pageSize {
-			s.Fail("a page of video memory with %d bytes", len(got))
-			return s.Err()
-		}
-		next = page
-	}
 }

@@ -1,0 +1,124 @@
+package guesttest
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// pictures names a folder to which the tests of this file write what they saw, for a person to look at.
+var pictures = os.Getenv("VMM_TEST_PICTURES")
+
+// screenshot is what the only machine shows.
+func screenshot(t *testing.T, name string, args ...string) image.Image {
+	t.Helper()
+	data := ask(t, append([]string{"screenshot", status(t).ID, "-o", "-"}, args...)...)
+	if pictures != "" {
+		if err := os.WriteFile(filepath.Join(pictures, t.Name()+"-"+name+".png"), data, 0o644); err != nil {
+			t.Error(err)
+		}
+	}
+	img, err := png.Decode(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+// screenStep waits for a step of the guest's task, and returns what the screen shows then.
+func (g *guest) screenStep(step string) image.Image {
+	g.t.Helper()
+	m := g.expect("^screen " + step + ` (\d+x\d+)$`)
+	img := screenshot(g.t, step)
+	if size := fmt.Sprintf("%dx%d", img.Bounds().Dx(), img.Bounds().Dy()); m[1] != "0x0" && m[1] != size {
+		g.t.Errorf("%s: the picture has %s pixels, the guest draws %s", step, size, m[1])
+	}
+	return img
+}
+
+// goOn lets the guest take its next step.
+func (g *guest) goOn() {
+	g.t.Helper()
+	if _, err := io.WriteString(g.stdin, "\n"); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+// checkPattern compares all pixels outside of a rectangle with the guest's pattern of that seed.
+func checkPattern(t *testing.T, step string, img image.Image, seed uint32, except image.Rectangle) {
+	t.Helper()
+	wrong := 0
+	for y := range img.Bounds().Dy() {
+		for x := range img.Bounds().Dx() {
+			want := (seed*0x9e3779b1>>8 ^ uint32(x)*0x10101 + uint32(y)*0x30507) & 0xffffff
+			if got := pixel(img, x, y); got != want && !image.Pt(x, y).In(except) {
+				if wrong++; wrong < 4 {
+					t.Errorf("%s: (%d, %d) is %#06x, the guest drew %#06x", step, x, y, got, want)
+				}
+			}
+		}
+	}
+	if wrong > 3 {
+		t.Errorf("%s: %d pixels are wrong", step, wrong)
+	}
+}
+
+func pixel(img image.Image, x, y int) uint32 {
+	c := color.RGBAModel.Convert(img.At(x, y)).(color.RGBA)
+	return uint32(c.R)<<16 | uint32(c.G)<<8 | uint32(c.B)
+}
+
+// lit counts pixels that are not black.
+func lit(img image.Image) (n int) {
+	for y := range img.Bounds().Dy() {
+		for x := range img.Bounds().Dx() {
+			if pixel(img, x, y) != 0 {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// square is what the guest's task paints red.
+var square = image.Rect(100, 80, 150, 120)
+
+// TestVGA has Linux's driver of the VGA draw: its console's text, a pattern in the monitor's favourite mode, a change, another mode.
+func TestVGA(t *testing.T) {
+	f := newPCFile(t, "screen:7")
+	f.set("svga.maxWidth", "1024")
+	f.set("svga.maxHeight", "768")
+	f.cmdline = append(f.cmdline, "console=tty0", "console=ttyS0")
+	g := f.start(t)
+	if n := lit(g.screenStep("text")); n < 300 || n > 100000 {
+		t.Errorf("%d pixels of text", n)
+	}
+	g.goOn()
+	img := g.screenStep("pattern")
+	if img.Bounds().Dx() != 1024 {
+		t.Errorf("the guest chose %v", img.Bounds())
+	}
+	checkPattern(t, "pattern", img, 7, image.Rectangle{})
+	g.goOn()
+	img = g.screenStep("square")
+	checkPattern(t, "square", img, 7, square)
+	if pixel(img, 100, 80) != 0xff0000 || pixel(img, 149, 119) != 0xff0000 {
+		t.Error("the square is not red")
+	}
+	g.goOn()
+	img = g.screenStep("mode")
+	checkPattern(t, "mode", img, 8, image.Rectangle{})
+	g.goOn()
+	checkPattern(t, "wish", g.screenStep("wish"), 9, image.Rectangle{})
+	g.goOn()
+	g.finish()
+	if s := g.said(`(?i)(vga|bochs|0000:00:01\.0|drm).*(fail|error|can't|mismatch|unable)`); len(s) > 0 {
+		t.Errorf("the kernel complains: %q", s)
+	}
+}
