@@ -1,7 +1,29 @@
 package machine
 
-import "errors"
+import (
+	"fmt"
 
-func (b *board) addLSILogic(controller) error { return errors.New("LSI 53c1030 is not supported yet") }
+	"github.com/sharevm/vmm/devices/fusion"
+)
 
-func (b *board) addLSISAS(controller) error { return errors.New("LSI SAS 1068 is not supported yet") }
+func (b *board) addLSILogic(c controller) error { return b.addFusion(c, fusion.LSI53C1030) }
+
+func (b *board) addLSISAS(c controller) error { return b.addFusion(c, fusion.SAS1068) }
+
+// addFusion plugs an LSI adapter with the controller's drives.
+func (b *board) addFusion(c controller, model fusion.Model) error {
+	const addresses = 16
+	targets, err := b.targets(c, addresses, model == fusion.LSI53C1030)
+	if err != nil {
+		return err
+	}
+	name := c.Bus.String()
+	dev, err := fusion.New(fusion.Config{
+		Name: name, Model: model, Targets: targets, WWID: c.SASWWID, Memory: b.mem, MSI: b.vm, Log: b.m.log,
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	b.closers = append(b.closers, dev)
+	return b.plugFunction(c.Slot, name, dev.Function(), dev)
+}

@@ -10,7 +10,6 @@ const (
 	pageProvision   = 0xb2
 	standardLength  = 96
 	versionSPC4     = 6
-	flagClocking    = 0x0c // byte 56: double transition clocking only or both (SPI-4)
 	flagsParallel   = 0x30 // byte 7: wide, synchronous
 	flagQueueing    = 0x02 // byte 7
 	maxIdentifier   = 64
@@ -65,7 +64,6 @@ func (u *unit) standard() (p [standardLength]byte) {
 	p[7] = flagQueueing
 	if u.parallel {
 		p[7] |= flagsParallel
-		p[56] = flagClocking
 	}
 	pad(p[8:], u.vendor, vendorLength)
 	pad(p[16:], u.product, productLength)

@@ -396,7 +396,7 @@ func TestInquiry(t *testing.T) {
 	d := newDisk(t, DiskConfig{Image: newImage(64 << 10), Serial: "vmm-scsi0:0", Parallel: true})
 	c, p := run(d, []byte{opInquiry, 0, 0, 0, 255}, nil, 255)
 	check(t, "inquiry", c, senseNone, standardLength)
-	if got := string(p[8:36]); got != "VMware  Virtual disk    2.0 " || p[0] != 0 || p[2] != 6 || p[7] != 0x32 || p[56] != 0x0c {
+	if got := string(p[8:36]); got != "VMware  Virtual disk    2.0 " || p[0] != 0 || p[2] != 6 || p[7] != 0x32 {
 		t.Errorf("inquiry %q %x", got, p[:60])
 	}
 	c, _ = run(d, []byte{opInquiry, 0, 0, 0, 36}, nil, 255)
