@@ -52,4 +52,4 @@ func (b *board) wantsVirtioInput() bool {
 }
 
 // hasScreen says whether anybody can see what is typed.
-func (b *board) hasScreen() bool { return b.pc() }
+func (b *board) hasScreen() bool { return len(b.m.screens) > 0 }

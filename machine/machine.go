@@ -71,6 +71,7 @@ type Machine struct {
 	marks     *markPort
 	input     input.Hub
 	screens   []*display.Surface
+	remote    remote
 	macs      []config.MAC
 	uuid      config.UUID
 	limits    *limits.Set
@@ -81,6 +82,8 @@ type Machine struct {
 	// physBits is the width of the guest's physical addresses.
 	physBits int
 
+	// pausing is held while another process pauses or resumes. It is taken before turn.
+	pausing sync.Mutex
 	// turn is held while a board is paused, resumed or taken down, which may last as long as the slowest disk takes to answer.
 	// It is taken before mu.
 	turn sync.Mutex
@@ -120,6 +123,7 @@ func New(o Options) (_ *Machine, err error) {
 		_, _ = rand.Read(m.uuid[:])                                     // never fails
 		m.uuid[7], m.uuid[8] = m.uuid[7]&0x0f|0x40, m.uuid[8]&0x3f|0x80 // random, RFC 9562 section 5.4, in SMBIOS's order of bytes
 	}
+	m.remote = remote{turn: make(chan struct{}, 1), source: m.input.NewSource()}
 	defer func() {
 		if err != nil {
 			_ = m.Close()

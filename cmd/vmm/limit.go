@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sharevm/vmm/config"
-	"github.com/sharevm/vmm/machine/control"
 )
 
 func newLimit() *cobra.Command {
@@ -28,11 +27,9 @@ what has to wait for one waits in the guest. The same names behind "vmm.limit." 
   cpu.quota                                                       processors: 1.5, or 150%; needs a control group (cgroup v2)
 
 Bytes may be written as 10M or 100Mbit. "off" lifts a limit.`,
-		Example: "  vmm limit windows disk.bandwidth=20M disk.iops=500\n  vmm limit windows net.out=10Mbit net.out.burst=1M\n  vmm limit windows disk.iops=off\n  vmm limit windows --json",
-		Args:    cobra.MinimumNArgs(1),
-		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			return completeLimit(args)
-		},
+		Example:           "  vmm limit windows disk.bandwidth=20M disk.iops=500\n  vmm limit windows net.out=10Mbit net.out.burst=1M\n  vmm limit windows disk.iops=off\n  vmm limit windows --json",
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: completeLimit,
 		RunE: func(c *cobra.Command, args []string) error {
 			change := map[string]string{}
 			for _, p := range args[1:] {
@@ -42,11 +39,7 @@ Bytes may be written as 10M or 100Mbit. "off" lifts a limit.`,
 				name, value, _ := strings.Cut(p, "=")
 				change[name] = value
 			}
-			root, err := control.Root()
-			if err != nil {
-				return err
-			}
-			client, err := control.Find(root, args[0])
+			client, err := findMachine(args[0])
 			if err != nil {
 				return err
 			}
@@ -74,19 +67,13 @@ Bytes may be written as 10M or 100Mbit. "off" lifts a limit.`,
 }
 
 // completeLimit completes the ids of machines, and then the names of limits.
-func completeLimit(args []string) ([]string, cobra.ShellCompDirective) {
+func completeLimit(c *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		return completeMachine(c, args, typed)
+	}
 	var words []string
-	if len(args) > 0 {
-		for _, name := range config.LimitNames() {
-			words = append(words, name+"=")
-		}
-		return words, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+	for _, name := range config.LimitNames() {
+		words = append(words, name+"=")
 	}
-	if root, err := control.Root(); err == nil {
-		clients, _ := control.List(root)
-		for _, c := range clients {
-			words = append(words, c.ID)
-		}
-	}
-	return words, cobra.ShellCompDirectiveNoFileComp
+	return words, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
 }

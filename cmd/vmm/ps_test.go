@@ -18,10 +18,13 @@ import (
 	"github.com/sharevm/vmm/machine/control"
 )
 
-// standIn is a machine without a guest.
+// standIn is a machine without a guest, as far as the commands here need one.
 type standIn struct {
+	control.Machine
+
 	mu     sync.Mutex
 	limits config.Limits
+	did    []string // what it was told
 }
 
 func (s *standIn) Status() control.Status {
@@ -153,11 +156,11 @@ func TestLimit(t *testing.T) {
 			t.Errorf("vm limit %s: %q, want %q", test.args, out, test.want)
 		}
 	}
-	words, _ := completeLimit(nil)
+	words, _ := completeLimit(nil, nil, "")
 	if len(words) != 1 || words[0] != "vm" {
 		t.Errorf("completion of machines: %v", words)
 	}
-	if words, _ = completeLimit([]string{"vm"}); len(words) != len(config.LimitNames()) {
+	if words, _ = completeLimit(nil, []string{"vm"}, ""); len(words) != len(config.LimitNames()) {
 		t.Errorf("completion of limits: %v", words)
 	}
 }

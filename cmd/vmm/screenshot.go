@@ -5,8 +5,6 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
-
-	"github.com/sharevm/vmm/machine/control"
 )
 
 func newScreenshot() *cobra.Command {
@@ -17,20 +15,11 @@ func newScreenshot() *cobra.Command {
 		Short: "Write what a running machine shows as a PNG",
 		Long: `Writes a PNG of what a machine's screen shows now, text screens and the pointer included. vmm ps lists the machines that run.
 Without -o the file is called after the machine, MACHINE.png.`,
-		Example: "  vmm screenshot windows\n  vmm screenshot windows -o boot.png\n  vmm screenshot windows --screen 1 -o - | display -",
-		Args:    cobra.ExactArgs(1),
-		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			if len(args) > 0 {
-				return nil, cobra.ShellCompDirectiveNoFileComp
-			}
-			return completeLimit(args)
-		},
+		Example:           "  vmm screenshot windows\n  vmm screenshot windows -o boot.png\n  vmm screenshot windows --screen 1 -o - | display -",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeMachine,
 		RunE: func(c *cobra.Command, args []string) error {
-			root, err := control.Root()
-			if err != nil {
-				return err
-			}
-			client, err := control.Find(root, args[0])
+			client, err := findMachine(args[0])
 			if err != nil {
 				return err
 			}

@@ -28,6 +28,7 @@ var tasks = map[string]task{
 	"cpus":       exerciseCPUs,
 	"disk":       verifyDisk,
 	"drain":      drain,
+	"events":     showEvents,
 	"files":      verifyFiles,
 	"fill":       fillDisk,
 	"flood":      flood,

@@ -32,6 +32,7 @@ type fakeMachine struct {
 
 	mu     sync.Mutex
 	limits config.Limits
+	did    []string // what it was told
 }
 
 func (m *fakeMachine) Status() Status {
@@ -396,7 +397,7 @@ func TestDescription(t *testing.T) {
 		}
 	}
 	same("Limits", config.LimitNames())
-	for schema, v := range map[string]any{"Status": Status{}, "CPU": CPU{}, "Count": Count{}, "Disk": Disk{}, "NIC": NIC{}, "Refusal": Refusal{}} {
+	for schema, v := range map[string]any{"Status": Status{}, "CPU": CPU{}, "Count": Count{}, "Disk": Disk{}, "NIC": NIC{}, "Refusal": Refusal{}, "Keys": Keys{}, "Pointer": Pointer{}, "Stop": Stop{}} {
 		var names []string
 		for i := range reflect.TypeOf(v).NumField() {
 			name, _, _ := strings.Cut(reflect.TypeOf(v).Field(i).Tag.Get("json"), ",")

@@ -46,6 +46,12 @@ var routes = []route{
 	{"GET", "/v1/screenshot", (*Server).screenshot},
 	{"GET", "/v1/snapshot", (*Server).snapshotFiles},
 	{"POST", "/v1/snapshot", (*Server).snapshot},
+	{"POST", "/v1/keys", (*Server).keys},
+	{"POST", "/v1/pointer", (*Server).pointer},
+	{"POST", "/v1/stop", (*Server).stop},
+	{"POST", "/v1/reset", (*Server).reset},
+	{"POST", "/v1/pause", func(s *Server, _ request) (any, error) { return s.pause(true) }},
+	{"POST", "/v1/resume", func(s *Server, _ request) (any, error) { return s.pause(false) }},
 	{"GET", "/v1/openapi.json", func(*Server, request) (any, error) { return json.RawMessage(openAPI), nil }},
 }
 

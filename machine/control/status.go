@@ -1,11 +1,13 @@
 package control
 
 import (
+	"context"
 	"io"
 	"os"
 	"time"
 
 	"github.com/sharevm/vmm/config"
+	"github.com/sharevm/vmm/display/input"
 )
 
 // Machine is what a socket gives access to. Its methods may be called at any time and by several goroutines, and do not wait for the guest.
@@ -22,6 +24,17 @@ type Machine interface {
 	Limits() config.Limits
 	// SetLimits puts other limits in force. An error says what could not be limited.
 	SetLimits(config.Limits) error
+
+	// Press presses keys together, Type one after the other, and Point moves the pointer. They wait for the guest to take what is typed.
+	Press(ctx context.Context, chord []input.Code) error
+	Type(ctx context.Context, presses []input.Press) error
+	Point(ctx context.Context, p Pointer) error
+	// Stop presses the power button; hard takes the power away.
+	Stop(hard bool) error
+	// Restart resets the machine.
+	Restart() error
+	// SetPaused pauses the machine or lets it go on. It returns when that has happened.
+	SetPaused(paused bool)
 }
 
 // State is what a machine is doing.
