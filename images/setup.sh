@@ -28,6 +28,10 @@ packages='ca-certificates e2fsprogs xz-utils'
 nested='qemu-system-x86'
 # Other people's programs for disk images, network block devices, partitions and file systems.
 disks='qemu-utils libvmdk-utils libvhdi-utils libnbd-bin fuse3 fdisk gdisk ntfs-3g xfsprogs dosfstools mtools'
+# What a PC boots by.
+firmware='seabios ovmf'
+# Other people's boot loaders, to be booted by it.
+bootable='grub-common grub-pc-bin grub-efi-amd64-bin xorriso mtools memtest86+ ipxe'
 case ${1-run} in
 run)
 	if [ ! -e /sys/module/kvm_intel ] && [ ! -e /sys/module/kvm_amd ] || [ ! -r /dev/kvm ] || [ ! -w /dev/kvm ]; then
@@ -36,10 +40,10 @@ run)
 	;;
 test)
 	# What other programs make of our tables, and of our disks and what guests keep on them.
-	packages="$packages $nested acpica-tools dmidecode $disks"
+	packages="$packages $nested acpica-tools dmidecode $disks $firmware $bootable"
 	;;
 bench)
-	packages="$packages $nested acpica-tools $disks gcc libc6-dev"
+	packages="$packages $nested acpica-tools $disks $firmware $bootable gcc libc6-dev"
 	;;
 *)
 	fail "unknown purpose '$1': run, test or bench"

@@ -125,7 +125,7 @@ func (b *board) addItems(d *fwcfg.Device) error {
 		{firmware.FileBootMenuWait, firmware.Number(int(wait))},
 	}
 	for _, s := range cfg.Serials {
-		if s.Kind == config.SerialConsole {
+		if s.Kind == config.SerialConsole && cfg.DisplayAdapter() == config.DisplayNone {
 			files = append(files, file{firmware.FileSerial, firmware.Number(int(layout.SerialPorts[s.Index]))})
 		}
 	}
@@ -198,7 +198,9 @@ func (b *board) addTableFiles(d *fwcfg.Device, c *acpi.Config) error {
 
 // fitWindows has the tables offer the windows for BARs that firmware has used.
 func (b *board) fitWindows(c *acpi.Config) {
-	c.Layout.ECAM = layout.Window{Base: layout.ECAM, Size: layout.ECAMSize}
+	if base, buses := b.root.ECAMPlace(); buses > 0 {
+		c.Layout.ECAM = layout.Window{Base: base, Size: layout.ECAMSize}
+	}
 	c.Memory32 = windows32(b.layout.Low.End(), c.Layout.ECAM)
 	c.Layout.MMIO64 = window64(b.layout.MMIO64, b.root.MemoryUsed())
 }

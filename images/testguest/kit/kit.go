@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/sharevm/vmm/images/bootdisk"
 	"github.com/sharevm/vmm/images/initramfs"
 	"github.com/sharevm/vmm/internal/debian"
 )
@@ -24,8 +25,13 @@ const (
 	PCVmlinux = "vmlinux-pc"
 	PCInitrd  = "initrd-pc"
 
+	BootDisk = "boot.img" // PC disk of BootDiskSize bytes that BIOS and UEFI boot: GRUB, the generic kernel and PCInitrd
+
 	Root = "root.ext4" // file system of RootSize bytes with testguest as /init
 )
+
+// BootDiskSize is the size of the disk that firmware boots, in bytes.
+const BootDiskSize = 48 << 20
 
 // RootSize is the size of the root file system in bytes.
 const RootSize = 48 << 20
@@ -82,6 +88,14 @@ func Make(ctx context.Context, dir string, progress debian.Progress) error {
 		if err := writeInitrd(filepath.Join(dir, k.initrd), initramfs.Config{Init: init, Modules: mods}); err != nil {
 			return err
 		}
+	}
+	generic, err := store.Kernel(ctx, debian.Generic)
+	if err != nil {
+		return err
+	}
+	disk := bootdisk.Config{Kernel: generic.Vmlinuz, Initrd: filepath.Join(dir, PCInitrd), Cmdline: "console=ttyS0 quiet panic=1 vmm.tasks=info", Size: BootDiskSize}
+	if err := bootdisk.Build(ctx, filepath.Join(dir, BootDisk), disk); err != nil {
+		return err
 	}
 	return makeRoot(ctx, dir, init)
 }
