@@ -169,40 +169,45 @@ func TestKill(t *testing.T) {
 			f := newFile(t, fmt.Sprintf("journal:/dev/vda:32:%d", seed))
 			f.create(t, k.file, size, k.variant)
 			f.addDisk(0, k.file)
-			g := f.start(t)
-			var synced uint64
-			for synced < 200 {
-				synced, _ = strconv.ParseUint(g.expect(`^synced (\d+)$`)[1], 10, 64)
-			}
-			if err := g.cmd.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
-			_ = g.wait()
-			for _, m := range g.said(`^synced (\d+)$`) { // what arrived before the end
-				n, _ := strconv.ParseUint(m[1], 10, 64)
-				synced = max(synced, n)
-			}
-			f.check(t, k.file, disk.Damage, k.qemu, false)
-			img, err := formats.Open(filepath.Join(f.dir, k.file), disk.OpenOptions{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			buf := make([]byte, record.Size)
-			for n := uint64(1); n <= synced; n++ {
-				if _, err := img.ReadAt(buf, int64(record.Slot(seed, n, size/record.Size))*record.Size); err != nil {
-					t.Fatal(err)
-				}
-				if !record.Is(buf, seed, n) {
-					t.Fatalf("record %d of %d flushed ones is lost", n, synced)
-				}
-			}
-			if err := img.Close(); err != nil {
-				t.Fatal(err)
-			}
+			f.killWhenSynced(t, f.start(t), k.file, size, seed)
 			f.check(t, k.file, disk.Leak, k.qemu, k.qemuChecks)
-			t.Logf("%d flushed records found", synced)
 		})
 	}
+}
+
+// killWhenSynced kills the monitor of a guest that runs the task journal on an image, and looks for all records that the guest had flushed.
+func (f *machineFile) killWhenSynced(t *testing.T, g *guest, name string, size, seed uint64) {
+	t.Helper()
+	var synced uint64
+	for synced < 200 {
+		synced, _ = strconv.ParseUint(g.expect(`^synced (\d+)$`)[1], 10, 64)
+	}
+	if err := g.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = g.wait()
+	for _, m := range g.said(`^synced (\d+)$`) { // what arrived before the end
+		n, _ := strconv.ParseUint(m[1], 10, 64)
+		synced = max(synced, n)
+	}
+	f.check(t, name, disk.Damage, "", false)
+	img, err := formats.Open(filepath.Join(f.dir, name), disk.OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, record.Size)
+	for n := uint64(1); n <= synced; n++ {
+		if _, err := img.ReadAt(buf, int64(record.Slot(seed, n, size/record.Size))*record.Size); err != nil {
+			t.Fatal(err)
+		}
+		if !record.Is(buf, seed, n) {
+			t.Fatalf("record %d of %d flushed ones is lost", n, synced)
+		}
+	}
+	if err := img.Close(); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d flushed records found", synced)
 }
 
 // TestSnapshotForgets checks that --snapshot leaves every image as it was.
