@@ -30,7 +30,7 @@ func CompleteChecksum(frame []byte, h *Header) error {
 	}
 	// The field holds the sum of the pseudo header, so that it belongs to what is summed. A sum of zero is sent as
 	// its other form: UDP reads a zero as "no checksum", and to TCP both forms are equal.
-	sum := ^fold(sumBytes(0, frame[start:]))
+	sum := ^Fold(SumBytes(0, frame[start:]))
 	if sum == 0 {
 		sum = 0xffff
 	}
@@ -64,7 +64,7 @@ func validIPv4(p []byte) bool {
 	if header < minIPv4Header || total < header || total > len(p) {
 		return true
 	}
-	if fold(sumBytes(0, p[:header])) != 0xffff {
+	if Fold(SumBytes(0, p[:header])) != 0xffff {
 		return false
 	}
 	if binary.BigEndian.Uint16(p[6:])&0x3fff != 0 { // more fragments, or an offset
@@ -98,13 +98,13 @@ func validTransport(proto uint8, addresses, segment []byte) bool {
 	default:
 		return true
 	}
-	sum := sumBytes(0, addresses) + uint64(proto) + uint64(len(segment))
-	return fold(sumBytes(sum, segment)) == 0xffff
+	sum := SumBytes(0, addresses) + uint64(proto) + uint64(len(segment))
+	return Fold(SumBytes(sum, segment)) == 0xffff
 }
 
-// sumBytes adds the big-endian 16-bit words of b to sum, an odd last byte as if a zero followed (RFC 1071). It reads 8
+// SumBytes adds the big-endian 16-bit words of b to sum, an odd last byte as if a zero followed (RFC 1071). It reads 8
 // bytes at a time: a one's complement sum may be taken over wider words and folded later.
-func sumBytes(sum uint64, b []byte) uint64 {
+func SumBytes(sum uint64, b []byte) uint64 {
 	for len(b) >= 32 {
 		a, c := binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])
 		d, e := binary.BigEndian.Uint64(b[16:]), binary.BigEndian.Uint64(b[24:])
@@ -121,8 +121,8 @@ func sumBytes(sum uint64, b []byte) uint64 {
 	return sum
 }
 
-// fold brings a sum of words back to 16 bits.
-func fold(sum uint64) uint16 {
+// Fold brings a sum of words back to 16 bits.
+func Fold(sum uint64) uint16 {
 	for sum>>16 != 0 {
 		sum = sum>>16 + sum&0xffff
 	}

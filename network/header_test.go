@@ -89,7 +89,7 @@ func tcpFrame(payload int) []byte {
 	tcp := header.TCP(ip[20:])
 	tcp.Encode(&header.TCPFields{SrcPort: 1, DstPort: 2, DataOffset: 20})
 	sum := header.PseudoHeaderChecksum(protoTCP, src, dst, uint16(len(tcp)))
-	tcp.SetChecksum(^fold(sumBytes(uint64(sum), tcp)))
+	tcp.SetChecksum(^Fold(SumBytes(uint64(sum), tcp)))
 	return frame
 }
 
