@@ -9,6 +9,7 @@ import (
 	"github.com/sharevm/vmm/config"
 	"github.com/sharevm/vmm/devices/vga"
 	"github.com/sharevm/vmm/display"
+	"github.com/sharevm/vmm/virtio/gpu"
 	"github.com/sharevm/vmm/vmm"
 )
 
@@ -58,7 +59,7 @@ func (b *board) addDisplay() error {
 	case config.DisplayVGA:
 		return b.addVGA()
 	case config.DisplayVirtio:
-		return fmt.Errorf("a virtio graphics card is not supported yet")
+		return b.addVirtioGPU()
 	}
 	return nil
 }
@@ -94,4 +95,14 @@ func (b *board) addVGA() error {
 		return err
 	}
 	return b.plugFunction(slotVGA, "VGA", card.Function(), card)
+}
+
+func (b *board) addVirtioGPU() error {
+	cfg := &b.m.cfg.Display
+	card, err := gpu.New(gpu.Config{Screens: b.m.screens, Width: cfg.Width, Height: cfg.Height})
+	if err != nil {
+		return err
+	}
+	b.closers = append(b.closers, card)
+	return b.plug("graphics card", card)
 }

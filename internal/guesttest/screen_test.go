@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -20,7 +21,7 @@ func screenshot(t *testing.T, name string, args ...string) image.Image {
 	t.Helper()
 	data := ask(t, append([]string{"screenshot", status(t).ID, "-o", "-"}, args...)...)
 	if pictures != "" {
-		if err := os.WriteFile(filepath.Join(pictures, t.Name()+"-"+name+".png"), data, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(pictures, strings.ReplaceAll(t.Name(), "/", "-")+"-"+name+".png"), data, 0o644); err != nil {
 			t.Error(err)
 		}
 	}
@@ -56,7 +57,7 @@ func checkPattern(t *testing.T, step string, img image.Image, seed uint32, excep
 	wrong := 0
 	for y := range img.Bounds().Dy() {
 		for x := range img.Bounds().Dx() {
-			want := (seed*0x9e3779b1>>8 ^ uint32(x)*0x10101 + uint32(y)*0x30507) & 0xffffff
+			want := drawn(seed, x, y)
 			if got := pixel(img, x, y); got != want && !image.Pt(x, y).In(except) {
 				if wrong++; wrong < 4 {
 					t.Errorf("%s: (%d, %d) is %#06x, the guest drew %#06x", step, x, y, got, want)
@@ -67,6 +68,11 @@ func checkPattern(t *testing.T, step string, img image.Image, seed uint32, excep
 	if wrong > 3 {
 		t.Errorf("%s: %d pixels are wrong", step, wrong)
 	}
+}
+
+// drawn is what the guest's task has drawn at (x, y).
+func drawn(seed uint32, x, y int) uint32 {
+	return (seed*0x9e3779b1>>8 ^ uint32(x)*0x10101 + uint32(y)*0x30507) & 0xffffff
 }
 
 func pixel(img image.Image, x, y int) uint32 {
@@ -94,6 +100,39 @@ func TestVGA(t *testing.T) {
 	f := newPCFile(t, "screen:7")
 	f.set("svga.maxWidth", "1024")
 	f.set("svga.maxHeight", "768")
+	g := drawThrough(t, f)
+	if s := g.said("^the card has no cursor$"); len(s) == 0 {
+		t.Error("the VGA has a cursor")
+	}
+}
+
+// TestVirtioGPU has Linux's driver of virtio-gpu do the same, with a cursor.
+func TestVirtioGPU(t *testing.T) {
+	for board, newFile := range map[string]func(*testing.T, string) *machineFile{"pc": newPCFile, "fast": newFastFileWithPCKernel} {
+		t.Run(board, func(t *testing.T) {
+			f := newFile(t, "screen:7")
+			f.set("vmm.display", "virtio")
+			f.set("svga.maxWidth", "1024")
+			f.set("svga.maxHeight", "768")
+			g := drawThrough(t, f)
+			if s := g.said("^the card has no cursor$"); len(s) > 0 {
+				t.Error("no cursor")
+			}
+		})
+	}
+}
+
+// newFastFileWithPCKernel begins a machine of the fast board with the kernel that has graphics drivers.
+func newFastFileWithPCKernel(t *testing.T, tasks string) *machineFile {
+	t.Helper()
+	f := newPCFile(t, tasks)
+	f.set("vmm.board", "fast")
+	return f
+}
+
+// drawThrough runs the guest's task and compares each step with what the screen shows.
+func drawThrough(t *testing.T, f *machineFile) *guest {
+	t.Helper()
 	f.cmdline = append(f.cmdline, "console=tty0", "console=ttyS0")
 	g := f.start(t)
 	if n := lit(g.screenStep("text")); n < 300 || n > 100000 {
@@ -112,13 +151,32 @@ func TestVGA(t *testing.T) {
 		t.Error("the square is not red")
 	}
 	g.goOn()
+	if g.expect(`^(the card has no cursor|screen cursor .*)$`)[1] != "the card has no cursor" {
+		g.checkCursor()
+		g.goOn()
+	}
 	img = g.screenStep("mode")
 	checkPattern(t, "mode", img, 8, image.Rectangle{})
 	g.goOn()
 	checkPattern(t, "wish", g.screenStep("wish"), 9, image.Rectangle{})
 	g.goOn()
 	g.finish()
-	if s := g.said(`(?i)(vga|bochs|0000:00:01\.0|drm).*(fail|error|can't|mismatch|unable)`); len(s) > 0 {
+	if s := g.said(`(?i)(vga|bochs|virtio_gpu|0000:00:01\.0|drm).*(fail|error|can't|mismatch|unable)`); len(s) > 0 {
 		t.Errorf("the kernel complains: %q", s)
+	}
+	return g
+}
+
+// checkCursor looks at the cursor: 64 by 64 pixels of blue over the pattern, the first one half transparent.
+func (g *guest) checkCursor() {
+	g.t.Helper()
+	img := screenshot(g.t, "cursor")
+	checkPattern(g.t, "cursor", img, 7, image.Rect(300, 200, 364, 264))
+	first, under := pixel(img, 300, 200), drawn(7, 300, 200)
+	if blue := first & 0xff; blue < 0x80 || (first>>16)-(under>>17) > 2 {
+		g.t.Errorf("the half transparent pixel is %#06x over %#06x", first, under)
+	}
+	if a, b := pixel(img, 301, 200), pixel(img, 363, 263); a != 0xff || b != 0xff {
+		g.t.Errorf("the cursor is %#06x, %#06x", a, b)
 	}
 }
