@@ -3,6 +3,7 @@ package vmm_test
 import (
 	"math/bits"
 	"testing"
+	"time"
 
 	"github.com/sharevm/vmm/vmm"
 	"golang.org/x/sys/unix"
@@ -122,4 +123,56 @@ func (s *stepper) next() byte {
 	}
 	s.held = true
 	return <-s.at
+}
+
+// BenchmarkDirtyLog has a guest write to each of 128 pages, and reads the log of them: the time of the latter is reported for each page.
+func BenchmarkDirtyLog(b *testing.B) {
+	const base, pages = 0x10000, 128
+	m := newConfiguredMachine(b, vmm.Config{Holes: []vmm.Range{{Base: base, Size: pages * 4096}}}, 1,
+		0xb9, pages, 0x00, // mov cx, 128
+		0xb8, 0x00, 0x10, // mov ax, 0x1000
+		0x8e, 0xd8, // mov ds, ax
+		0xa2, 0x00, 0x00, // mov [0], al
+		0x05, 0x00, 0x01, // add ax, 0x100
+		0xe2, 0xf6, // loop to the load of ds
+		0xe6, 0x10, // out 0x10, al
+		0xeb, 0xec, // jmp to the start
+	)
+	host, err := unix.Mmap(-1, 0, pages*4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = unix.Munmap(host) })
+	mem, err := m.NewDeviceMemory(host)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := mem.LogDirty(true); err != nil {
+		b.Fatal(err)
+	}
+	if err := mem.Place(base); err != nil {
+		b.Fatal(err)
+	}
+	steps := newStepper()
+	mapPort(b, m.Ports, 0x10, 1, steps)
+	m.Start()
+	var bitmap [pages / 64]uint64
+	var total time.Duration
+	for b.Loop() {
+		steps.next()
+		begin := time.Now()
+		if err := mem.Dirty(bitmap[:]); err != nil {
+			b.Fatal(err)
+		}
+		total += time.Since(begin)
+		if bitmap != [...]uint64{^uint64(0), ^uint64(0)} {
+			b.Fatalf("not every page is dirty: %x", bitmap)
+		}
+	}
+	b.ReportMetric(float64(total.Nanoseconds())/float64(b.N)/pages, "ns/page")
+	go func() {
+		for range steps.at {
+		}
+	}()
+	close(steps.goOn)
 }
