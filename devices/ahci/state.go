@@ -18,11 +18,7 @@ func (p *port) save(w *state.Writer) {
 	for _, v := range []uint32{p.status, p.enable, p.command, p.signature, p.link, p.control, p.errors, p.active, p.issue} {
 		w.U32(v)
 	}
-	w.U8(p.task.Status)
-	w.U8(p.task.Error)
-	w.U16(p.task.Count)
-	w.U64(p.task.LBA)
-	w.U8(p.task.Device)
+	p.task.Save(w)
 	w.Bool(p.halted)
 	w.Bool(p.softly)
 	w.Bool(p.greeting)
@@ -43,14 +39,15 @@ func (p *port) restore(r *state.Reader) {
 	for i := range v {
 		v[i] = r.U32()
 	}
-	task := ata.Result{Status: r.U8(), Error: r.U8(), Count: r.U16(), LBA: r.U64(), Device: r.U8()}
+	var task ata.Result
+	task.Restore(r)
 	halted, softly, greeting, last := r.Bool(), r.Bool(), r.Bool(), int(r.U8())
 	if r.Err() != nil {
 		return
 	}
 	command, link := v[2], v[4]
 	if list&0x3ff != 0 || received&0xff != 0 || v[1]&^uint32(intAll) != 0 || command&^uint32(cmdWritable|cmdHardwareIs|cmdAlways) != 0 ||
-		(command&cmdStart != 0) != (command&cmdRunning != 0) || (link == linkUp) && p.drive == nil || link != linkUp && link != linkOff && link != 0 || last >= Slots || task.LBA>>48 != 0 {
+		(command&cmdStart != 0) != (command&cmdRunning != 0) || (link == linkUp) && p.drive == nil || link != linkUp && link != linkOff && link != 0 || last >= Slots {
 		r.Fail("%s: impossible registers", p.name)
 		return
 	}

@@ -102,10 +102,12 @@ type Command struct {
 	Result Result
 	Done   int // bytes moved so far
 
+	begun    bool // it has been decoded
 	finished bool
 	op       *operation
 	medium   bool  // reads or writes sectors
 	offset   int64 // bytes from the start of the disk
+	extent   int   // bytes of the disk that are addressed
 	durable  bool  // FUA
 	scratch  []byte
 }
@@ -113,10 +115,16 @@ type Command struct {
 // Finished says whether the command has come to its end and Result holds.
 func (c *Command) Finished() bool { return c.finished }
 
+// Start makes c a command that nobody has looked at yet.
+func (c *Command) Start(r Registers) {
+	*c = Command{Registers: r, scratch: c.scratch}
+}
+
 // begin forgets everything but the registers.
 func (c *Command) begin() {
+	c.begun = true
 	c.Protocol, c.Length, c.Block, c.Unit, c.Tag, c.Done = NonData, 0, SectorSize, 1, 0, 0
-	c.finished, c.op, c.medium, c.offset, c.durable = false, nil, false, 0, false
+	c.finished, c.op, c.medium, c.offset, c.extent, c.durable = false, nil, false, 0, 0, false
 	c.Result = Result{Status: StatusGood, Count: c.Count & 0xff, LBA: c.LBA, Device: c.Device}
 }
 

@@ -79,8 +79,10 @@ func (d *Disk) reach(c *Command, n int) uint8 {
 		return ErrorAbort
 	}
 	c.offset = int64(first) * int64(d.sector)
-	c.Length = n * d.sector
-	c.medium = c.Protocol != NonData
+	c.extent = n * d.sector
+	if c.Protocol != NonData {
+		c.medium, c.Length = true, c.extent
+	}
 	c.durable = c.durable || c.op.durable
 	return 0
 }
@@ -153,9 +155,9 @@ func (d *Disk) leave(c *Command, sector uint64) {
 func (d *Disk) verify(c *Command, _ [][]byte) {
 	const piece = 64 << 10
 	buf := c.room(piece)
-	for ; c.Done < c.Length; c.Done += len(buf) {
-		buf = buf[:min(piece, c.Length-c.Done)]
-		at := c.offset + int64(c.Done)
+	for done := 0; done < c.extent; done += len(buf) {
+		buf = buf[:min(piece, c.extent-done)]
+		at := c.offset + int64(done)
 		if _, err := d.cfg.Image.ReadAt(buf, at); err != nil {
 			d.report("verify", c, err)
 			d.unreadable(c, at, len(buf))

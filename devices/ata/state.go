@@ -68,41 +68,62 @@ func (c *Command) Save(w *state.Writer) {
 	w.U16(c.Count)
 	w.U64(c.LBA)
 	w.U8(c.Device)
+	w.Bool(c.begun)
+	if !c.begun {
+		return
+	}
 	w.Bytes(c.Packet[:])
 	w.Bool(c.Protocol == PacketIn || c.Protocol == PacketOut)
 	w.U32(uint32(c.Done))
 	w.Bool(c.finished)
-	w.U8(c.Result.Status)
-	w.U8(c.Result.Error)
-	w.U16(c.Result.Count)
-	w.U64(c.Result.LBA)
-	w.U8(c.Result.Device)
+	c.Result.Save(w)
 }
 
-// Restore takes back what Save wrote, and has d decode it anew.
+// Restore takes back what Save wrote, and has d decode it anew where it had been decoded.
 func (c *Command) Restore(r *state.Reader, d Device) {
-	c.Registers = Registers{Opcode: r.U8(), Features: r.U16(), Count: r.U16(), LBA: r.U64(), Device: r.U8()}
+	c.Start(Registers{Opcode: r.U8(), Features: r.U16(), Count: r.U16(), LBA: r.U64(), Device: r.U8()})
+	if r.Err() == nil && c.LBA > mask48 {
+		r.Fail("command address %#x", c.LBA)
+	}
+	if begun := r.Bool(); !begun || r.Err() != nil {
+		return
+	}
 	packet := r.Bytes(PacketSize)
 	came := r.Bool()
 	done, finished := int(r.U32()), r.Bool()
-	result := Result{Status: r.U8(), Error: r.U8(), Count: r.U16(), LBA: r.U64(), Device: r.U8()}
-	if r.Err() == nil && (len(packet) != PacketSize || c.LBA > mask48 || result.LBA > mask48) {
-		r.Fail("command registers")
+	var result Result
+	result.Restore(r)
+	if r.Err() == nil && len(packet) != PacketSize {
+		r.Fail("packet of %d bytes", len(packet))
 	}
 	if r.Err() != nil {
 		return
 	}
-	copy(c.Packet[:], packet)
 	d.Decode(c)
+	copy(c.Packet[:], packet)
 	if came {
 		d.DecodePacket(c)
 	}
-	if done > c.Length {
-		r.Fail("%d of %d bytes of a command are done", done, c.Length)
+	if done > c.Length || c.finished && !finished || came != (c.Protocol == PacketIn || c.Protocol == PacketOut) {
+		r.Fail("%d of %d bytes of command %#x are done", done, c.Length, c.Opcode)
 		return
 	}
-	c.Done = done
-	if finished {
-		c.finished, c.Result = true, result
+	c.Done, c.finished, c.Result = done, finished, result
+}
+
+// Save appends the result.
+func (o Result) Save(w *state.Writer) {
+	w.U8(o.Status)
+	w.U8(o.Error)
+	w.U16(o.Count)
+	w.U64(o.LBA)
+	w.U8(o.Device)
+}
+
+// Restore takes back what Save wrote.
+func (o *Result) Restore(r *state.Reader) {
+	*o = Result{Status: r.U8(), Error: r.U8(), Count: r.U16(), LBA: r.U64(), Device: r.U8()}
+	if r.Err() == nil && o.LBA > mask48 {
+		r.Fail("address %#x", o.LBA)
 	}
 }

@@ -125,7 +125,7 @@ func (ch *channel) writeCommand(op uint8) {
 		ch.again, ch.phase = true, idle // when the worker is back
 		return
 	}
-	ch.cmd.Registers = ch.take(i, op)
+	ch.cmd.Start(ch.take(i, op))
 	ch.call(begin)
 }
 
@@ -154,8 +154,9 @@ func (d controlPort) Write(_ uint64, p []byte) {
 	switch {
 	case was&^p[0]&controlReset != 0:
 		// The drives come back as soon as no transfer is under way.
-		ch.reset = true
-		ch.rouse()
+		if ch.reset = true; !ch.busy {
+			ch.resetDrives(true)
+		}
 	case p[0]&controlReset != 0:
 		ch.abandoned = ch.busy
 		ch.phase = idle
