@@ -111,25 +111,31 @@ func (d *Device) drawText(m *mode, pal *[16]uint32, y int, dst []byte) {
 		if r.attr[0x10]&8 != 0 {
 			back &= 7 // the highest bit has it blink
 		}
-		bits := d.vram[4*(font+32*int(char)+scan)&m.mask+2]
-		if row+column == cursor {
-			bits = 0xff
+		bits := uint16(d.vram[4*(font+32*int(char)+scan)&m.mask+2]) << 1
+		switch {
+		case row+column == cursor:
+			bits = 0x1ff
+		case r.attr[0x10]&4 != 0 && char >= 0xc0 && char < 0xe0:
+			bits |= bits >> 1 & 1 // lines of boxes go on to the next one
 		}
-		for i := range dots {
-			on := i < 8 && bits>>(7-i)&1 != 0
-			if i == 8 {
-				// Lines of boxes go on to the next one.
-				on = row+column == cursor || r.attr[0x10]&4 != 0 && char >= 0xc0 && char < 0xe0 && bits&1 != 0
-			}
-			c := pal[back]
-			if on {
-				c = pal[fore]
-			}
-			for range m.double {
-				put(dst, x, c)
-				x++
-			}
+		width := dots * m.double
+		drawDots(dst[4*x:4*(x+width)], bits, pal[fore], pal[back], m.double)
+		x += width
+	}
+}
+
+// drawDots makes dots of bits, the first one in bit 8, each of double pixels, until dst is full.
+func drawDots(dst []byte, bits uint16, fore, back uint32, double int) {
+	difference := fore ^ back
+	dot := uint32(bits)
+	for len(dst) >= 4*double {
+		c := back ^ difference&-(dot>>8&1)
+		dot <<= 1
+		binary.LittleEndian.PutUint32(dst, c)
+		if double == 2 {
+			binary.LittleEndian.PutUint32(dst[4:], c)
 		}
+		dst = dst[4*double:]
 	}
 }
 
