@@ -265,7 +265,7 @@ func TestRefused(t *testing.T) {
 		{"saved feature", d.admin, cmd(setFeatures, 0, 0, 0, 1<<31|6, 1), 0x10d},
 		{"queues again", d.admin, cmd(setFeatures, 0, 0, 0, 7, 0), 0x0c},
 		{"power state", d.admin, cmd(setFeatures, 0, 0, 0, 2, 1), 0x02},
-		{"completion queue 0", d.admin, cmd(createCQ, 0, buf, 0, 15<<16|0, 1), 0x101},
+		{"completion queue 0", d.admin, cmd(createCQ, 0, buf, 0, 15<<16, 1), 0x101},
 		{"completion queue that exists", d.admin, cmd(createCQ, 0, buf, 0, 15<<16|1, 1), 0x101},
 		{"completion queue beyond", d.admin, cmd(createCQ, 0, buf, 0, 15<<16|3, 1), 0x101},
 		{"completion queue of one", d.admin, cmd(createCQ, 0, buf, 0, 0<<16|2, 1), 0x102},
