@@ -45,3 +45,11 @@ func completeVMX(_ *cobra.Command, args []string, _ string) ([]string, cobra.She
 	}
 	return []string{"vmx"}, cobra.ShellCompDirectiveFilterFileExt
 }
+
+// completeRunnable completes what vmm run takes: a .vmx or a disk image.
+func completeRunnable(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return []string{"vmx", "vmdk", "vhd", "vhdx", "vdi", "qcow2", "raw", "img", "iso"}, cobra.ShellCompDirectiveFilterFileExt
+}

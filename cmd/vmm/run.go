@@ -53,9 +53,10 @@ type runFlags struct {
 func newRun() *cobra.Command {
 	var fl runFlags
 	c := &cobra.Command{
-		Use:   "run FILE.vmx",
+		Use:   "run FILE",
 		Short: "Run a machine, its console on this terminal",
-		Long: `Runs the machine that FILE.vmx describes, from its own disks, until it is powered off.
+		Long: `Runs the machine that FILE, a .vmx, describes, from its own disks, until it is powered off. Around a bare disk image (.vhd, .vhdx, .vmdk,
+.vdi, .qcow2, .raw, .img) or a CD-ROM (.iso) a machine is made up that suits the system on it, and described in two lines.
 
 The console is on this terminal. Ctrl-] begins a command (Ctrl-] ? lists them). Ctrl-C presses the power button, a second
 Ctrl-C powers off at once; --ctrl-c=guest leaves it to the guest. Exits with status 0 when the machine was powered off,
@@ -63,9 +64,11 @@ Ctrl-C powers off at once; --ctrl-c=guest leaves it to the guest. Exits with sta
 		Example: `  vmm run chromeos.vmx
   vmm run --mem 2G --cpus 2 --publish 8080:80 web.vmx
   vmm run --snapshot chromeos.vmx          what it writes is forgotten
+  vmm run debian.iso
+  vmm run --snapshot windows.vhdx          try it and change nothing
   vmm run --nested chromeos.vmx            on a host without hardware virtualisation`,
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: completeVMX,
+		ValidArgsFunction: completeRunnable,
 		RunE: func(c *cobra.Command, args []string) error {
 			return fl.run(c, args[0])
 		},
@@ -103,12 +106,9 @@ func (fl *runFlags) run(c *cobra.Command, file string) error {
 	messages := spool.New(os.Stderr)
 	defer messages.Close()
 	log := loggerTo(messages, c)
-	cfg, _, findings, err := vmx.Load(file, fl.allow)
+	cfg, err := fl.load(c.Context(), file, messages, log)
 	if err != nil {
 		return err
-	}
-	for _, f := range findings {
-		log.Info(f.Reason, "key", f.Key, "line", f.Line)
 	}
 	allowed, err := fl.override(cfg)
 	if err != nil {
@@ -128,6 +128,25 @@ func (fl *runFlags) run(c *cobra.Command, file string) error {
 		return fl.runNested(c.Context(), file, cfg)
 	}
 	return fl.runHere(c.Context(), cfg, allowed, messages, log)
+}
+
+// load reads a .vmx, or makes up a machine around a bare disk image and says so.
+func (fl *runFlags) load(ctx context.Context, file string, messages io.Writer, log *slog.Logger) (*config.Machine, error) {
+	if isBare(file) {
+		cfg, says, err := makeUp(ctx, file)
+		if err == nil && os.Getenv("VMM_NESTED") == "" { // it was said outside
+			fmt.Fprintln(messages, strings.Join(says, "\n"))
+		}
+		return cfg, err
+	}
+	cfg, _, findings, err := vmx.Load(file, fl.allow)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range findings {
+		log.Info(f.Reason, "key", f.Key, "line", f.Line)
+	}
+	return cfg, nil
 }
 
 // override applies what the command line says over the .vmx, and returns the host's ports that the guest may reach.
