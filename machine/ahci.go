@@ -21,5 +21,8 @@ func (b *board) addAHCI(c controller) error {
 		return err
 	}
 	b.closers = append(b.closers, dev)
+	for _, d := range c.drives {
+		b.bootDrive(d, dev.Function(), unitSATA(d.Address.Unit))
+	}
 	return b.plugFunction(c.Slot, c.Bus.String(), dev.Function(), dev)
 }

@@ -40,7 +40,7 @@ func unitSCSI(target, lun int) unit {
 
 func unitCard() unit { return unit{"ethernet", "ethernet-phy@0"} }
 
-// bootDrive has the firmware know a drive on function f. It is called when f is plugged.
+// bootDrive has the firmware know a drive on function f. Drives without a medium count, since a CD may be put in later.
 func (b *board) bootDrive(d drive, f *pci.Function, u unit) {
 	kind := "hdd"
 	if d.Media == config.MediaCDROM {

@@ -42,5 +42,10 @@ func (b *board) addIDE(c controller) error {
 			return err
 		}
 	}
+	for i := range ide.Channels {
+		for _, d := range b.drivesOf(config.Bus{Kind: config.BusIDE, Number: i}) {
+			b.bootDrive(d, dev.Function(), unitIDE(i, d.Address.Unit))
+		}
+	}
 	return b.plugFunction(ideSlot, "IDE", dev.Function(), dev)
 }

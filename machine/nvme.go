@@ -38,6 +38,9 @@ func (b *board) addNVMe(c controller) error {
 		return err
 	}
 	b.closers = append(b.closers, dev)
+	for _, d := range c.drives {
+		b.bootDrive(d, dev.Function(), unitNVMe(d.Address.Unit+1))
+	}
 	return b.plugFunction(c.Slot, c.Bus.String(), dev.Function(), dev)
 }
 

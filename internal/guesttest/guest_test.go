@@ -99,7 +99,11 @@ func (f *machineFile) addDisk(n int, file string) {
 func (f *machineFile) write(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(f.dir, "test.vmx")
-	text := strings.Join(append(f.keys, fmt.Sprintf("vmm.cmdline = %q", strings.Join(f.cmdline, " "))), "\n") + "\n"
+	lines := f.keys
+	if f.cmdline != nil {
+		lines = append(lines, fmt.Sprintf("vmm.cmdline = %q", strings.Join(f.cmdline, " ")))
+	}
+	text := strings.Join(lines, "\n") + "\n"
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
