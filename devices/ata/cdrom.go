@@ -46,8 +46,6 @@ const (
 	cdBlock = 2048
 	// maxReply is the most that a packet other than a read returns, in bytes.
 	maxReply = 64 << 10
-	// packetDMA in the features register moves the packet's data by DMA.
-	packetDMA = 1
 )
 
 // Packets implements Device.

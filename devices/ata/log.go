@@ -33,7 +33,7 @@ func (d *Disk) readLog(c *Command, data [][]byte) {
 
 // remember notes the first queued command that failed, for the host to read afterwards.
 func (d *Disk) remember(c *Command) {
-	if !c.Protocol.Queued() {
+	if !d.cfg.SATA || !c.Protocol.Queued() {
 		return
 	}
 	d.mu.Lock()
