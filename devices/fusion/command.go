@@ -38,7 +38,7 @@ func (d *Device) command(m *message) {
 	copy(r.header[:], m.data[:])
 	r.sense, r.senseRoom = le.Uint32(m.data[offSense:]), int(m.data[offSenseLength])
 	copy(r.CDB[:min(int(m.data[offCDBLength]), 16)], m.data[offCDB:])
-	r.LUN = lun(m.data[offLUN:])
+	r.LUN = scsi.LUN(m.data[offLUN:])
 	id := int(m.data[0])
 	switch {
 	case m.data[1] != 0:
@@ -56,14 +56,6 @@ func (d *Device) command(m *message) {
 		d.flying++
 		d.engine.Submit(id, &r.Command)
 	}
-}
-
-// lun is the number in a single level LUN structure (SAM-5, section 4.7), or one that does not exist.
-func lun(p []byte) uint64 {
-	if p[0]&0xc0 > 0x40 || p[2]|p[3]|p[4]|p[5]|p[6]|p[7] != 0 {
-		return 1<<64 - 1
-	}
-	return uint64(p[0]&0x3f)<<8 | uint64(p[1])
 }
 
 // take returns a request that is not in use. d.mu is held.

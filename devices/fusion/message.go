@@ -225,7 +225,7 @@ func (d *Device) task(m *message, epoch uint64) {
 		d.respond(p)
 	}()
 	id, bus := int(m.data[0]), m.data[1]
-	lun := le.Uint64(m.data[0xc:])
+	lun := scsi.LUN(m.data[offLUN:])
 	p[4] = taskComplete
 	kind := m.data[5]
 	if kind != taskBusReset && (bus != 0 || !d.engine.Present(id)) {

@@ -19,6 +19,9 @@ func TestSCSILoad(t *testing.T) {
 			g := f.start(t)
 			g.finish()
 			saw := g.said(`^hash /dev/sda (\S+)$`)[0][1]
+			for _, m := range g.said(`^kernel (.*)$`) {
+				t.Log(m[1])
+			}
 			if ours := f.hash(t, "disk.vmdk", size); ours != saw {
 				t.Errorf("the guest saw %s, the image holds %s", saw, ours)
 			}
@@ -36,6 +39,9 @@ func TestSCSIReset(t *testing.T) {
 			f.addDisk(0, "disk.vmdk")
 			g := f.start(t)
 			g.finish()
+			for _, m := range g.said(`^(?:kernel|reset|info complaint) (.*)$`) {
+				t.Log(m[0])
+			}
 			if n := g.said(`^resets (\d+)$`)[0][1]; n == "0" {
 				t.Error("nothing was reset")
 			}
