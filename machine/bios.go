@@ -110,6 +110,10 @@ func (b *board) addItems(d *fwcfg.Device) error {
 	if err != nil {
 		return err
 	}
+	anchor := id.Entry[:]
+	if cfg.Firmware.Kind == config.FirmwareBIOS {
+		anchor = id.LegacyEntry() // OVMF makes one of each kind; SeaBIOS passes on what it gets
+	}
 	acpiConfig := b.acpiConfig()
 	type file struct {
 		name string
@@ -117,7 +121,7 @@ func (b *board) addItems(d *fwcfg.Device) error {
 	}
 	files := []file{
 		{firmware.FileMemoryMap, firmware.MemoryMap(b.layout)},
-		{firmware.FileSMBIOSEntry, id.Entry[:]},
+		{firmware.FileSMBIOSEntry, anchor},
 		{firmware.FileSMBIOSTables, id.Structures},
 		{firmware.FileSleepStates, firmware.SleepStates(acpiConfig.S3, acpiConfig.S4)},
 		{firmware.FileBootOrder, firmware.BootOrder(bootOrder(b.bootables, cfg.Firmware.BootOrder))},

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/sharevm/vmm/boot/firmware"
 	"github.com/sharevm/vmm/config"
@@ -22,8 +24,38 @@ type romware struct {
 	roms map[string][]byte
 }
 
-// vgaROM is what SeaBIOS calls the program of the VGA, whose PCI function has none of its own.
-const vgaROM = "pci1234,1111.rom"
+// optionROM is a program for SeaBIOS that belongs to a card whose PCI function has none of its own.
+type optionROM struct {
+	name string // by which SeaBIOS looks for it, from the function's identity
+	file string
+}
+
+var vgaROM = optionROM{"pci1234,1111.rom", "vgabios-stdvga.bin"}
+
+// cardROMs boot from the network.
+var cardROMs = map[config.NICModel]optionROM{
+	config.NICVirtio:  {"pci1af4,1041.rom", "pxe-virtio.rom"},
+	config.NICE1000:   {"pci8086,100f.rom", "pxe-e1000.rom"},
+	config.NICE1000E:  {"pci8086,10d3.rom", "pxe-e1000e.rom"},
+	config.NICVmxnet3: {"pci15ad,07b0.rom", "pxe-vmxnet3.rom"},
+}
+
+// optionROMs are those that a machine wants: they cost time at each start, so that a card has one only where the machine boots by it.
+func optionROMs(c *config.Machine) (roms []optionROM) {
+	if c.DisplayAdapter() == config.DisplayVGA {
+		roms = append(roms, vgaROM)
+	}
+	boots := !slices.ContainsFunc(c.Disks, func(d config.Disk) bool { return d.Path != "" })
+	for _, n := range c.NICs {
+		named := slices.ContainsFunc(c.Firmware.BootOrder, func(w string) bool {
+			return strings.EqualFold(w, "ethernet") || strings.EqualFold(w, fmt.Sprintf("ethernet%d", n.Index))
+		})
+		if rom, ok := cardROMs[n.Model]; ok && (boots || named) && !slices.Contains(roms, rom) {
+			roms = append(roms, rom)
+		}
+	}
+	return roms
+}
 
 // byFirmware says whether a machine boots by firmware.
 func byFirmware(c *config.Machine) bool { return c.Boot.Kernel == "" }
@@ -55,13 +87,10 @@ func openFirmware(c *config.Machine, folder string, discard bool) (_ *romware, e
 		return nil, err
 	}
 	if image.Variables == nil {
-		// A machine without screen does not need it.
-		rom, err := firmware.OptionROM(folder, "vgabios-stdvga.bin")
-		if err != nil && !errors.Is(err, firmware.ErrMissing) {
-			return nil, err
-		}
-		if rom != nil {
-			r.roms[vgaROM] = rom
+		for _, o := range optionROMs(c) {
+			if r.roms[o.name], err = firmware.OptionROM(folder, o.file); err != nil {
+				return nil, fmt.Errorf("option ROM %s: %w", o.file, err)
+			}
 		}
 		return r, nil
 	}
