@@ -141,6 +141,31 @@ func TestQueue(t *testing.T) {
 	}
 }
 
+// TestSlotIssuedAgain issues a slot whose command is under way, and again after a stop of the port that left it behind.
+func TestSlotIssuedAgain(t *testing.T) {
+	image := atatest.NewImage(size)
+	gate := image.Hold(0)
+	d := newDriver(t, newDisk(t, ata.DiskConfig{Image: image}))
+	d.issue(3, queued(opReadQueued, 3, 0, 1, piece{buffers, 512}))
+	<-gate.Reached
+	for range 2 {
+		d.issue(3, queued(opReadQueued, 3, 7, 1, piece{buffers + 512, 512}))
+		if d.get(at(0, portIssue)) != 1<<3 {
+			t.Error("the slot was taken while its command is under way")
+		}
+		d.set(at(0, portCommand), cmdReceive)
+		d.set(at(0, portCommand), cmdReceive|cmdStart)
+	}
+	d.issue(3, queued(opReadQueued, 3, 7, 1, piece{buffers + 512, 512}))
+	close(gate.Open)
+	for d.get(at(0, portActive)) != 0 {
+		yield()
+	}
+	if !bytes.Equal(d.ram[buffers:buffers+512], image.Content(0, 512)) || !bytes.Equal(d.ram[buffers+512:][:512], image.Content(7*512, 512)) {
+		t.Error("wrong data")
+	}
+}
+
 // TestQueueError fails one of several queued commands: the port stops, the log names it, and the driver starts over.
 func TestQueueError(t *testing.T) {
 	image := atatest.NewImage(size)

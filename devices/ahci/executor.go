@@ -24,7 +24,7 @@ type slot struct {
 // rouse sees to it that an executor looks for commands: another one only where those at work may be long.
 func (p *port) rouse() {
 	switch {
-	case p.paused || p.issue == 0:
+	case p.paused || p.issue&^p.busy == 0:
 	case p.executors > p.idle && p.pace.Quick():
 	case p.idle > 0:
 		p.wake.Signal()
@@ -53,6 +53,7 @@ func (p *port) execute() {
 		}
 		p.serve(s)
 		p.flying--
+		p.busy &^= 1 << s.number
 		p.complete(s)
 	}
 }
@@ -73,7 +74,8 @@ func (p *port) take() *slot {
 	if p.command&cmdStart == 0 || p.halted || p.relink || p.only != 0 || p.drive == nil || p.link != linkUp {
 		return nil
 	}
-	for ready := p.issue; ready != 0; ready = p.issue {
+	// A slot that is issued again while its command is under way waits for that one.
+	for ready := p.issue &^ p.busy; ready != 0; ready = p.issue &^ p.busy {
 		// In turn, from the one after the last.
 		n := (p.last + 1 + bits.TrailingZeros32(bits.RotateLeft32(ready, -(p.last+1)))) % Slots
 		s := p.slot(n)
@@ -116,6 +118,7 @@ func (p *port) take() *slot {
 		p.last = n
 		p.command = p.command&^(31<<cmdSlotShift) | uint32(n)<<cmdSlotShift
 		s.epoch = p.epoch
+		p.busy |= 1 << n
 		if c.Protocol.Queued() {
 			p.issue &^= 1 << n // the drive has it
 		} else {

@@ -37,6 +37,7 @@ type port struct {
 
 	slots    [Slots]*slot // made as they are needed
 	flying   int          // commands under way
+	busy     uint32       // their slots
 	only     uint32       // the command under way that is not queued, as a bit
 	epoch    uint32       // counts what makes commands under way pointless
 	halted   bool         // by an error, until ST is cleared

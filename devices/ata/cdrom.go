@@ -152,7 +152,7 @@ func (d *CDROM) packet(c *Command, data [][]byte) {
 	switch {
 	case u.Status != scsi.Good:
 		c.Fail(u.SenseKey() << 4)
-	case c.Unit != cdBlock || c.Done >= c.Length:
+	case c.Unit != cdBlock || u.Moved == 0 || c.Done >= c.Length:
 		c.succeed()
 	}
 }

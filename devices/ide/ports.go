@@ -115,7 +115,7 @@ func (ch *channel) writeCommand(op uint8) {
 			return
 		}
 		ch.abandoned = ch.busy
-	case g.status&(ata.StatusBusy|ata.StatusRequest) != 0:
+	case ch.phase != idle || ch.busy || g.status&(ata.StatusBusy|ata.StatusRequest) != 0:
 		return
 	}
 	ch.calm()
