@@ -76,6 +76,10 @@ func (f *Function) AddRegister(off int, value, writable []byte) error {
 	return nil
 }
 
+// UsesLegacyPorts says that the function answers ports that no BAR names, as a VGA does: a guest can set the I/O bit of its command register, by which
+// firmware recognises the VGA to use.
+func (f *Function) UsesLegacyPorts() { f.writable[regCommand] |= commandIO }
+
 // OnWrite calls fn after a guest's write that touched any of the n bytes at off. fn gets the whole configuration space, which
 // it may read and change during the call; it runs under the root's lock and must not call the Root or Function.
 func (f *Function) OnWrite(off, n int, fn func(cfg []byte)) {

@@ -79,6 +79,7 @@ func New(c Config) (*Device, error) {
 	}
 	d.powerOn()
 	d.edid = display.EDID(d.monitor(c.Width, c.Height))
+	d.function.UsesLegacyPorts()
 	err := errors.Join(d.function.AddMemoryBAR(0, pci.Mem32, uint64(size), c.Guest), d.function.AddBAR(2, pci.Mem32, mmioSize, (*mmio)(d)))
 	if err != nil {
 		return nil, err

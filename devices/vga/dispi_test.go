@@ -7,8 +7,23 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/sharevm/vmm/devices/pci"
 	"github.com/sharevm/vmm/display"
 )
+
+// TestLegacyPorts checks that firmware can switch the card on: SeaBIOS takes a VGA whose I/O bit is not set for one that is off.
+func TestLegacyPorts(t *testing.T) {
+	c := newCard(t, MinVRAM)
+	if err := c.ports.Map(pci.PortBase, pci.PortSize, c.root.Ports()); err != nil {
+		t.Fatal(err)
+	}
+	const command = 0x80000804
+	c.ports.Write(pci.PortBase, binary.LittleEndian.AppendUint32(nil, command))
+	c.ports.Write(pci.PortBase+4, []byte{3, 0})
+	if v := c.in(pci.PortBase + 4); v != 3 {
+		t.Errorf("the command register is %#x after 3 was written", v)
+	}
+}
 
 func TestDispiIdentity(t *testing.T) {
 	c := newCard(t, 16<<20)

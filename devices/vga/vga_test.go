@@ -45,6 +45,7 @@ type card struct {
 	memory  *bus.Bus
 	surface *display.Surface
 	guest   *guestMemory
+	root    *pci.Root
 }
 
 func newCard(t testing.TB, vram int) *card {
@@ -71,11 +72,10 @@ func newCard(t testing.TB, vram int) *card {
 	if err := c.memory.Map(WindowBase, WindowSize, c.Window()); err != nil {
 		t.Fatal(err)
 	}
-	root, err := pci.NewRoot(pci.Config{Memory: c.memory, IO: c.ports, Buses: 1}, nil)
-	if err != nil {
+	if c.root, err = pci.NewRoot(pci.Config{Memory: c.memory, IO: c.ports, Buses: 1}, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := root.Plug(pci.Address{Device: 1}, c.Function()); err != nil {
+	if err := c.root.Plug(pci.Address{Device: 1}, c.Function()); err != nil {
 		t.Fatal(err)
 	}
 	return c
