@@ -45,6 +45,8 @@ type board struct {
 	slots [lastSlot + 1]bool
 	// bootables are the drives and cards that firmware can boot from.
 	bootables []bootable
+	// bridges are those that something is behind.
+	bridges map[bridgeKey]pci.Bridge
 	// devices can be paused, in order of their making.
 	devices []state.Device
 }

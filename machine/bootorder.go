@@ -56,12 +56,20 @@ func (b *board) bootCard(c card, f *pci.Function) {
 
 // path is the OpenFirmware path.
 func (e *bootable) path() string {
-	a := e.f.Address()
-	slot := fmt.Sprintf("%x", a.Device)
-	if a.Function != 0 {
-		slot += fmt.Sprintf(",%x", a.Function)
+	path := fmt.Sprintf("/%s@%s/%s", e.unit.node, unitAddress(e.f), e.unit.drive)
+	for above := e.f.Above(); above != nil; above = above.Above() {
+		path = "/pci-bridge@" + unitAddress(above) + path
 	}
-	return fmt.Sprintf("/pci@i0cf8/%s@%s/%s", e.unit.node, slot, e.unit.drive)
+	return "/pci@i0cf8" + path
+}
+
+// unitAddress is a function's place on its bus, in OpenFirmware's form.
+func unitAddress(f *pci.Function) string {
+	a := f.Address()
+	if a.Function == 0 {
+		return fmt.Sprintf("%x", a.Device)
+	}
+	return fmt.Sprintf("%x,%x", a.Device, a.Function)
 }
 
 // bootOrder lists the paths in the order to boot in: first what the configuration names, then everything else.

@@ -45,6 +45,7 @@ func (b *board) addPCI() error {
 		return err
 	}
 	b.devices = append(b.devices, root)
+	b.reserveBridges()
 	for _, add := range []func() error{b.addDisplay, b.addControllers, b.addNICs, b.addConsole, b.addRNG, b.addBalloon, b.addInput} {
 		if err := add(); err != nil {
 			return err
@@ -92,6 +93,10 @@ func (b *board) plugVirtio(name string, dev virtio.Device) (*pci.Function, error
 
 // plugFunction puts a function into the slot that the configuration wants, or into the next free one; state is what pauses and restores with it.
 func (b *board) plugFunction(want config.PCISlot, name string, f *pci.Function, s state.Device) error {
+	if b.plugBehind(want, f) {
+		b.devices = append(b.devices, s)
+		return nil
+	}
 	slot, err := b.takeSlot(want)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)

@@ -100,7 +100,7 @@ func (f *Function) address(index int) (uint64, bool) {
 	if b.kind == IO && base+b.size > 1<<16 {
 		return 0, false
 	}
-	return base, base != 0 && f.command()&enable != 0
+	return base, base != 0 && f.command()&enable != 0 && f.forwarded(b.kind, base, b.size)
 }
 
 // setAddress writes BAR index as firmware would.
@@ -113,25 +113,24 @@ func (f *Function) setAddress(index int, base uint64) {
 	}
 }
 
-// remap makes the buses decode what f's registers say. Where that frees addresses, other BARs that wanted them come in.
+// remap makes the buses decode what the registers of f say, and of all that are behind it. Where that frees addresses, other BARs that wanted them
+// come in.
 func (r *Root) remap(f *Function) {
 	freed := false
-	for i, b := range f.bars {
-		if b == nil || !b.mapped {
-			continue
-		}
-		if base, on := f.address(i); !on || base != b.base {
-			r.unmap(b)
-			freed = true
-		}
-	}
-	r.mapAll(f)
-	if freed {
-		for _, other := range r.functions {
-			if other != nil && other != f {
-				r.mapAll(other)
+	f.each(func(g *Function) {
+		for i, b := range g.bars {
+			if b == nil || !b.mapped {
+				continue
+			}
+			if base, on := g.address(i); !on || base != b.base {
+				r.unmap(b)
+				freed = true
 			}
 		}
+	})
+	f.each(r.mapAll)
+	if freed {
+		r.each(r.mapAll)
 	}
 }
 

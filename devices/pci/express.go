@@ -5,19 +5,20 @@ import "encoding/binary"
 // PortType is the kind of a PCI Express function (PCI Express Base 3.0, section 7.8.2).
 type PortType uint8
 
-// The kinds of functions without anything below them.
+// The kinds of functions. All but RootPort have nothing below them.
 const (
 	Endpoint           PortType = 0x0 // behind a root port
 	LegacyEndpoint     PortType = 0x1
+	RootPort           PortType = 0x4 // a Bridge
 	IntegratedEndpoint PortType = 0x9 // on the root complex itself
 )
 
-// AddExpress makes the function a PCI Express one: a version 2 capability without optional features, and for an endpoint a
-// 2.5 GT/s link of one lane. reset is called when a guest starts a function level reset; nil offers none.
+// AddExpress makes the function a PCI Express one: a version 2 capability without optional features, and for an endpoint and a
+// root port a 2.5 GT/s link of one lane. reset is called when a guest starts a function level reset, or resets the bus that the function is on; nil offers
+// none.
 func (f *Function) AddExpress(t PortType, reset func()) error {
 	const (
 		deviceCaps, deviceControl = 0x04, 0x08
-		linkCaps, linkStatus      = 0x0c, 0x12
 		roleBasedErrors, flr      = 1 << 15, 1 << 28
 		startFLR                  = 0x80 // high byte of device control
 	)
@@ -30,14 +31,18 @@ func (f *Function) AddExpress(t PortType, reset func()) error {
 	}
 	le.PutUint32(body[deviceCaps-2:], caps)
 	le.PutUint16(writable[deviceControl-2:], 0x7fff)
-	if t != IntegratedEndpoint {
-		le.PutUint32(body[linkCaps-2:], 1<<4|1)
-		le.PutUint16(body[linkStatus-2:], 1<<4|1)
-	}
 	at, err := f.AddCapability(CapExpress, body[:], writable[:])
-	if err != nil || reset == nil {
+	if err != nil {
 		return err
 	}
+	f.express = at
+	if t != IntegratedEndpoint {
+		f.addLink()
+	}
+	if reset == nil {
+		return nil
+	}
+	f.restart = reset
 	// The bit reads as zero, so it is caught as one that stays for the time of the hook.
 	f.writable[at+deviceControl+1] |= startFLR
 	f.OnWrite(at+deviceControl+1, 1, func(cfg []byte) {
@@ -47,4 +52,21 @@ func (f *Function) AddExpress(t PortType, reset func()) error {
 		}
 	})
 	return nil
+}
+
+// addLink gives a PCI Express function a 2.5 GT/s link of one lane.
+func (f *Function) addLink() {
+	const linkCaps, linkStatus, lane = 0x0c, 0x12, 1<<4 | 1
+	binary.LittleEndian.PutUint32(f.cfg[f.express+linkCaps:], lane)
+	binary.LittleEndian.PutUint16(f.cfg[f.express+linkStatus:], lane)
+}
+
+// pluggedBehind makes an endpoint of the root complex one of a link, where it is behind a root port.
+func (f *Function) pluggedBehind(above *Function) {
+	const kind = 0xf0 // in the lower byte of the PCI Express capabilities register
+	if f.express == 0 || above.express == 0 || f.cfg[f.express+2]&kind != uint8(IntegratedEndpoint)<<4 {
+		return
+	}
+	f.cfg[f.express+2] &^= kind
+	f.addLink()
 }

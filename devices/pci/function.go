@@ -22,7 +22,11 @@ type Function struct {
 	root *Root // nil before Plug
 	log  *slog.Logger
 
+	above *Function // the bridge that it is behind, or nil
+
 	// The rest is guarded by root.mu once plugged.
+	behind   *secondary // the bus behind a bridge, or nil
+	restart  func()     // of the device, when its bus is reset; may be nil
 	cfg      [configSize]byte
 	writable [configSize]byte // bits that a guest may change
 	clears   [configSize]byte // bits that a guest clears by writing one
@@ -31,6 +35,7 @@ type Function struct {
 	writes   []hook
 	loads    []func(cfg []byte)
 	bars     [6]*bar
+	express  int // offset of the PCI Express capability, or 0
 	lastCap  int // offset of the last capability, or 0
 	freeCap  int // where the next one goes
 	msix     *MSIX
@@ -62,8 +67,11 @@ func NewFunction(name string, id Identity) *Function {
 // Name is what NewFunction was given.
 func (f *Function) Name() string { return f.name }
 
-// Address is where the function was plugged.
+// Address is where the function was plugged: device and function on the bus behind Above.
 func (f *Function) Address() Address { return f.addr }
+
+// Above is the bridge that the function is behind, or nil on bus 0.
+func (f *Function) Above() *Function { return f.above }
 
 // AddRegister defines bytes of configuration space that have no other meaning to this package: value is what they hold, and
 // writable has a one for each bit that a guest may change. It must lie outside the standard header and capabilities.
@@ -99,6 +107,9 @@ func (f *Function) loaded() {
 	if f.msi != nil {
 		f.msi.follow(f.cfg[:])
 	}
+	if f.behind != nil {
+		f.behind.held = f.cfg[regBridgeControl]&bridgeReset != 0
+	}
 	f.headerChanged()
 	for _, fn := range f.loads {
 		fn(f.cfg[:])
@@ -132,8 +143,11 @@ func (f *Function) write(off int, p []byte) {
 		keep, may := f.cfg[at], f.writable[at]
 		f.cfg[at] = (keep&^may | v&may) &^ (v & f.clears[at])
 	}
-	if off < regBAR0+4*len(f.bars) {
+	if off < regBAR0+4*len(f.bars) || f.behind != nil && off < firstCapability {
 		f.headerChanged()
+	}
+	if f.behind != nil && off <= regBridgeControl && regBridgeControl < off+len(p) {
+		f.bridgeWritten()
 	}
 	if f.msix != nil && off&^3 == f.msix.cap {
 		f.msix.control(f.cfg[f.msix.cap+msixControl:])

@@ -31,6 +31,8 @@ func FuzzConfigSpace(f *testing.F) {
 	f.Add(join(step(0, 1, 1<<15+0x42, 0x8000), step(0, 1, 1<<15+4, 2), step(0, 3, 1<<15+0x10, 0xc0000000), step(3, 3, 0xc000010c, 0),
 		step(5, 0, 0, 0), step(0, 1, 1<<15+0x42, 0xc000), step(5, 0, 0, 0), step(4, 0, 0, 0), step(6, 0, 0, 0)))
 	f.Add(join(step(0, 3, 1<<15+0x10, 0xc0000000), step(1, 4, 1<<15+4, 7), step(3, 3, 0xc0000080, 1))) // a doorbell
+	f.Add(join(step(0, 3, 3<<15+0x18, 0x010100), step(0, 3, 3<<15+0x20, 0xc010c000), step(0, 1, 3<<15+4, 7), step(0, 3, 1<<20+5<<15+0x10, 0xc0100000),
+		step(0, 1, 1<<20+5<<15+4, 3), step(3, 3, 0xc0100020, 1), step(4, 0, 0, 0), step(0, 0, 3<<15+0x3e, 0x40))) // behind the bridge
 	f.Fuzz(func(t *testing.T, steps []byte) {
 		m := newFuzzMachine(t)
 		for n := 0; len(steps) >= 14 && n < 100; n++ {
@@ -52,6 +54,7 @@ func FuzzConfigSpace(f *testing.F) {
 				m.msix.Fire(int(v % 4))
 				m.msi.Fire(int(v % 4))
 				m.functions[1<<3].SetINTx(v&8 != 0)
+				m.deep.SetINTx(v&16 != 0)
 			case 6:
 				m.Reset()
 			}
@@ -65,6 +68,9 @@ type fuzzMachine struct {
 	*board
 	msix *MSIX
 	msi  *MSI
+	// deep is behind bridge.
+	bridge Bridge
+	deep   *Function
 }
 
 func newFuzzMachine(t *testing.T) *fuzzMachine {
@@ -93,6 +99,18 @@ func newFuzzMachine(t *testing.T) *fuzzMachine {
 		t.Fatal(err)
 	}
 	m := &fuzzMachine{board: newBoard(t, one, two), msix: msix, msi: msi}
+	m.bridge = NewBridge("bridge", testIdentity)
+	if err := m.Plug(Address{Device: 3}, m.bridge.Function); err != nil {
+		t.Fatal(err)
+	}
+	m.deep = withBAR(t, 0, Mem32, 0x1000, newScratch(0x1000), bus.Doorbell{Addr: 0x20, Event: bell})
+	if err := m.deep.AddBAR(1, IO, 0x40, newScratch(0x40)); err != nil {
+		t.Fatal(err)
+	}
+	m.deep.UseINTx(2)
+	if err := m.PlugBehind(m.bridge, Address{Device: 5}, m.deep); err != nil {
+		t.Fatal(err)
+	}
 	m.mem = nil // rebuilt with separate binders, since ports and memory may have the same numbers
 	m.cfg.Memory, m.cfg.IO = bus.New("memory", m.bound), bus.New("port", nil)
 	m.mem, m.io = m.cfg.Memory, m.cfg.IO
@@ -108,13 +126,15 @@ func newFuzzMachine(t *testing.T) *fuzzMachine {
 
 // snapshot saves everything and restores it in place, in another order, so that BARs come back while others are elsewhere.
 func (m *fuzzMachine) snapshot(t *testing.T) {
-	var saved [3]state.Writer
+	var saved [5]state.Writer
 	m.Save(&saved[0])
 	m.functions[1<<3].Save(&saved[1])
 	m.functions[2<<3].Save(&saved[2])
+	m.bridge.Save(&saved[3])
+	m.deep.Save(&saved[4])
 	m.Reset()
 	m.check(t)
-	for i, restore := range []func(*state.Reader) error{m.Restore, m.functions[1<<3].Restore, m.functions[2<<3].Restore} {
+	for i, restore := range []func(*state.Reader) error{m.Restore, m.functions[1<<3].Restore, m.functions[2<<3].Restore, m.bridge.Restore, m.deep.Restore} {
 		r := state.NewReader(saved[i].Data())
 		if err := restore(r); err != nil {
 			t.Fatal(err)
@@ -133,10 +153,7 @@ func (m *fuzzMachine) snapshot(t *testing.T) {
 func (m *fuzzMachine) check(t *testing.T) {
 	t.Helper()
 	doorbells := 0
-	for _, f := range m.functions {
-		if f == nil {
-			continue
-		}
+	m.each(func(f *Function) {
 		for i, b := range f.bars {
 			if b == nil {
 				continue
@@ -156,7 +173,7 @@ func (m *fuzzMachine) check(t *testing.T) {
 				t.Fatalf("%s: BAR %d has %d of %d doorbells", f.addr, i, len(b.bound), len(b.bells))
 			}
 		}
-	}
+	})
 	if doorbells != len(m.bound) {
 		t.Fatalf("%d doorbells are bound, %d known", len(m.bound), doorbells)
 	}

@@ -53,6 +53,9 @@ type wire struct {
 	line irq.Line
 }
 
+// Line is an interrupt input that pins share, by its place in Config.Lines, for what is no PCI function. Its user tells of changes only.
+func (r *Root) Line(n int) irq.Line { return r.wires[n] }
+
 // SetLevel is called once for each change of a pin.
 func (w *wire) SetLevel(high bool) {
 	w.mu.Lock()

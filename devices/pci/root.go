@@ -26,7 +26,7 @@ type Config struct {
 	Log *slog.Logger // nil is silent
 }
 
-// Root is the root complex: bus 0 with the host bridge at 00:00.0.
+// Root is the root complex: bus 0 with the host bridge at 00:00.0, and what is behind its bridges.
 type Root struct {
 	cfg    Config
 	wires  []*wire
@@ -65,20 +65,30 @@ func NewRoot(c Config, bridge *Function) (*Root, error) {
 	return r, r.Plug(Address{}, bridge)
 }
 
-// Plug puts f at addr. Only bus 0 has slots as yet. A device with several functions needs one at function 0.
-func (r *Root) Plug(addr Address, f *Function) error {
+// Plug puts f at addr, on bus 0. A device with several functions needs one at function 0.
+func (r *Root) Plug(addr Address, f *Function) error { return r.plug(nil, addr, f) }
+
+// PlugBehind puts f on the bus behind a bridge that is plugged already; the bus of addr is 0. A root port has room for device 0 alone.
+func (r *Root) PlugBehind(b Bridge, addr Address, f *Function) error {
+	return r.plug(b.Function, addr, f)
+}
+
+func (r *Root) plug(above *Function, addr Address, f *Function) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	slot := addr.slot()
-	switch {
-	case addr.Bus != 0 || addr.Device > 31 || addr.Function > 7:
+	if addr.Bus != 0 || addr.Device > 31 || addr.Function > 7 {
 		return fmt.Errorf("pci: %s: there is no slot %v", f.name, addr)
+	}
+	level := r.level(above)
+	switch taken := level(addr.slot()); {
+	case above != nil && above.root != r:
+		return fmt.Errorf("pci: %s: %s is not plugged", f.name, above.name)
 	case f.root != nil:
 		return fmt.Errorf("pci: %s: already at %v", f.name, f.addr)
-	case r.functions[slot] != nil:
-		return fmt.Errorf("pci: %s: %v is taken by %s", f.name, addr, r.functions[slot].name)
+	case taken != nil:
+		return fmt.Errorf("pci: %s: %v is taken by %s", f.name, addr, taken.name)
 	}
-	f.root, f.addr, f.log = r, addr, r.cfg.Log
+	f.root, f.above, f.addr, f.log = r, above, addr, r.cfg.Log
 	if f.msix != nil {
 		f.msix.src.log = r.cfg.Log.With("function", f.name)
 	}
@@ -86,31 +96,57 @@ func (r *Root) Plug(addr Address, f *Function) error {
 		f.msi.src.log = r.cfg.Log.With("function", f.name)
 	}
 	if pin := f.cfg[regIntPin]; pin != 0 && len(r.wires) > 0 {
-		f.intx.line = r.wires[r.route(addr, pin)]
+		f.intx.line = r.wires[r.route(f, pin)]
 	}
-	r.functions[slot] = f
+	if above == nil {
+		r.functions[addr.slot()] = f
+	} else {
+		f.pluggedBehind(above)
+		above.behind.functions = append(above.behind.functions, f)
+	}
 	f.initial = f.cfg
-	if first := r.functions[slot&^7]; first != nil && r.siblings(slot) {
+	if first := level(addr.slot() &^ 7); first != nil && siblings(level, addr.slot()) {
 		first.cfg[regHeaderType] |= headerMultiFunction
 		first.initial[regHeaderType] |= headerMultiFunction
 	}
 	return nil
 }
 
+// level looks up the slots of a bus: the one behind a bridge, or bus 0.
+func (r *Root) level(above *Function) func(slot int) *Function {
+	if above == nil {
+		return func(slot int) *Function { return r.functions[slot] }
+	}
+	return above.behind.at
+}
+
 // siblings says whether the device at slot has functions besides 0.
-func (r *Root) siblings(slot int) bool {
+func siblings(level func(slot int) *Function, slot int) bool {
 	for i := 1; i < 8; i++ {
-		if r.functions[slot&^7+i] != nil {
+		if level(slot&^7+i) != nil {
 			return true
 		}
 	}
 	return false
 }
 
-func (r *Root) route(a Address, pin uint8) int {
-	n := int(a.Device) + int(pin) - 1
+// each calls fn for all functions.
+func (r *Root) each(fn func(*Function)) {
+	for _, f := range r.functions {
+		if f != nil {
+			f.each(fn)
+		}
+	}
+}
+
+// route is the wire of a pin. Behind bridges pins rotate by the device's number, and arrive on bus 0 as the bridge's.
+func (r *Root) route(f *Function, pin uint8) int {
+	for ; f.above != nil; f = f.above {
+		pin = (pin-1+f.addr.Device)&3 + 1
+	}
+	n := int(f.addr.Device) + int(pin) - 1
 	if r.cfg.Route != nil {
-		n = r.cfg.Route(a, pin)
+		n = r.cfg.Route(f.addr, pin)
 	}
 	return n % len(r.wires)
 }
@@ -120,19 +156,22 @@ func (r *Root) Reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.latch = 0
-	for _, f := range r.functions {
-		if f != nil {
-			f.reset()
-		}
-	}
+	r.each((*Function).reset)
 }
 
-// lookup returns the function at a bus and slot, or nil. Bridges would route other buses here.
+// lookup returns the function at a bus and slot, or nil. Bridges claim the buses that the guest has given them.
 func (r *Root) lookup(busNumber uint8, slot int) *Function {
-	if busNumber != 0 {
-		return nil
+	if busNumber == 0 {
+		return r.functions[slot]
 	}
-	return r.functions[slot]
+	for _, f := range r.functions {
+		if f != nil {
+			if found := f.find(busNumber, slot); found != nil {
+				return found
+			}
+		}
+	}
+	return nil
 }
 
 // readConfig fills p from one function's configuration space. It does not leave that space.
