@@ -4,6 +4,7 @@ import (
 	"github.com/sharevm/vmm/boot/layout"
 	"github.com/sharevm/vmm/config"
 	"github.com/sharevm/vmm/devices/acpipm"
+	"github.com/sharevm/vmm/devices/hpet"
 	"github.com/sharevm/vmm/devices/pci"
 	"github.com/sharevm/vmm/devices/q35"
 	"github.com/sharevm/vmm/vmm/irq"
@@ -57,5 +58,35 @@ func (b *board) addQ35(c pci.Config) error {
 	if err != nil {
 		return err
 	}
-	return b.plugFunction(layout.LPCSlot, "LPC bridge", lpc.Function(), lpc)
+	if err := b.plugFunction(layout.LPCSlot, "LPC bridge", lpc.Function(), lpc); err != nil {
+		return err
+	}
+	return b.addHPET()
+}
+
+// addHPET adds the timers that take the place of the 8254's interrupt and of the clock's, where the machine has them.
+func (b *board) addHPET() error {
+	if !b.m.cfg.Clock.HPET {
+		return nil
+	}
+	d := hpet.New(hpet.Config{
+		Line: func(input int) irq.Line {
+			switch {
+			case input >= layout.GSIPCIFirst:
+				return b.root.Line(input - layout.GSIPCIFirst)
+			case input == layout.GSIPITInIOAPIC:
+				return b.vm.Line(0)
+			}
+			return b.vm.Line(input)
+		},
+		Legacy: func(on bool) {
+			if err := b.vm.SilencePIT(on); err != nil {
+				b.m.log.Warn("the timer's interrupt may come twice", "error", err)
+			}
+		},
+		Log: b.m.log,
+	})
+	b.closers = append(b.closers, d)
+	b.devices = append(b.devices, d)
+	return b.vm.MMIO.Map(layout.HPET, hpet.Size, d)
 }

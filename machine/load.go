@@ -102,7 +102,7 @@ func (b *board) acpiConfig() *acpi.Config {
 		c.APICIDs = append(c.APICIDs, uint32(topology.APICID(i)))
 	}
 	if b.pc() {
-		c.I8042, c.Chipset = true, true
+		c.I8042, c.Chipset, c.HPET = true, true, b.m.cfg.Clock.HPET
 	}
 	for _, s := range b.m.cfg.Serials {
 		c.Serials[s.Index] = true

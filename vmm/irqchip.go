@@ -79,6 +79,20 @@ func (c *irqChip) commit() error {
 // Line returns an input of the interrupt controllers. GSIs 0 to 15 reach PIC and IOAPIC, 16 to 23 the IOAPIC alone.
 func (vm *VM) Line(gsi int) irq.Line { return &line{chip: vm.irq, gsi: uint32(gsi)} }
 
+// SilencePIT has the 8254 raise no interrupts, while another timer takes its place.
+func (vm *VM) SilencePIT(on bool) error {
+	p, err := vm.kvm.PIT()
+	if err != nil {
+		return err
+	}
+	const flags, replaced = 72, 1 << 0 // in struct kvm_pit_state2; KVM_PIT_FLAGS_HPET_LEGACY
+	p[flags] &^= replaced
+	if on {
+		p[flags] |= replaced
+	}
+	return vm.kvm.SetPIT(p)
+}
+
 type line struct {
 	chip *irqChip
 	gsi  uint32

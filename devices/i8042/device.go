@@ -124,6 +124,7 @@ func New(c Config) *Device {
 	d.keyboard.enabled = true
 	d.mouse.defaults()
 	if c.Devices {
+		d.ram[0] |= commandTranslate // as firmware leaves it
 		d.keyboard.timer = c.Clock.NewTimer(d.typematic)
 	}
 	return d

@@ -21,7 +21,7 @@ func TestChipset(t *testing.T) {
 	}
 	for _, want := range []string{
 		`^pci 0000:00:00\.0 060000 8086:29c0`, `^pci 0000:00:1f\.0 060100 8086:2918`,
-		`serio: i8042 KBD port at 0x60,0x64 irq 1`, `serio: i8042 AUX port at 0x60,0x64 irq 12`,
+		`hpet0: at MMIO 0xfed00000, IRQs 2, 8`, `serio: i8042 KBD port at 0x60,0x64 irq 1`, `serio: i8042 AUX port at 0x60,0x64 irq 12`,
 		`input: AT Translated Set 2 keyboard`, `input: (ImExPS/2 Generic Explorer Mouse|ImPS/2)`,
 	} {
 		if len(g.said(want)) == 0 {
@@ -72,5 +72,45 @@ func TestPICMode(t *testing.T) {
 	g.finish()
 	if len(g.said(`^pci \S+ 01\d+ 1af4:\S+ driver=virtio-pci irq=(5|10|11) `)) == 0 {
 		t.Errorf("the disk's interrupt is not the PICs': %v", g.said(`^pci .*`))
+	}
+}
+
+// TestBridges has devices where VMware puts them: behind a conventional bridge, and behind functions of a root port.
+func TestBridges(t *testing.T) {
+	f := newPCFile(t, "info,pci")
+	for key, value := range map[string]string{
+		"pciBridge0.present": "TRUE", "pciBridge0.pciSlotNumber": "17",
+		"pciBridge4.present": "TRUE", "pciBridge4.virtualDev": "pcieRootPort", "pciBridge4.functions": "8", "pciBridge4.pciSlotNumber": "21",
+		"sata0.present": "TRUE", "sata0.pciSlotNumber": "33",
+		"nvme0.present": "TRUE", "nvme0.pciSlotNumber": "1184",
+	} {
+		f.set(key, value)
+	}
+	f.addDrive(t, "sata0:0")
+	f.addDrive(t, "nvme0:0")
+	g := f.start(t)
+	g.finish()
+	for _, c := range g.said(`^info complaint (.*)`) {
+		t.Errorf("the kernel complains: %s", c[1])
+	}
+	for _, want := range []string{
+		`^pci 0000:00:11\.0 060400 15ad:0790`, `^pci 0000:00:15\.0 060400 15ad:07a0 driver=pcieport`, `^pci 0000:00:15\.1 060400 15ad:07a0 driver=pcieport`,
+		`^pci \S+ 010601 8086:2922 driver=ahci .*pci0000:00/0000:00:11\.0/0000:..:01\.0`,
+		`^pci \S+ 010802 15ad:07f0 driver=nvme .*pci0000:00/0000:00:15\.1/0000:..:00\.0`,
+	} {
+		if len(g.said(want)) == 0 {
+			t.Errorf("the guest did not say %q; it said %v", want, g.said(`^pci .*`))
+		}
+	}
+}
+
+// addDrive gives a controller a disk.
+func (f *machineFile) addDrive(t *testing.T, at string) {
+	t.Helper()
+	name := strings.ReplaceAll(at, ":", "-") + ".img"
+	f.set(at+".present", "TRUE")
+	f.set(at+".fileName", name)
+	if err := os.WriteFile(filepath.Join(f.dir, name), make([]byte, 8<<20), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
