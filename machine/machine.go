@@ -25,6 +25,8 @@ import (
 // Options say what to run, and in what surroundings.
 type Options struct {
 	Config *config.Machine
+	// File is the path of the .vmx, for those who ask what runs; it may be empty.
+	File string
 	// System is the open KVM device. The machine does not close it.
 	System *kvm.System
 	// In and Out are the user's terminal. Either may be nil.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sharevm/vmm/disk/volatile"
 	"github.com/sharevm/vmm/internal/throttle"
 	"github.com/sharevm/vmm/machine/control"
 	"github.com/sharevm/vmm/network/usernet"
@@ -14,7 +15,7 @@ var _ control.Machine = (*Machine)(nil)
 // Status describes the machine as it is now. It waits for nothing.
 func (m *Machine) Status() control.Status {
 	s := control.Status{
-		Name: m.cfg.Name, State: control.Off, Started: m.started, Uptime: time.Since(m.started).Seconds(),
+		Name: m.cfg.Name, File: m.opt.File, State: control.Off, Started: m.started, Uptime: time.Since(m.started).Seconds(),
 		VCPUs: m.cfg.CPU.Count, Memory: m.cfg.Memory, Disks: []control.Disk{}, NICs: []control.NIC{}, Limits: m.Limits(),
 	}
 	means, why := m.cpu.Means()
@@ -39,6 +40,7 @@ func (m *Machine) Status() control.Status {
 		}
 		if img := m.disks[i]; img != nil {
 			c.Size = img.Size()
+			_, c.Discards = img.(*volatile.Image)
 		}
 		s.Disks = append(s.Disks, c)
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,6 +40,8 @@ type runFlags struct {
 	limits     []string
 	appendTo   string
 	discard    bool
+	from       string
+	cold       bool
 	timeline   bool
 	noReboot   bool
 	hugePages  bool
@@ -84,6 +87,8 @@ Ctrl-C powers off at once; --ctrl-c=guest leaves it to the guest. Exits with sta
 	f.StringArrayVar(&fl.limits, "limit", nil, "bound what the machine takes: `NAME=VALUE`, as with vmm limit")
 	f.StringVar(&fl.appendTo, "append", "", "more `WORDS` for the kernel command line")
 	f.BoolVar(&fl.discard, "snapshot", false, "forget at the end what the guest writes")
+	f.StringVar(&fl.from, "from", "", "go on from the snapshot `NAME` (vmm snapshot); what the guest writes is forgotten at the end")
+	f.BoolVar(&fl.cold, "cold", false, "start anew, even if the machine is suspended")
 	f.BoolVar(&fl.timeline, "timeline", false, "print on standard error where the boot time went, when the guest says that it is ready or else at the end")
 	f.BoolVar(&fl.noReboot, "no-reboot", false, "end where the guest would start anew")
 	f.BoolVar(&fl.hugePages, "hugepages", false, "take the guest's memory from the host's reserved 2 MiB pages (vm.nr_hugepages)")
@@ -127,7 +132,10 @@ func (fl *runFlags) run(c *cobra.Command, file string) error {
 	if !direct {
 		return fl.runNested(c.Context(), file, cfg)
 	}
-	return fl.runHere(c.Context(), cfg, allowed, messages, log)
+	if file, err = filepath.Abs(file); err != nil {
+		return err
+	}
+	return fl.runHere(c.Context(), file, cfg, allowed, messages, log)
 }
 
 // load reads a .vmx, or makes up a machine around a bare disk image and says so.
@@ -282,7 +290,7 @@ func (fl *runFlags) runNested(ctx context.Context, file string, cfg *config.Mach
 const settled = time.Second
 
 // runHere runs the machine on this host's KVM.
-func (fl *runFlags) runHere(ctx context.Context, cfg *config.Machine, allowed []uint16, messages io.Writer, log *slog.Logger) (err error) {
+func (fl *runFlags) runHere(ctx context.Context, file string, cfg *config.Machine, allowed []uint16, messages io.Writer, log *slog.Logger) (err error) {
 	publishInNested(cfg)
 	timeline := newTimeline()
 	timeline.Add("command line and .vmx read")
@@ -304,7 +312,7 @@ func (fl *runFlags) runHere(ctx context.Context, cfg *config.Machine, allowed []
 	defer stop()
 	ui := &consoleUI{messages: messages, timeline: timeline, guestInterrupt: fl.ctrlC == "guest", powerOff: stop}
 	options := machine.Options{
-		Config: cfg, System: sys, Out: os.Stdout, Discard: fl.discard, AllowHostPorts: allowed, NoReboot: fl.noReboot, HugePages: fl.hugePages,
+		Config: cfg, File: file, System: sys, Out: os.Stdout, Discard: fl.discard || fl.from != "", AllowHostPorts: allowed, NoReboot: fl.noReboot, HugePages: fl.hugePages,
 		FirmwareFolder: fl.firmware, Timeline: timeline, Log: log,
 	}
 	if fl.firmLog != "" {
@@ -316,6 +324,11 @@ func (fl *runFlags) runHere(ctx context.Context, cfg *config.Machine, allowed []
 		defer func() { err = errors.Join(err, firmwareLog.Close(), out.Close()) }()
 		options.FirmwareLog = firmwareLog
 	}
+	options.From, err = openFrom(file, fl.from, fl.cold, func(err error) { log.Warn("the machine was suspended and starts anew", "why", err) })
+	if err != nil {
+		return err
+	}
+	options.Discard = options.Discard || options.From.Discards()
 	if fl.timeline {
 		options.OnReady = ui.showTimeline
 	}

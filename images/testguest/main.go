@@ -63,6 +63,7 @@ var tasks = map[string]task{
 	"screen":     drawScreen,
 	"serve":      serve,
 	"sg-reset":   resetDisk,
+	"snap":       snap,
 	"try":        try,
 }
 

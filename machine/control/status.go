@@ -51,6 +51,7 @@ const (
 type Status struct {
 	ID      string        `json:"id"`
 	Name    string        `json:"name"`
+	File    string        `json:"file,omitempty"` // the .vmx
 	PID     int           `json:"pid"`
 	State   State         `json:"state"`
 	Started time.Time     `json:"started"`
@@ -82,6 +83,7 @@ type Disk struct {
 	File     string `json:"file,omitempty"`
 	Size     int64  `json:"size"` // bytes
 	ReadOnly bool   `json:"readOnly"`
+	Discards bool   `json:"discards"` // what the guest writes is thrown away at the end
 	Reads    Count  `json:"reads"`
 	Writes   Count  `json:"writes"` // flushes, discards and zeroes included
 }

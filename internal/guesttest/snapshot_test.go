@@ -1,0 +1,111 @@
+package guesttest
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+)
+
+// vmm runs a command that has to succeed.
+func vmm(t *testing.T, args ...string) {
+	t.Helper()
+	if out, err := exec.Command(vmmBin, args...).CombinedOutput(); err != nil {
+		t.Fatalf("vmm %v: %v\n%s", args, err, out)
+	}
+}
+
+// snapFile is a machine that counts while it works on its disk, and at last fetches a page. access lets it do so.
+func snapFile(t *testing.T, cpus int) (f *machineFile, access string) {
+	t.Helper()
+	needGuests(t)
+	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
+	port, _ := page(t, 1<<20)
+	f = newFile(t, "snap:64:20:/dev/vda,net:http://10.0.2.2:"+port+"/")
+	f.set("displayName", "counter")
+	f.set("numvcpus", strconv.Itoa(cpus))
+	f.addNIC()
+	f.addDisk(0, "disk.img")
+	if err := os.WriteFile(filepath.Join(f.dir, "disk.img"), make([]byte, 16<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return f, "--host-access=" + port
+}
+
+const counted = `^snap: (\d+) at`
+
+func number(t *testing.T, m []string) int {
+	t.Helper()
+	n, err := strconv.Atoi(m[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// lastCount is how far the guest has counted.
+func lastCount(t *testing.T, g *guest) int {
+	t.Helper()
+	all := g.said(counted)
+	return number(t, all[len(all)-1])
+}
+
+// TestSuspend suspends a machine that writes to its disk, again and again, and has it go on where it was.
+func TestSuspend(t *testing.T) {
+	for _, cpus := range []int{1, 2} {
+		t.Run(fmt.Sprintf("cpus=%d", cpus), func(t *testing.T) {
+			f, access := snapFile(t, cpus)
+			g := f.start(t, access)
+			for range cpus {
+				g.expect(counted)
+				g.expect(counted)
+				vmm(t, "suspend", "counter")
+				if err := g.wait(); err != nil {
+					t.Fatalf("vmm run: %v\n%s", err, g.err.String())
+				}
+				last := lastCount(t, g)
+				g = f.start(t, access)
+				if n := number(t, g.expect(counted)); n != last+1 {
+					t.Errorf("after %d the machine went on with %d", last, n)
+				}
+			}
+			g.finish()
+			// Its disk has changed since, so that the machine starts anew.
+			g = f.start(t, access)
+			if n := number(t, g.expect(counted)); n != 1 {
+				t.Errorf("the machine went on with %d from a state that is stale", n)
+			}
+			vmm(t, "stop", "--hard", "counter")
+			if err := g.wait(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// TestSnapshot starts machines from one snapshot, while the one that was saved runs on.
+func TestSnapshot(t *testing.T) {
+	f, access := snapFile(t, 2)
+	guests := []*guest{f.start(t, "--snapshot", access)}
+	guests[0].expect(counted)
+	guests[0].expect(counted)
+	vmm(t, "snapshot", "save", "counter", "ready")
+	last := lastCount(t, guests[0])
+	for range 2 {
+		g := f.start(t, "--from", "ready", access)
+		// What the console had not printed yet may be a line.
+		if n := number(t, g.expect(counted)); n < last || n > last+2 {
+			t.Errorf("saved at about %d, a clone goes on with %d", last, n)
+		}
+		guests = append(guests, g)
+	}
+	for _, g := range guests {
+		g.finish()
+	}
+	if b, err := os.ReadFile(filepath.Join(f.dir, "disk.img")); err != nil || !bytes.Equal(b, make([]byte, 16<<20)) {
+		t.Errorf("the disk was written to: %v", err)
+	}
+}
