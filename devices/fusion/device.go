@@ -202,7 +202,8 @@ func (d *Device) fail(code uint16, err error) {
 	if d.registers.state != stateFault {
 		d.log.Warn("SCSI adapter stops: its driver broke the protocol", "adapter", d.name, "code", fmt.Sprintf("%#x", code), "error", err)
 	}
-	d.registers.state, d.registers.fault = stateFault, code
+	r := &d.registers
+	r.state, r.fault, r.handshake.phase = stateFault, code, phaseNone // so that the doorbell takes a reset again
 }
 
 // interrupt makes the interrupt follow the registers. d.mu is held.

@@ -69,7 +69,6 @@ type guest struct {
 	root *pci.Root
 	base uint64
 	line chan bool
-	free []uint32
 }
 
 // newDevice makes an adapter with a disk on img.

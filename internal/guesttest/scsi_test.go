@@ -1,29 +1,56 @@
 package guesttest
 
 import (
+	"fmt"
+	"path/filepath"
+	"strconv"
 	"testing"
+
+	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/disk/formats"
+	"github.com/sharevm/vmm/images/testguest/kit"
+	"github.com/sharevm/vmm/images/testguest/record"
 )
 
 // adapters are the SCSI host bus adapters, as a .vmx names them.
 var adapters = []string{"lsisas1068", "lsilogic", "pvscsi"}
 
-// TestSCSILoad has Linux's own driver of each adapter write and verify a disk.
+// kernelLog is what has the guest repeat what its kernel said of the adapters and their disks.
+const kernelLog = "kernel:scsi,kernel:mpt,kernel:ioc0,kernel:sd "
+
+// showKernel logs that, and fails on complaints that the info task found.
+func (g *guest) showKernel() {
+	g.t.Helper()
+	for _, m := range g.said(`^(?:kernel|reset) .*$`) {
+		g.t.Log(m[0])
+	}
+	for _, m := range g.said(`^info complaint .*(?i:scsi|mpt|ioc0|sd[a-z]).*$`) {
+		g.t.Error(m[0])
+	}
+}
+
+// TestSCSILoad has Linux's own driver of each adapter run a file system on a VHDX image and write and verify a VMDK one.
 func TestSCSILoad(t *testing.T) {
 	for _, adapter := range adapters {
 		t.Run(adapter, func(t *testing.T) {
 			const size = 16 << 20
-			f := newPCFile(t, "info,disk:/dev/sda:16:7,hash:/dev/sda,kernel:scsi,kernel:mpt,kernel:ioc0,kernel:sd ")
+			f := newPCFile(t, "info,files:10,disk:/dev/sdb:16:7,hash:/dev/sdb,"+kernelLog)
+			f.cmdline = append(f.cmdline, "vmm.root=/dev/sda")
 			f.set("scsi0.virtualDev", adapter)
-			f.create(t, "disk.vmdk", size)
-			f.addDisk(0, "disk.vmdk")
+			f.create(t, "root.vhdx", kit.RootSize)
+			f.copyRoot(t, "root.vhdx")
+			f.create(t, "data.vmdk", size)
+			f.addDisk(0, "root.vhdx")
+			f.addDisk(1, "data.vmdk")
 			g := f.start(t)
 			g.finish()
-			saw := g.said(`^hash /dev/sda (\S+)$`)[0][1]
-			for _, m := range g.said(`^kernel (.*)$`) {
-				t.Log(m[1])
-			}
-			if ours := f.hash(t, "disk.vmdk", size); ours != saw {
+			g.showKernel()
+			saw := g.said(`^hash /dev/sdb (\S+)$`)[0][1]
+			if ours := f.hash(t, "data.vmdk", size); ours != saw {
 				t.Errorf("the guest saw %s, the image holds %s", saw, ours)
+			}
+			for _, name := range []string{"root.vhdx", "data.vmdk"} {
+				f.check(t, name, disk.Leak, "", false)
 			}
 		})
 	}
@@ -33,18 +60,57 @@ func TestSCSILoad(t *testing.T) {
 func TestSCSIReset(t *testing.T) {
 	for _, adapter := range adapters {
 		t.Run(adapter, func(t *testing.T) {
-			f := newPCFile(t, "sg-reset:/dev/sda:64:9,kernel:scsi,kernel:mpt,kernel:sd,info")
+			f := newPCFile(t, "sg-reset:/dev/sda:32:9,"+kernelLog)
 			f.set("scsi0.virtualDev", adapter)
-			f.create(t, "disk.vmdk", 64<<20)
+			f.create(t, "disk.vmdk", 32<<20)
 			f.addDisk(0, "disk.vmdk")
 			g := f.start(t)
 			g.finish()
-			for _, m := range g.said(`^(?:kernel|reset|info complaint) (.*)$`) {
-				t.Log(m[0])
-			}
+			g.showKernel()
 			if n := g.said(`^resets (\d+)$`)[0][1]; n == "0" {
 				t.Error("nothing was reset")
 			}
+		})
+	}
+}
+
+// TestSCSIKill kills the monitor in the middle of a guest's writes: everything that the guest had flushed must be there.
+func TestSCSIKill(t *testing.T) {
+	for _, adapter := range adapters {
+		t.Run(adapter, func(t *testing.T) {
+			const size, seed = 32 << 20, 13
+			f := newPCFile(t, fmt.Sprintf("journal:/dev/sda:32:%d", seed))
+			f.set("scsi0.virtualDev", adapter)
+			f.create(t, "disk.vhdx", size)
+			f.addDisk(0, "disk.vhdx")
+			g := f.start(t)
+			var synced uint64
+			for synced < 100 {
+				synced, _ = strconv.ParseUint(g.expect(`^synced (\d+)$`)[1], 10, 64)
+			}
+			if err := g.cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			_ = g.wait()
+			for _, m := range g.said(`^synced (\d+)$`) { // what arrived before the end
+				n, _ := strconv.ParseUint(m[1], 10, 64)
+				synced = max(synced, n)
+			}
+			img, err := formats.Open(filepath.Join(f.dir, "disk.vhdx"), disk.OpenOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer img.Close()
+			buf := make([]byte, record.Size)
+			for n := uint64(1); n <= synced; n++ {
+				if _, err := img.ReadAt(buf, int64(record.Slot(seed, n, size/record.Size))*record.Size); err != nil {
+					t.Fatal(err)
+				}
+				if !record.Is(buf, seed, n) {
+					t.Fatalf("record %d of %d flushed ones is lost", n, synced)
+				}
+			}
+			t.Logf("%d flushed records found", synced)
 		})
 	}
 }
