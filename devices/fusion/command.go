@@ -98,7 +98,7 @@ func (d *Device) done(c *scsi.Command) {
 		return
 	}
 	d.flying--
-	if !c.Aborted && c.Status == scsi.Good && c.Residual() == 0 && !c.Overrun && r.context>>29 == 0 {
+	if !c.Aborted && c.Status == scsi.Good && c.Residual() == 0 && !c.Overrun && r.context>>31 == 0 {
 		d.send(r.context)
 		return
 	}

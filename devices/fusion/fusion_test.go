@@ -338,6 +338,55 @@ func TestCommands(t *testing.T) {
 	}
 }
 
+// TestFirmware drives the adapter as SeaBIOS does: by polling, without acknowledging each half word, with any context of 31 bits, and with room for
+// 4 bytes of a reply.
+func TestFirmware(t *testing.T) {
+	for name, model := range both {
+		t.Run(name, func(t *testing.T) {
+			g := newGuest(t, model)
+			g.write(regDoorbell, fnMessageUnitReset<<24)
+			g.write(regMask, intDoorbell|intReply)
+			g.write(regStatus, 0)
+			init := make([]byte, 24)
+			init[0], init[3], init[5], init[6], init[0xc] = 2, fnIOCInit, 8, 1, 4
+			g.write(regDoorbell, fnHandshake<<24|6<<16)
+			for p := init; len(p) > 0; p = p[4:] {
+				g.write(regDoorbell, le.Uint32(p))
+			}
+			var reply []byte
+			for range defaultReply / 2 {
+				v := g.read(regDoorbell)
+				reply = append(reply, byte(v), byte(v>>8))
+			}
+			if g.write(regStatus, 0); reply[3] != fnIOCInit || le.Uint16(reply[14:]) != iocSuccess {
+				t.Fatalf("%x", reply)
+			}
+			g.write(regReplyFIFO, replies)
+			g.ram[replies+4] = 0x5a
+			poll := func() uint32 {
+				for g.read(regStatus)&intReply == 0 {
+					runtime.Gosched()
+				}
+				v := g.read(regReplyFIFO)
+				g.read(regReplyFIFO)
+				return v
+			}
+			const context = 0x7fffff01
+			frame := scsiFrame(1, 1, make([]byte, 16), 0)
+			le.PutUint32(frame[8:], context)
+			g.post(1, frame)
+			if v := poll(); v != replies>>1|1<<31 || g.ram[replies+4] != 0x5a {
+				t.Fatalf("unit attention: reply %#x", v)
+			}
+			g.write(regReplyFIFO, replies)
+			g.post(1, frame)
+			if v := poll(); v != context || len(g.line) != 0 {
+				t.Fatalf("reply %#x", v)
+			}
+		})
+	}
+}
+
 // TestScatterGather cuts a transfer into elements of both widths in a chain of segments.
 func TestScatterGather(t *testing.T) {
 	g := newGuest(t, SAS1068).bringUp().clearAttention()

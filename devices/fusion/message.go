@@ -54,16 +54,12 @@ func (d *Device) answer(m *message) []byte {
 func (d *Device) initialise(m *message) []byte {
 	r := &d.registers
 	status := uint16(iocSuccess)
-	size := le.Uint16(m.data[0xc:])
-	switch {
-	case r.state != stateReady:
+	if r.state != stateReady {
 		status = iocInvalidState
-	case size < defaultReply || size%4 != 0:
-		status = iocInvalidField
-	default:
+	} else {
 		r.who = m.data[0] & 7
 		r.devices, r.buses = m.data[5], m.data[6]
-		r.replySize = size
+		r.replySize = le.Uint16(m.data[0xc:]) // SeaBIOS has room for 4 bytes only: it wants to know no more than that there was a failure
 		r.frameHigh, r.senseHigh = le.Uint32(m.data[0x10:]), le.Uint32(m.data[0x14:])
 		r.state = stateOperational
 	}
