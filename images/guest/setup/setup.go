@@ -48,7 +48,7 @@ func KernelFS(root string) error {
 }
 
 // LoadModules loads the modules that the file order in dir names, one file name a line, from top to bottom. A module that is already there
-// is no error.
+// is no error, nor is one for which the machine has nothing (efivarfs without EFI).
 func LoadModules(dir string) error {
 	order, err := os.ReadFile(filepath.Join(dir, "order"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -71,7 +71,7 @@ func loadModule(file string) error {
 		return fmt.Errorf("loading kernel module: %w", err)
 	}
 	defer f.Close()
-	if err := unix.FinitModule(int(f.Fd()), "", 0); err != nil && !errors.Is(err, unix.EEXIST) {
+	if err := unix.FinitModule(int(f.Fd()), "", 0); err != nil && !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.ENODEV) {
 		return fmt.Errorf("loading kernel module %s: %w", filepath.Base(file), err)
 	}
 	return nil
