@@ -57,6 +57,10 @@ func (d *Device) collectFrom(i int) (f frame, ok bool) {
 	d.bufs = d.bufs[:0]
 	var mode, third uint32
 	for n := 0; ; n++ {
+		if n == maxPieces || n == int(f.ring.size) {
+			f.bad = errBig
+			return f, true
+		}
 		desc, err := d.mem.Slice(f.ring.at(), descSize)
 		if err != nil {
 			f.bad = errInvalid
@@ -67,10 +71,6 @@ func (d *Device) collectFrom(i int) (f frame, ok bool) {
 			return f, false // the rest of the frame is still to come
 		}
 		flags := shared.Load32(desc, 12)
-		if n == maxPieces || n == int(f.ring.size) {
-			f.bad = errBig
-			return f, true
-		}
 		if n == 0 {
 			mode, third = flags, word
 		}
