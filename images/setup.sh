@@ -40,7 +40,7 @@ run)
 	;;
 test)
 	# What other programs make of our tables, and of our disks and what guests keep on them.
-	packages="$packages $nested acpica-tools dmidecode $disks $firmware $bootable"
+	packages="$packages $nested acpica-tools dmidecode vncsnapshot $disks $firmware $bootable"
 	;;
 bench)
 	packages="$packages $nested acpica-tools $disks $firmware $bootable gcc libc6-dev"

@@ -1,12 +1,16 @@
 package machine
 
 import (
-	"strings"
-
 	"github.com/sharevm/vmm/config"
+	"github.com/sharevm/vmm/display/frontend"
 	"github.com/sharevm/vmm/display/input"
 	virtioinput "github.com/sharevm/vmm/virtio/input"
 )
+
+// Frontend is what shows a screen of the machine and takes the user's keys for it. The screen must exist.
+func (m *Machine) Frontend(screen int) frontend.Machine {
+	return frontend.Machine{Name: m.cfg.Name, Surface: m.screens[screen], Input: &m.input}
+}
 
 // Input is where the user's keys and pointer go, for as long as the machine is open. It outlives power cycles.
 func (m *Machine) Input() *input.Hub { return &m.input }
@@ -47,7 +51,7 @@ func (b *board) wantsVirtioInput() bool {
 	case config.InputNone:
 		return false
 	default:
-		return b.hasScreen() && !strings.HasPrefix(strings.ToLower(cfg.GuestOS), "win")
+		return b.hasScreen() && !config.IsWindows(cfg.GuestOS)
 	}
 }
 

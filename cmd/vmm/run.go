@@ -51,6 +51,7 @@ type runFlags struct {
 	firmware   string // folder
 	firmLog    string // file
 	allow      vmx.Options
+	screen     screenFlags
 }
 
 func newRun() *cobra.Command {
@@ -69,6 +70,7 @@ Ctrl-C powers off at once; --ctrl-c=guest leaves it to the guest. Exits with sta
   vmm run --snapshot chromeos.vmx          what it writes is forgotten
   vmm run debian.iso
   vmm run --snapshot windows.vhdx          try it and change nothing
+  vmm run --web windows.vmx                its screen in a browser
   vmm run --nested chromeos.vmx            on a host without hardware virtualisation`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeRunnable,
@@ -97,6 +99,7 @@ Ctrl-C powers off at once; --ctrl-c=guest leaves it to the guest. Exits with sta
 	f.StringVar(&fl.ctrlC, "ctrl-c", "button", "who gets Ctrl-C: the power button or the guest")
 	f.StringVar(&fl.firmware, "firmware", os.Getenv("VMM_FIRMWARE"), "`FOLDER` with SeaBIOS and OVMF that are preferred to Debian's, under the same names; $VMM_FIRMWARE")
 	f.StringVar(&fl.firmLog, "firmware-log", "", "write to `FILE` what the firmware tells about its doings, for debugging")
+	fl.screen.add(f)
 	f.BoolVar(&fl.noSandbox, "no-sandbox", false, "let the machine's process do all that its user may, for debugging")
 	f.BoolVar(&fl.allow.AllowOutside, "allow-outside", false, "the .vmx may name files outside its folder")
 	f.BoolVar(&fl.allow.AllowHostDevices, "allow-host-devices", false, "the .vmx may name devices of the host")
@@ -179,6 +182,9 @@ func (fl *runFlags) override(cfg *config.Machine) ([]uint16, error) {
 		return nil, fmt.Errorf("--nested %q: want yes, no or auto", fl.nested)
 	}
 	if err := fl.overrideNet(cfg); err != nil {
+		return nil, err
+	}
+	if err := fl.screen.override(cfg); err != nil {
 		return nil, err
 	}
 	if err := setLimits(&cfg.Limits, fl.limits); err != nil {
@@ -272,6 +278,7 @@ func (fl *runFlags) runNested(ctx context.Context, file string, cfg *config.Mach
 	for _, l := range lost {
 		fmt.Fprintln(os.Stderr, "vmm:", l)
 	}
+	c.Publish = append(c.Publish, fl.screen.forwards(cfg)...)
 	if cfg.CPU.Count > 1 {
 		c.CPUs = 2
 	}
@@ -341,6 +348,11 @@ func (fl *runFlags) runHere(ctx context.Context, file string, cfg *config.Machin
 	defer func() { err = errors.Join(err, m.Close()) }()
 	ui.machine = m
 	defer serveControl(cfg.Name, m, log)()
+	hide, err := fl.screen.serve(m, cfg, messages, log)
+	if err != nil {
+		return err
+	}
+	defer hide()
 	term, err := terminal.Raw(os.Stdin, m.Resize)
 	if err != nil {
 		return err

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/sharevm/vmm/config"
+	"github.com/sharevm/vmm/display/vnc"
+	"github.com/sharevm/vmm/display/web"
+	"github.com/sharevm/vmm/images/nested"
+	"github.com/sharevm/vmm/machine"
+)
+
+// Where the screen is shown if nothing else is said.
+const (
+	defaultVNC = "127.0.0.1:5900"
+	defaultWeb = "127.0.0.1:5800"
+)
+
+// screenFlags are the options of vmm run about who sees the machine's screen.
+type screenFlags struct {
+	vnc      string
+	password string // file
+	web      string
+	at       netip.AddrPort // of web
+}
+
+func (fl *screenFlags) add(f *pflag.FlagSet) {
+	f.StringVar(&fl.vnc, "vnc", "", "show the screen to VNC viewers at `[ADDRESS:]PORT` ("+defaultVNC+"); a password is needed where others can connect")
+	f.Lookup("vnc").NoOptDefVal = defaultVNC
+	f.StringVar(&fl.password, "vnc-password", "", "`FILE` whose first line is the password for VNC viewers")
+	f.StringVar(&fl.web, "web", "", "show the screen to browsers of this host at `[ADDRESS:]PORT` ("+defaultWeb+")")
+	f.Lookup("web").NoOptDefVal = defaultWeb
+}
+
+// listenAddress reads [ADDRESS:]PORT or ADDRESS, where what is left out is that of def.
+func listenAddress(s, def string) (netip.AddrPort, error) {
+	at := netip.MustParseAddrPort(def)
+	if addr, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
+		return netip.AddrPortFrom(addr, at.Port()), nil
+	}
+	if port, err := strconv.ParseUint(strings.TrimPrefix(s, ":"), 10, 16); err == nil {
+		return netip.AddrPortFrom(at.Addr(), uint16(port)), nil
+	}
+	at, err := netip.ParseAddrPort(s)
+	if err != nil {
+		return at, fmt.Errorf("%q: want [ADDRESS:]PORT or ADDRESS, with numbers", s)
+	}
+	return at, nil
+}
+
+// override applies --vnc and --web.
+func (fl *screenFlags) override(cfg *config.Machine) error {
+	v := &cfg.Display.VNC
+	if fl.vnc != "" {
+		at, err := listenAddress(fl.vnc, defaultVNC)
+		if err != nil {
+			return fmt.Errorf("--vnc %w", err)
+		}
+		v.Enabled, v.Address, v.Port = true, at.Addr().String(), int(at.Port())
+	}
+	if fl.password != "" {
+		b, err := os.ReadFile(fl.password)
+		if err != nil {
+			return fmt.Errorf("--vnc-password: %w", err)
+		}
+		v.Password, _, _ = strings.Cut(string(b), "\n")
+	}
+	if fl.web != "" {
+		at, err := listenAddress(fl.web, defaultWeb)
+		if err != nil {
+			return fmt.Errorf("--web %w", err)
+		}
+		if !at.Addr().IsLoopback() {
+			return fmt.Errorf("--web %s: %w", fl.web, web.ErrOpen)
+		}
+		fl.at = at
+	}
+	if (fl.vnc != "" || fl.web != "") && cfg.DisplayAdapter() == config.DisplayNone {
+		return errors.New("--vnc and --web: the machine has no graphics card (vmm.display = \"virtio\" in its .vmx)")
+	}
+	return nil
+}
+
+// forwards are the forwards that lead to the screen of a machine in the nested host.
+func (fl *screenFlags) forwards(cfg *config.Machine) (lead []nested.Forward) {
+	if v := cfg.Display.VNC; v.Enabled {
+		lead = append(lead, nested.Forward{Host: uint16(v.Port), Guest: uint16(v.Port)})
+	}
+	if fl.web != "" {
+		lead = append(lead, nested.Forward{Host: fl.at.Port(), Guest: fl.at.Port()})
+	}
+	return lead
+}
+
+// serve shows the machine's first screen where the configuration and the command line say. It has to be called before the sandbox is entered.
+func (fl *screenFlags) serve(m *machine.Machine, cfg *config.Machine, messages io.Writer, log *slog.Logger) (stop func(), err error) {
+	v := cfg.Display.VNC
+	if !v.Enabled && fl.web == "" || len(m.Screens()) == 0 {
+		return func() {}, nil
+	}
+	forwarded := os.Getenv(nestedStart) != ""
+	within := func(at netip.AddrPort) netip.AddrPort {
+		if forwarded { // at the nested host's network card, which nobody else reaches
+			return netip.AddrPortFrom(netip.IPv4Unspecified(), at.Port())
+		}
+		return at
+	}
+	s := vnc.New(vnc.Config{Machine: m.Frontend(0), Password: v.Password, Forwarded: forwarded, Log: log})
+	closers := []io.Closer{s}
+	stop = func() {
+		for _, c := range closers {
+			_ = c.Close()
+		}
+	}
+	defer func() {
+		if err != nil {
+			stop()
+		}
+	}()
+	if v.Enabled {
+		addr, err := netip.ParseAddr(v.Address)
+		if err != nil {
+			return nil, err
+		}
+		at := netip.AddrPortFrom(addr, uint16(v.Port))
+		listens, err := s.Listen(within(at))
+		if err != nil {
+			return nil, err
+		}
+		if at.Port() == 0 || !forwarded {
+			at = listens
+		}
+		fmt.Fprintf(messages, "vmm: the screen is shown by VNC at %s\n", at)
+	}
+	if fl.web != "" {
+		page, err := web.Listen(within(fl.at), web.Config{VNC: s, Forwarded: forwarded, Log: log})
+		if err != nil {
+			return nil, err
+		}
+		closers = append(closers, page)
+		fmt.Fprintf(messages, "vmm: the screen is shown in a browser at %s\n", page.URL())
+	}
+	return stop, nil
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sharevm/vmm/config"
+)
+
+func TestListenAddress(t *testing.T) {
+	for s, want := range map[string]string{
+		"5901": "127.0.0.1:5901", ":5901": "127.0.0.1:5901", "0.0.0.0": "0.0.0.0:5900", "192.0.2.1:1": "192.0.2.1:1", "[::1]:7": "[::1]:7", "::1": "[::1]:5900", "[::1]": "[::1]:5900",
+		"localhost": "", "70000": "", "1.2.3.4:x": "", "": "",
+	} {
+		at, err := listenAddress(s, defaultVNC)
+		if (err == nil) != (want != "") || err == nil && at.String() != want {
+			t.Errorf("%q: %v, %v; want %q", s, at, err, want)
+		}
+	}
+}
+
+func TestScreenFlags(t *testing.T) {
+	password := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(password, []byte("secret\nmore\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		fl   screenFlags
+		want string // of the error
+	}{
+		{screenFlags{vnc: "5901", web: "5801"}, ""},
+		{screenFlags{vnc: "0.0.0.0", password: password}, ""},
+		{screenFlags{vnc: "0.0.0.0"}, "without a password"},
+		{screenFlags{vnc: "here"}, "--vnc"},
+		{screenFlags{password: password + "x"}, "--vnc-password"},
+		{screenFlags{web: "0.0.0.0"}, "ssh -L"},
+		{screenFlags{web: "x"}, "--web"},
+	} {
+		cfg := config.New("vm")
+		err := test.fl.override(cfg)
+		if err == nil {
+			err = cfg.Validate()
+		}
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%+v: %v, want %q", test.fl, err, test.want)
+		}
+		if v := cfg.Display.VNC; err == nil && (!v.Enabled || test.fl.password != "" && v.Password != "secret") {
+			t.Errorf("%+v: %+v", test.fl, v)
+		}
+	}
+	fast := config.New("vm")
+	fast.SetKernel("/k", "", "")
+	if err := (&screenFlags{vnc: "5900"}).override(fast); err == nil || !strings.Contains(err.Error(), "no graphics card") {
+		t.Error(err)
+	}
+}
