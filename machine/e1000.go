@@ -14,5 +14,6 @@ func (b *board) addIntel(c card, m e1000.Model) error {
 		return err
 	}
 	b.closers = append(b.closers, dev)
+	b.bootCard(c, dev.Function())
 	return b.plugFunction(c.Slot, c.name, dev.Function(), dev)
 }

@@ -25,5 +25,8 @@ func (b *board) addPVSCSI(c controller) error {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	b.closers = append(b.closers, dev)
+	for _, d := range c.drives {
+		b.bootDrive(d, dev.Function(), unitSCSI(d.Address.Unit, 0))
+	}
 	return b.plugFunction(c.Slot, name, dev.Function(), dev)
 }

@@ -39,6 +39,7 @@ var places = map[string]struct {
 	"ahci":     {[][2]string{{"sata0.present", "TRUE"}}, "sata0:0"},
 	"nvme":     {[][2]string{{"nvme0.present", "TRUE"}}, "nvme0:0"},
 	"lsilogic": {[][2]string{{"scsi0.present", "TRUE"}, {"scsi0.virtualDev", "lsilogic"}}, "scsi0:0"},
+	"pvscsi":   {[][2]string{{"scsi0.present", "TRUE"}, {"scsi0.virtualDev", "pvscsi"}}, "scsi0:0"},
 	"lsisas":   {[][2]string{{"scsi0.present", "TRUE"}, {"scsi0.virtualDev", "lsisas1068"}}, "scsi0:0"},
 }
 
