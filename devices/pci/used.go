@@ -4,10 +4,7 @@ package pci
 func (r *Root) MemoryUsed() (used []Window) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, f := range r.functions {
-		if f == nil {
-			continue
-		}
+	r.each(func(f *Function) {
 		for i, b := range f.bars {
 			if b == nil || b.kind == IO {
 				continue
@@ -16,6 +13,6 @@ func (r *Root) MemoryUsed() (used []Window) {
 				used = append(used, Window{Base: base, Size: b.size})
 			}
 		}
-	}
+	})
 	return used
 }
