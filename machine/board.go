@@ -123,7 +123,9 @@ func (b *board) addVM() error {
 		CPU: cpuid.Policy{
 			Topology: cpuid.Topology{CPUs: cfg.CPU.Count, CoresPerSocket: cfg.CPU.CoresPerSocket},
 			Nested:   cfg.CPU.Nested,
+			Hide:     cfg.CPU.HideHypervisor,
 		},
+		Enlightened:   cfg.CPU.Enlightened,
 		Holes:         b.videoHoles(),
 		RealModePages: layout.IdentityMap,
 		OnStop:        b.vcpuStopped,

@@ -21,6 +21,8 @@ type Config struct {
 	// Holes are ranges of RAM that the guest does not see, because devices decode them: ascending, in whole pages.
 	Holes []Range
 	CPU   cpuid.Policy
+	// Enlightened shows the guest Hyper-V's interface where KVM has it, which its absence does not make an error.
+	Enlightened bool
 	// RealModePages is the guest-physical address of four pages that no RAM or device uses, which KVM needs to run
 	// real mode on old Intel CPUs.
 	RealModePages uint64
@@ -124,6 +126,12 @@ func (vm *VM) addVCPUs(c Config) error {
 			vc.OnFirstEntry = c.OnFirstEntry
 		}
 		vm.vcpus = append(vm.vcpus, vcpu.New(vc))
+		if c.Enlightened {
+			if c.CPU.HyperV, err = vm.enlighten(k); err != nil {
+				return fmt.Errorf("vCPU %d: %w", i, err)
+			}
+			c.Enlightened = c.CPU.HyperV != nil
+		}
 		entries := c.CPU.For(supported, i)
 		if i == 0 {
 			vm.cpuid = entries
@@ -133,6 +141,28 @@ func (vm *VM) addVCPUs(c Config) error {
 		}
 	}
 	return nil
+}
+
+// enlighten prepares a vCPU for a guest that sees a Hyper-V, and returns what KVM supports of it: nil, with a word to the user, where that is too
+// little.
+func (vm *VM) enlighten(c *kvm.VCPU) ([]kvm.CPUIDEntry, error) {
+	missing := "KVM_CAP_HYPERV_CPUID"
+	if vm.system.Check(kvm.CapHyperVCPUID) > 0 {
+		if vm.system.Check(kvm.CapHyperVSynIC2) > 0 {
+			if err := c.EnableSynIC(); err != nil {
+				return nil, err
+			}
+		}
+		supported, err := c.HyperVCPUID()
+		if err != nil {
+			return nil, err
+		}
+		if missing = cpuid.HyperVNeeds(supported); missing == "" {
+			return supported, nil
+		}
+	}
+	vm.log.Warn("this host's KVM has no Hyper-V interface, without which Windows is slower", "missing", missing)
+	return nil, nil
 }
 
 // VCPUs returns the virtual CPUs; the first is the boot processor.

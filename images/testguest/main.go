@@ -29,6 +29,7 @@ var tasks = map[string]task{
 	"console":    echoConsole,
 	"cpus":       exerciseCPUs,
 	"disk":       verifyDisk,
+	"dmesg":      showLog,
 	"drain":      drain,
 	"efi":        efiVariable,
 	"events":     showEvents,

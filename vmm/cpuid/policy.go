@@ -10,6 +10,11 @@ type Policy struct {
 	TSCDeadline bool
 	// Nested lets the guest run virtual machines of its own (vhv.enable).
 	Nested bool
+	// HyperV is what KVM supports of Hyper-V's interface. With it the guest sees a Hyper-V, and no KVM: systems take the interface that they
+	// find last.
+	HyperV []kvm.CPUIDEntry
+	// Hide tells the guest that there is no hypervisor.
+	Hide bool
 }
 
 // Bits that the policy touches.
@@ -32,7 +37,13 @@ const (
 func (p Policy) For(supported []kvm.CPUIDEntry, cpu int) []kvm.CPUIDEntry {
 	out := make([]kvm.CPUIDEntry, 0, len(supported)+4)
 	topology := false
+	if p.HyperV != nil && !p.Hide {
+		out = append(out, p.hyperV()...)
+	}
 	for _, e := range supported {
+		if (p.HyperV != nil || p.Hide) && e.Function >= hvVendor && e.Function < hypervisorLeaves {
+			continue
+		}
 		switch e.Function {
 		case 0x0A: // performance monitoring: its counters are the host's
 			e.EAX, e.EBX, e.ECX, e.EDX = 0, 0, 0, 0
@@ -91,7 +102,10 @@ func (p Policy) leaf1(e *kvm.CPUIDEntry, cpu int) {
 		e.EDX |= leaf1HTT
 	}
 	e.ECX &^= leaf1MONITOR | leaf1PDCM
-	e.ECX |= leaf1Hypervisor
+	e.ECX &^= leaf1Hypervisor
+	if !p.Hide {
+		e.ECX |= leaf1Hypervisor
+	}
 	if p.TSCDeadline {
 		e.ECX |= leaf1TSCDeadline
 	}

@@ -27,6 +27,7 @@ const (
 	CapTSCDeadlineTimer  Cap = 72
 	CapImmediateExit     Cap = 136
 	CapCoalescedPIO      Cap = 162
+	CapHyperVSynIC2      Cap = 148
 	CapHyperVCPUID       Cap = 167
 	CapX86UserSpaceMSR   Cap = 188
 	CapIOEventFDNoLength Cap = 100

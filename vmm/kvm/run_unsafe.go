@@ -61,6 +61,14 @@ type (
 		Index  uint32
 		Data   uint64
 	}
+	// HyperVExit is something of Hyper-V's interface that KVM leaves to the monitor.
+	HyperVExit struct {
+		Type   uint32
+		_      uint32
+		Input  uint64 // of a hypercall
+		Result uint64 // to be filled in for a hypercall
+		Params [2]uint64
+	}
 	// SystemEventExit is a request by the guest to the monitor.
 	SystemEventExit struct {
 		Type  uint32
@@ -82,6 +90,7 @@ const (
 	ExitIntr          = 10
 	ExitInternalError = 17
 	ExitSystemEvent   = 24
+	ExitHyperV        = 27
 	ExitRDMSR         = 29
 	ExitWRMSR         = 30
 )
@@ -127,6 +136,9 @@ func (c *VCPU) InternalError() *InternalErrorExit {
 
 // MSR returns the details of ExitRDMSR and ExitWRMSR. A non-zero Error gives the guest a fault.
 func (c *VCPU) MSR() *MSRExit { return (*MSRExit)(unsafe.Pointer(&c.run.exit)) }
+
+// HyperV returns the details of ExitHyperV.
+func (c *VCPU) HyperV() *HyperVExit { return (*HyperVExit)(unsafe.Pointer(&c.run.exit)) }
 
 // SystemEvent returns the details of ExitSystemEvent.
 func (c *VCPU) SystemEvent() *SystemEventExit {

@@ -47,6 +47,7 @@ func TestABISizes(t *testing.T) {
 		{"kvm_run.mmio.is_write", unsafe.Offsetof(MMIOExit{}.IsWrite), 20},
 		{"kvm_run.internal", unsafe.Sizeof(InternalErrorExit{}), 136},
 		{"kvm_run.msr", unsafe.Sizeof(MSRExit{}), 24},
+		{"kvm_run.hyperv", unsafe.Sizeof(HyperVExit{}), 40},
 		{"kvm_run.system_event", unsafe.Sizeof(SystemEventExit{}), 136},
 	} {
 		if c.got != c.want {

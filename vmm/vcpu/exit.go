@@ -45,12 +45,23 @@ func (v *VCPU) handle() *Stop {
 		return v.failed(fmt.Errorf("the CPU refused to enter the guest (hardware reason %#x)", x.Reason))
 	case kvm.ExitInternalError:
 		return v.failed(v.internalError())
+	case kvm.ExitHyperV:
+		hypercall(k.HyperV())
 	case kvm.ExitSystemEvent:
 		return v.failed(fmt.Errorf("KVM reports system event %d", k.SystemEvent().Type))
 	default:
 		return v.failed(fmt.Errorf("KVM reports an exit that the monitor does not know (%d)", k.ExitReason()))
 	}
 	return nil
+}
+
+// hypercall refuses Hyper-V's messages and events, which would go to a VMBus. Changes of the synthetic interrupt controller, the other exits of this
+// kind, are KVM's own business.
+func hypercall(x *kvm.HyperVExit) {
+	const isHypercall, unknownCode = 2, 2
+	if x.Type == isHypercall {
+		x.Result = unknownCode
+	}
 }
 
 func fault(ok bool) uint8 {
