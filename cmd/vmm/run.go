@@ -48,6 +48,7 @@ type runFlags struct {
 	nested     string
 	ctrlC      string
 	noSandbox  bool
+	adopting   bool
 	firmware   string // folder
 	firmLog    string // file
 	allow      vmx.Options
@@ -100,6 +101,7 @@ Ctrl-C powers off at once; --ctrl-c=guest leaves it to the guest. Exits with sta
 	f.StringVar(&fl.firmware, "firmware", os.Getenv("VMM_FIRMWARE"), "`FOLDER` with SeaBIOS and OVMF that are preferred to Debian's, under the same names; $VMM_FIRMWARE")
 	f.StringVar(&fl.firmLog, "firmware-log", "", "write to `FILE` what the firmware tells about its doings, for debugging")
 	fl.screen.add(f)
+	f.BoolVar(&fl.adopting, "adopt", false, "have the Windows on the first disk load the driver of its controller, by a change in a new overlay beside the disk")
 	f.BoolVar(&fl.noSandbox, "no-sandbox", false, "let the machine's process do all that its user may, for debugging")
 	f.BoolVar(&fl.allow.AllowOutside, "allow-outside", false, "the .vmx may name files outside its folder")
 	f.BoolVar(&fl.allow.AllowHostDevices, "allow-host-devices", false, "the .vmx may name devices of the host")
@@ -334,6 +336,11 @@ func (fl *runFlags) runHere(ctx context.Context, file string, cfg *config.Machin
 	options.From, err = openFrom(file, fl.from, fl.cold, func(err error) { log.Warn("the machine was suspended and starts anew", "why", err) })
 	if err != nil {
 		return err
+	}
+	if options.From == nil { // it begins at its firmware
+		if err := fl.adopt(ctx, cfg, messages, log); err != nil {
+			return err
+		}
 	}
 	options.Discard = options.Discard || options.From.Discards()
 	if fl.timeline {

@@ -12,16 +12,13 @@ const hibernationFile = "hiberfil.sys"
 
 // judgeHibernation looks at the start of hiberfil.sys in the root directory. Fast startup hibernates as well.
 func (v *Volume) judgeHibernation(ctx context.Context) error {
-	ref, err := v.lookup(ctx, hibernationFile)
-	if err != nil || ref == 0 {
-		return err
-	}
-	r, err := v.record(ctx, int64(ref&(1<<48-1)), hibernationFile)
+	root, err := v.system(ctx, fileRoot)
 	if err != nil {
 		return err
 	}
-	if r.sequence != uint16(ref>>48) {
-		return volume.Refuse("it is damaged: the root directory lists a %s that is not there; run chkdsk", hibernationFile)
+	r, err := v.child(ctx, root, hibernationFile)
+	if err != nil || r == nil {
+		return err
 	}
 	s, err := v.dataOf(r)
 	if err != nil {
@@ -44,17 +41,26 @@ func (v *Volume) judgeHibernation(ctx context.Context) error {
 	return volume.Refuse("whether Windows is hibernated on it cannot be told by its %s; switch hibernation off (powercfg /h off) and shut down", hibernationFile)
 }
 
-// maxIndex caps the root directory's index, in bytes: half a million files.
+// child reads the record of what a directory calls name, in lower-case ASCII, or returns nil where there is no such.
+func (v *Volume) child(ctx context.Context, directory *record, name string) (*record, error) {
+	ref, err := v.lookup(ctx, directory, name)
+	if err != nil || ref == 0 {
+		return nil, err
+	}
+	r, err := v.record(ctx, int64(ref&(1<<48-1)), name)
+	if err == nil && r.sequence != uint16(ref>>48) {
+		err = volume.Refuse("it is damaged: %s lists a %s that is not there; run chkdsk", directory.what, name)
+	}
+	return r, err
+}
+
+// maxIndex caps a directory's index, in bytes: half a million files.
 const maxIndex = 64 << 20
 
-// lookup finds a name in the root directory, whatever its case, and returns the reference to its record, or 0. It looks at all index blocks in use rather than
-// to follow the tree, whose order depends on a table of the volume.
-func (v *Volume) lookup(ctx context.Context, name string) (uint64, error) {
+// lookup finds a name, which is in lower-case ASCII, in the directory of record r, whatever its case there, and returns the reference to its record,
+// or 0. It looks at all index blocks in use rather than to follow the tree, whose order depends on a table of the volume.
+func (v *Volume) lookup(ctx context.Context, r *record, name string) (uint64, error) {
 	const index = "$I30"
-	r, err := v.system(ctx, fileRoot)
-	if err != nil {
-		return 0, err
-	}
 	root := r.find(attrIndexRoot, index)
 	if err := r.whole(); err != nil {
 		return 0, err
@@ -94,7 +100,7 @@ func (v *Volume) lookup(ctx context.Context, name string) (uint64, error) {
 		if err := blocks.read(ctx, p, n*size); err != nil {
 			return 0, err
 		}
-		if err := fixup(p, "INDX", "an index block of the root directory"); err != nil {
+		if err := fixup(p, "INDX", "an index block of "+r.what); err != nil {
 			return 0, err
 		}
 		if ref, err := search(p[0x18:], name); err != nil || ref != 0 {
@@ -104,7 +110,7 @@ func (v *Volume) lookup(ctx context.Context, name string) (uint64, error) {
 	return 0, nil
 }
 
-var errIndex = volume.Refuse("it is damaged: the root directory's index cannot be read; run chkdsk")
+var errIndex = volume.Refuse("it is damaged: a directory's index cannot be read; run chkdsk")
 
 // search goes through the entries behind an index header.
 func search(p []byte, name string) (uint64, error) {
