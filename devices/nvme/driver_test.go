@@ -2,6 +2,8 @@ package nvme_test
 
 import (
 	"encoding/binary"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -52,8 +54,9 @@ type driver struct {
 	mmio       *bus.Bus
 	kernel     *kernel
 	interrupts *virtiotest.Interrupts // nil: the driver uses the pin
-	pin        bool
-	next       uint64 // free RAM
+	pin        atomic.Bool
+	pinned     chan struct{} // receives when the pin has become high
+	next       uint64        // free RAM
 	admin      *pair
 	word       [8]byte
 }
@@ -130,7 +133,7 @@ func fresh(t testing.TB, mem *memory.Guest, msi irq.MSIAllocator, c nvme.Config)
 // newDriver plugs a controller into a fresh machine and finds it.
 func newDriver(t testing.TB, c nvme.Config, pin bool) *driver {
 	t.Helper()
-	d := &driver{t: t, mem: newRAM(t), next: page}
+	d := &driver{t: t, mem: newRAM(t), next: page, pinned: make(chan struct{}, 1)}
 	if !pin {
 		d.interrupts = virtiotest.NewInterrupts()
 	}
@@ -156,7 +159,7 @@ func (d *driver) detach() {
 func (d *driver) attach(dev *nvme.Controller) {
 	d.dev, d.kernel = dev, &kernel{map[uint64]*event.Event{}}
 	d.mmio = bus.New("memory", d.kernel)
-	lines := []irq.Line{irq.LineFunc(func(high bool) { d.pin = high })}
+	lines := []irq.Line{irq.LineFunc(d.setPin)}
 	root, err := pci.NewRoot(pci.Config{Memory: d.mmio, IO: bus.New("port", nil), Buses: 1, Lines: lines}, nil)
 	if err != nil {
 		d.t.Fatal(err)
@@ -169,6 +172,16 @@ func (d *driver) attach(dev *nvme.Controller) {
 		d.t.Fatal(err)
 	}
 	d.probe()
+}
+
+func (d *driver) setPin(high bool) {
+	d.pin.Store(high)
+	if high {
+		select {
+		case d.pinned <- struct{}{}:
+		default:
+		}
+	}
 }
 
 func (d *driver) probe() {
@@ -226,7 +239,7 @@ func (d *driver) ram(at uint64, n int) []byte {
 // await waits until CSTS has value under mask.
 func (d *driver) await(mask, value uint32) {
 	d.t.Helper()
-	for end := time.Now().Add(patience); d.reg(regCSTS)&mask != value; time.Sleep(50 * time.Microsecond) {
+	for end := time.Now().Add(patience); d.reg(regCSTS)&mask != value; runtime.Gosched() { // a register has no other way to tell
 		if time.Now().After(end) {
 			d.t.Fatalf("CSTS is %#x, want %#x in %#x", d.reg(regCSTS), value, mask)
 		}
@@ -303,15 +316,27 @@ func (p *pair) consumed() { p.d.store(barBase+0x1004+8*uint64(p.id), 4, uint64(p
 // next waits for a completion.
 func (p *pair) next() answer {
 	p.d.t.Helper()
-	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Microsecond) {
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	for {
 		if a, ok := p.poll(); ok {
 			p.consumed()
 			return a
 		}
-		if time.Now().After(end) {
+		select {
+		case <-p.d.interrupt(p.id):
+		case <-limit.C:
 			p.d.t.Fatalf("queue %d: no completion; CSTS %#x", p.id, p.d.reg(regCSTS))
 		}
 	}
+}
+
+// interrupt receives when queue pair id may have completions.
+func (d *driver) interrupt(id int) <-chan struct{} {
+	if d.interrupts != nil {
+		return d.interrupts.Channel(uint32(id))
+	}
+	return d.pinned
 }
 
 // do carries out one command, while no other is outstanding.

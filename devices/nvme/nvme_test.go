@@ -552,27 +552,27 @@ func TestPin(t *testing.T) {
 	d := newDriver(t, one(newImage(imageSize)), true)
 	d.enable()
 	q := d.pair(1, 8, 8)
-	if d.pin {
+	if d.pin.Load() {
 		t.Error("the pin is high though all was taken")
 	}
 	q.submit(cmd(flush, 1, 0, 0))
 	for _, ok := q.poll(); !ok; _, ok = q.poll() {
 	}
 	d.dev.Pause() // the interrupt follows the entry
-	if !d.pin {
+	if !d.pin.Load() {
 		t.Error("the pin is low")
 	}
 	d.dev.Resume()
 	d.setReg(regINTMS, 1)
-	if d.pin {
+	if d.pin.Load() {
 		t.Error("the pin is high though masked")
 	}
 	d.setReg(regINTMC, 1)
-	if !d.pin {
+	if !d.pin.Load() {
 		t.Error("the pin is low after it was unmasked")
 	}
 	q.consumed()
-	if d.pin {
+	if d.pin.Load() {
 		t.Error("the pin is high though all was taken")
 	}
 }
