@@ -14,6 +14,7 @@ type setup struct {
 	autoMask  bool
 	eventIntr int
 
+	mtu       uint32 // 0: any
 	rxMode    uint32
 	addresses []byte // of the multicast filter, 6 bytes each
 	vlans     [vlanTableSize]byte
@@ -121,6 +122,7 @@ func (d *Device) refresh() {
 	le := binary.LittleEndian
 	c := &d.setup
 	c.features = le.Uint64(s[offFeatures:])
+	c.mtu = le.Uint32(s[offMTU:])
 	c.rxMode = le.Uint32(s[offRxMode:])
 	c.vlans = [vlanTableSize]byte(s[offVLANTable:])
 	c.addresses = c.addresses[:0]
@@ -194,6 +196,7 @@ const (
 	statTxError   = 8
 	statTxDiscard = 9
 	statNoBuffer  = 8 // received
+	statRxError   = 9
 )
 
 // count adds a frame for an address to the statistics.

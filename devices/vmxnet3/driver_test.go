@@ -92,6 +92,7 @@ func (d *driver) describe(numTx, numRx int) {
 	d.Host[sharedArea+offAutoMask], d.Host[sharedArea+offNumIntrs] = 1, byte(numTx+numRx+1)
 	d.Host[sharedArea+offEventIntr] = byte(numTx + numRx)
 	d.put32(sharedArea+offRxMode, rxUnicast|rxBroadcast)
+	d.put32(sharedArea+offMTU, 1500)
 	d.queues = make([]position, numTx+numRx)
 	for i := range d.queues {
 		d.queues[i] = position{fillGen: true, compGen: true}

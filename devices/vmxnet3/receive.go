@@ -8,7 +8,10 @@ import (
 	"github.com/sharevm/vmm/vmm/memory/shared"
 )
 
-const etherVLAN = 0x8100
+const (
+	etherVLAN  = 0x8100
+	headersMax = 14 + 4 // of a frame with a tag, not counted in the MTU
+)
 
 // Room implements nic.Card.
 func (d *Device) Room() bool {
@@ -100,6 +103,10 @@ func (d *Device) Receive(f *nic.Frame) bool {
 	}
 	index, hash, kind := d.setup.rss.spread(f)
 	q := &d.rx[index]
+	if d.setup.mtu != 0 && uint64(len(f.Bytes)) > uint64(d.setup.mtu)+headersMax {
+		q.stats[statRxError]++
+		return true // there need not be buffers for it, ever
+	}
 	strip := tagged && d.setup.features&featureRxVLAN != 0
 	front, back := f.Pieces(strip, false)
 	length := len(front) + len(back)

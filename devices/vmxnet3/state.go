@@ -62,6 +62,7 @@ func (c *setup) save(w *state.Writer) {
 	w.U64(c.queues)
 	w.Bool(c.autoMask)
 	w.U8(uint8(c.eventIntr))
+	w.U32(c.mtu)
 	w.U32(c.rxMode)
 	w.Bytes(c.addresses)
 	w.Bytes(c.vlans[:])
@@ -118,7 +119,7 @@ func (d *Device) Restore(r *state.Reader) error {
 
 // restoreQueues reads what an active card has.
 func restoreQueues(r *state.Reader) (c setup, tx []txQueue, rx []rxQueue) {
-	c.features, c.queues, c.autoMask, c.eventIntr, c.rxMode = r.U64(), r.U64(), r.Bool(), int(r.U8()), r.U32()
+	c.features, c.queues, c.autoMask, c.eventIntr, c.mtu, c.rxMode = r.U64(), r.U64(), r.Bool(), int(r.U8()), r.U32(), r.U32()
 	c.addresses = append(c.addresses, r.Bytes(1<<16)...)
 	copy(c.vlans[:], fixed(r, vlanTableSize))
 	c.rss.kinds = nic.HashKinds(r.U8())

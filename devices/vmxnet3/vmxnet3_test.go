@@ -165,6 +165,12 @@ func TestLongFrame(t *testing.T) {
 		d.dev.mu.Unlock()
 	}
 	want := nictest.Frame(station, nictest.Kind{}, bytes.Repeat([]byte("jumbo"), 1700))
+	d.link.Deliver(network.Header{}, want) // longer than the MTU: dropped
+	d.link.AwaitTaken(1)
+	d.dev.Pause()
+	d.put32(sharedArea+offMTU, 9000)
+	d.command(cmdFeature)
+	d.dev.Resume()
 	d.link.Deliver(network.Header{}, want)
 	var got []byte
 	for i := 0; ; i++ {
