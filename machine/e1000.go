@@ -14,6 +14,7 @@ func (b *board) addIntel(c card, m e1000.Model) error {
 		return err
 	}
 	b.closers = append(b.closers, dev)
+	b.m.cables.wire(c.Index, dev)
 	b.bootCard(c, dev.Function())
 	return b.plugFunction(c.Slot, c.name, dev.Function(), dev)
 }

@@ -62,6 +62,7 @@ type Machine struct {
 	log    *slog.Logger
 	disks  []disk.Image // by index in cfg.Disks; nil for an empty drive
 	links  []network.Link
+	cables cables
 	from   *Snapshot // what the next board goes on from, until it has been made
 	kernel *os.File
 	initrd *os.File // nil for none

@@ -22,7 +22,7 @@ type card struct {
 func (b *board) addNICs() error {
 	for i := range b.m.cfg.NICs {
 		n := &b.m.cfg.NICs[i]
-		c := card{NIC: n, name: fmt.Sprintf("ethernet%d", n.Index), mac: b.m.macs[i], link: b.m.links[i], down: !n.Connected, gates: b.m.nicGates[i]}
+		c := card{NIC: n, name: fmt.Sprintf("ethernet%d", n.Index), mac: b.m.macs[i], link: b.m.links[i], down: !b.m.cables.plugged(n.Index, n.Connected), gates: b.m.nicGates[i]}
 		if c.link == nil {
 			c.link, c.down = network.Unplugged(), true
 		}
@@ -49,6 +49,7 @@ func (b *board) addVirtioNet(c card) error {
 	if err != nil {
 		return err
 	}
+	b.m.cables.wire(c.Index, dev)
 	f, err := b.plugVirtio(c.name, dev)
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ func (b *board) addVmxnet3(c card) error {
 		return err
 	}
 	b.closers = append(b.closers, dev)
+	b.m.cables.wire(c.Index, dev)
 	b.bootCard(c, dev.Function())
 	return b.plugFunction(c.Slot, c.name, dev.Function(), dev)
 }

@@ -1,0 +1,61 @@
+package machine
+
+import (
+	"fmt"
+	"sync"
+)
+
+// cables are those of the network cards, as the configuration and then the user have plugged them in. They outlive a power cycle, as they
+// would on a desk.
+type cables struct {
+	mu    sync.Mutex
+	moved map[int]bool                       // what the user has done, by the card's number: plugged in or not
+	cards map[int]interface{ SetLink(bool) } // of the latest board
+}
+
+// plugged says whether the cable of card n is in; configured is what the configuration says.
+func (c *cables) plugged(n int, configured bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if up, ok := c.moved[n]; ok {
+		return up
+	}
+	return configured
+}
+
+// wire makes dev the card n of the board that is being made.
+func (c *cables) wire(n int, dev interface{ SetLink(bool) }) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cards == nil {
+		c.cards = map[int]interface{ SetLink(bool) }{}
+	}
+	c.cards[n] = dev
+	if up, ok := c.moved[n]; ok { // it may have changed since the card was made
+		dev.SetLink(up)
+	}
+}
+
+// SetLink plugs the cable of network card ethernetN in, or pulls it out. It errs where the machine has no such card, or the card no cable.
+func (m *Machine) SetLink(n int, up bool) error {
+	for i := range m.cfg.NICs {
+		if m.cfg.NICs[i].Index != n {
+			continue
+		}
+		if m.links[i] == nil {
+			return fmt.Errorf("ethernet%d is connected to nothing", n)
+		}
+		c := &m.cables
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.moved == nil {
+			c.moved = map[int]bool{}
+		}
+		c.moved[n] = up
+		if dev := c.cards[n]; dev != nil {
+			dev.SetLink(up)
+		}
+		return nil
+	}
+	return fmt.Errorf("the machine has no ethernet%d", n)
+}
