@@ -9,6 +9,8 @@ import (
 	"github.com/sharevm/vmm/devices/ata"
 	"github.com/sharevm/vmm/devices/ata/atatest"
 	"github.com/sharevm/vmm/devices/scsi"
+	"github.com/sharevm/vmm/internal/clock"
+	"github.com/sharevm/vmm/internal/throttle"
 	"github.com/sharevm/vmm/vmm/state"
 	"github.com/sharevm/vmm/vmm/state/statetest"
 )
@@ -489,5 +491,27 @@ func TestNewRefuses(t *testing.T) {
 		if _, err := New(Config{Drives: make([]ata.Device, n)}); err == nil {
 			t.Errorf("%d ports were accepted", n)
 		}
+	}
+}
+
+// TestGate has a limit of rate hold a queued read back, which waits where it is and lets others of no cost pass.
+func TestGate(t *testing.T) {
+	bucket := throttle.NewBucket(clock.Host, throttle.Rate{PerSecond: 1, Burst: 1})
+	image := atatest.NewImage(size)
+	d := newDriver(t, newDisk(t, ata.DiskConfig{Image: image, Reads: &throttle.Gate{Operations: []*throttle.Bucket{bucket}}}))
+	d.issue(0, queued(opReadQueued, 0, 0, 1, piece{buffers, 512}))
+	for d.get(at(0, portActive)) != 0 {
+		yield()
+	}
+	bucket.Take(1000)
+	d.issue(1, queued(opReadQueued, 1, 0, 1, piece{buffers, 512}))
+	d.k.Pause() // whatever was to begin has begun
+	if d.get(at(0, portIssue)) != 1<<1 {
+		t.Error("a read was not held back")
+	}
+	d.k.Resume()
+	bucket.Set(throttle.Rate{})
+	for d.get(at(0, portActive)) != 0 {
+		yield()
 	}
 }

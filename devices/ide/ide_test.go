@@ -9,6 +9,8 @@ import (
 
 	"github.com/sharevm/vmm/devices/ata"
 	"github.com/sharevm/vmm/devices/ata/atatest"
+	"github.com/sharevm/vmm/internal/clock"
+	"github.com/sharevm/vmm/internal/throttle"
 	"github.com/sharevm/vmm/vmm/state"
 	"github.com/sharevm/vmm/vmm/state/statetest"
 )
@@ -477,5 +479,35 @@ func TestPanickingImage(t *testing.T) {
 	d.command(0x20, 0, 1, 1, lba)
 	if s := d.wait(); s != request {
 		t.Errorf("the next command: %#x", s)
+	}
+}
+
+// TestGate has a limit of rate hold a write back; a reset ends the wait.
+func TestGate(t *testing.T) {
+	bucket := throttle.NewBucket(clock.Host, throttle.Rate{PerSecond: 1, Burst: 1})
+	image := atatest.NewImage(size)
+	d := newDriver(t, newDisk(t, ata.DiskConfig{Image: image, Writes: &throttle.Gate{Bytes: []*throttle.Bucket{bucket}}}))
+	bucket.Take(1 << 30)
+	write := func() {
+		d.dma(false, region{buffers, 512})
+		d.command(0x35, 0, 1, 0, lba)
+		d.start()
+	}
+	write()
+	d.k.Pause() // whatever was to begin has begun
+	if d.phase() != begin || image.Writes.Load() != 0 {
+		t.Error("a write was not held back")
+	}
+	d.k.Resume()
+	d.control(controlReset)
+	d.control(0)
+	if s := d.ready(); s != good {
+		t.Errorf("after the reset: status %#x", s)
+	}
+	d.stop()
+	write()
+	bucket.Set(throttle.Rate{})
+	if s := d.wait(); s != good || image.Writes.Load() != 1 {
+		t.Errorf("after the limit was lifted: status %#x, %d writes", s, image.Writes.Load())
 	}
 }
