@@ -1,6 +1,7 @@
 package guesttest
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
@@ -139,6 +140,47 @@ func TestATAKill(t *testing.T) {
 			f.create(t, name, size)
 			f.attach(ataBuses[bus][0], name)
 			f.killWhenSynced(t, f.start(t), name, size, seed)
+		})
+	}
+}
+
+// bootableDisc is a disc with a boot sector and nothing else (El Torito 1.0, sections 2 to 4: no emulation), n sectors of 2 KiB long.
+func bootableDisc(sector []byte, n int) []byte {
+	const size, volume, record, end, catalog, boot = 2048, 16, 17, 18, 19, 20
+	b := make([]byte, n*size)
+	at := func(i int) []byte { return b[i*size:] }
+	copy(at(volume), "\x01CD001\x01")
+	copy(at(record), "\x00CD001\x01EL TORITO SPECIFICATION")
+	at(record)[0x47] = catalog
+	copy(at(end), "\xffCD001\x01")
+	// A validation entry, whose words sum up to zero, and the initial entry: bootable, 1 sector of 512 bytes.
+	copy(at(catalog), "\x01\x00\x00\x00")
+	copy(at(catalog)[0x1c:], "\xaa\x55\x55\xaa")
+	copy(at(catalog)[0x20:], []byte{0x88, 0, 0, 0, 0, 0, 4, 0, boot})
+	copy(at(boot), sector)
+	return b
+}
+
+// TestBIOSBootsDisc has SeaBIOS start a disc in the CD-ROM drives of IDE and AHCI.
+func TestBIOSBootsDisc(t *testing.T) {
+	for _, address := range []string{"ide1:0", "sata0:1"} {
+		t.Run(address, func(t *testing.T) {
+			f := newFirmwareFile(t, "bios")
+			f.set("memsize", "64")
+			f.attach(address, "disc.iso")
+			if err := os.WriteFile(filepath.Join(f.dir, "disc.iso"), bootableDisc(helloSector(), 100), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			log := filepath.Join(f.dir, "firmware.log")
+			g := f.start(t, "--firmware-log", log)
+			g.expect("^.*boot sector: hello")
+			if err := g.wait(); err != nil {
+				t.Fatal(err)
+			}
+			b, err := os.ReadFile(log)
+			if err != nil || !bytes.Contains(b, []byte("Booting from DVD/CD")) {
+				t.Errorf("the firmware's log, error %v:\n%s", err, b)
+			}
 		})
 	}
 }
