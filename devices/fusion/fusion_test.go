@@ -295,7 +295,7 @@ var both = map[string]Model{"SAS1068": SAS1068, "53C1030": LSI53C1030}
 func TestCommands(t *testing.T) {
 	for name, model := range both {
 		t.Run(name, func(t *testing.T) {
-			g := newGuest(t, model).bringUp().clearAttention()
+			g := newGuest(t, model).bringUp()
 			want := bytes.Repeat([]byte("0123456789abcdef"), 64)
 			copy(g.data(1, 1024), want)
 			if r := g.do(write10(3, 2), 1024); r != nil {
@@ -374,11 +374,13 @@ func TestFirmware(t *testing.T) {
 			const context = 0x7fffff01
 			frame := scsiFrame(1, 1, make([]byte, 16), 0)
 			le.PutUint32(frame[8:], context)
+			frame[offCDB] = 0xd7
 			g.post(1, frame)
 			if v := poll(); v != replies>>1|1<<31 || g.ram[replies+4] != 0x5a {
-				t.Fatalf("unit attention: reply %#x", v)
+				t.Fatalf("unknown command: reply %#x", v)
 			}
 			g.write(regReplyFIFO, replies)
+			frame[offCDB] = 0
 			g.post(1, frame)
 			if v := poll(); v != context || len(g.line) != 0 {
 				t.Fatalf("reply %#x", v)
@@ -389,7 +391,7 @@ func TestFirmware(t *testing.T) {
 
 // TestScatterGather cuts a transfer into elements of both widths in a chain of segments.
 func TestScatterGather(t *testing.T) {
-	g := newGuest(t, SAS1068).bringUp().clearAttention()
+	g := newGuest(t, SAS1068).bringUp()
 	for i := range g.img.data {
 		g.img.data[i] = byte(i * 11)
 	}
@@ -420,7 +422,7 @@ func TestScatterGather(t *testing.T) {
 
 // TestHostileLists gives lists that no honest driver makes: each ends in an error, and the adapter goes on.
 func TestHostileLists(t *testing.T) {
-	g := newGuest(t, SAS1068).bringUp().clearAttention()
+	g := newGuest(t, SAS1068).bringUp()
 	base := func() []byte { return scsiFrame(1, 1, read10(0, 8), 4096)[:offSGL] }
 	chain := func(f []byte, address uint32, length, next uint32) []byte {
 		f = binary.LittleEndian.AppendUint32(f, sgeChain<<24|next<<16|length)
@@ -476,7 +478,7 @@ func TestTaskManagement(t *testing.T) {
 	for name, model := range both {
 		for _, kind := range []uint8{taskAbort, taskAbortSet, taskTargetReset, taskUnitReset, taskBusReset} {
 			t.Run(name, func(t *testing.T) {
-				g := newGuest(t, model).bringUp().clearAttention()
+				g := newGuest(t, model).bringUp()
 				g.img.gate = make(chan struct{})
 				for i := range uint32(12) { // 8 are under way, 4 wait
 					g.post(i, scsiFrame(i, 1, read10(0, 1), 512))
@@ -552,7 +554,7 @@ func TestReset(t *testing.T) {
 			},
 		} {
 			t.Run(name+" "+how, func(t *testing.T) {
-				g := newGuest(t, model).bringUp().clearAttention()
+				g := newGuest(t, model).bringUp()
 				g.img.gate = make(chan struct{})
 				for i := range uint32(20) {
 					g.post(i, scsiFrame(i, 1, read10(0, 1), 512))
@@ -613,7 +615,7 @@ func TestFaults(t *testing.T) {
 		}, iocNoResources},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := newGuest(t, SAS1068).bringUp().clearAttention()
+			g := newGuest(t, SAS1068).bringUp()
 			test.what(g)
 			if v := g.read(regDoorbell); v>>stateShift != stateFault || v&0xffff != test.code {
 				t.Fatalf("doorbell %#x", v)
@@ -756,7 +758,7 @@ func TestParallelBus(t *testing.T) {
 func TestState(t *testing.T) {
 	for name, model := range both {
 		t.Run(name, func(t *testing.T) {
-			g := newGuest(t, model).bringUp().clearAttention()
+			g := newGuest(t, model).bringUp()
 			g.dev.Pause()
 			g.post(3, scsiFrame(3, 1, read10(0, 1), 512)) // waits for the end of the pause
 			g.write(regDoorbell, fnHandshake<<24|3<<16)
@@ -831,7 +833,7 @@ func FuzzRegisters(f *testing.F) {
 
 // BenchmarkRead is one read with everything asleep: frame, command, context reply.
 func BenchmarkRead(b *testing.B) {
-	g := newGuest(b, SAS1068).bringUp().clearAttention()
+	g := newGuest(b, SAS1068).bringUp()
 	g.dev.Function().SetINTx(false)
 	g.post(1, scsiFrame(1, 1, read10(0, 8), 4096))
 	g.await()

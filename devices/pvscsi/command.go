@@ -104,7 +104,7 @@ func (d *Device) reset(code uint32) {
 	d.epoch++
 	d.rings = rings{}
 	d.flying, d.aborting, d.starved = 0, 0, false
-	d.takeBack(func() { d.engine.Reset(nil, scsi.BusReset) })
+	d.takeBack(func() { d.engine.Reset(nil, scsi.NoAttention) }) // each driver begins with this reset: nothing to warn its users of
 	d.status, d.mask = 0, 0
 	d.pin()
 }

@@ -63,7 +63,8 @@ type Disk struct {
 	stopped      atomic.Bool // by START STOP UNIT
 }
 
-// NewDisk returns a disk on c.Image, with a unit attention pending as after power-on.
+// NewDisk returns a disk on c.Image. No unit attention is pending: a virtual machine's disks are not plugged in while it starts, and guests warn
+// of such.
 func NewDisk(c DiskConfig) (*Disk, error) {
 	info := c.Image.Info()
 	d := &Disk{
@@ -91,7 +92,7 @@ func NewDisk(c DiskConfig) (*Disk, error) {
 		d.physicalExp = 3
 	}
 	d.blocks.Store(uint64(c.Image.Size()) / uint64(d.blockSize))
-	d.Reset(PowerOn)
+	d.Reset(NoAttention)
 	return d, nil
 }
 

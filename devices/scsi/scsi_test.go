@@ -448,10 +448,13 @@ func TestAttention(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, _ := run(d, []byte{opInquiry, 0, 0, 0, 36}, nil, 36)
+	c, _ := run(d, cdb(opRead10, 0, 1, 0), nil, 512)
+	check(t, "at power-on", c, senseNone, 512)
+	d.Reset(DeviceReset)
+	c, _ = run(d, []byte{opInquiry, 0, 0, 0, 36}, nil, 36)
 	check(t, "inquiry", c, senseNone, 36)
 	c, _ = run(d, cdb(opRead10, 0, 1, 0), nil, 512)
-	check(t, "first", c, PowerOn, 0)
+	check(t, "first", c, DeviceReset, 0)
 	c, _ = run(d, cdb(opRead10, 0, 1, 0), nil, 512)
 	check(t, "second", c, senseNone, 512)
 	run(d, []byte{opStartStop}, nil, 0)

@@ -58,6 +58,7 @@ var (
 
 // Why a unit was reset, as the next command learns it in a unit attention.
 var (
+	NoAttention = Sense{} // nothing to learn
 	PowerOn     = Sense{keyAttention, 0x29, 0x00}
 	BusReset    = Sense{keyAttention, 0x29, 0x02}
 	DeviceReset = Sense{keyAttention, 0x29, 0x03}
