@@ -489,6 +489,10 @@ func TestTaskManagement(t *testing.T) {
 					g.write(regHighFIFO, frames+20*frameSize)
 				} else {
 					g.send(f)
+					if g.read(regStatus)&intDoorbell == 0 || g.read(regDoorbell)&doorbellActive != 0 {
+						t.Error("the handshake of task management does not end")
+					}
+					g.write(regStatus, 0)
 				}
 				terminated := 0
 				if kind != taskAbort {

@@ -82,7 +82,9 @@ func (d *Device) handshakeRequest() {
 	copy(m.data[:], h.data[:h.used])
 	if m.function() == fnTaskManagement && r.state == stateOperational {
 		h.phase = phaseNone
+		r.status |= intDoorbell // the driver waits for the end of the handshake
 		d.manage(&m)
+		d.interrupt()
 		return
 	}
 	reply := d.answer(&m)
