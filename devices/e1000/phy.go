@@ -38,6 +38,9 @@ const (
 	phyAddress    = 1
 )
 
+// negotiated is what the PHY says of a partner that can do 1000 Mb/s in full duplex, with pauses.
+var negotiated = [phyCount]uint16{phyPartner: 0x45e1, phyExpansion: 0x0003, phyGigStatus: 0x7c00, phySpecStatus: 0xac08}
+
 // resetPHY brings the PHY back to power-on, with negotiation on and all that a gigabit PHY can do advertised.
 func (d *Device) resetPHY() {
 	d.phy = [phyCount]uint16{
@@ -60,7 +63,7 @@ func (d *Device) readPHY(n uint32) uint16 {
 		return phyStatusAlways
 	case phyPartner, phyExpansion, phyGigStatus, phySpecStatus:
 		if up {
-			return map[uint32]uint16{phyPartner: 0x45e1, phyExpansion: 0x0003, phyGigStatus: 0x7c00, phySpecStatus: 0xac08}[n]
+			return negotiated[n]
 		}
 		return 0
 	case phyErrors:

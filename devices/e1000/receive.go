@@ -288,16 +288,27 @@ func (w *writer) tagLen() int {
 
 // hashInto writes the first two words of an extended descriptor: the kind of the hash with the queue, and the hash.
 func (w *writer) hashInto(desc []byte, queue int) {
-	var kind uint32
-	if w.device.reg(regRXCSUM)&rxcsumNoPacket != 0 {
-		kind = map[nic.HashKinds]uint32{nic.HashTCPv4: 1, nic.HashIPv4: 2, nic.HashTCPv6: 3, nic.HashIPv6: 5}[w.kind]
-	}
-	hash := w.hash
-	if kind == 0 {
-		hash = 0
+	kind, hash := hashType(w.kind), w.hash
+	if w.device.reg(regRXCSUM)&rxcsumNoPacket == 0 {
+		kind, hash = 0, 0
 	}
 	binary.LittleEndian.PutUint32(desc, kind|uint32(queue)<<8)
 	binary.LittleEndian.PutUint32(desc[4:], hash)
+}
+
+// hashType is the RSS type of a descriptor.
+func hashType(k nic.HashKinds) uint32 {
+	switch k {
+	case nic.HashTCPv4:
+		return 1
+	case nic.HashIPv4:
+		return 2
+	case nic.HashTCPv6:
+		return 3
+	case nic.HashIPv6:
+		return 5
+	}
+	return 0
 }
 
 // fill stores up to size bytes at a guest address and returns how many. Where there is no memory they are lost, as on a bus.
