@@ -52,20 +52,25 @@ func newCardFile(t *testing.T, model, tasks string) *machineFile {
 // TestNICs has Linux's own driver of each card carry pages both ways, change its MTU and its modes, and reset its card under load, without a
 // word of complaint.
 func TestNICs(t *testing.T) {
-	for _, test := range []struct{ model, driver string }{
-		{"e1000e", "e1000e"}, {"e1000", "e1000"}, {"vmxnet3", "vmxnet3"},
+	for _, test := range []struct{ model, driver, cpus, queues string }{
+		{"e1000e", "e1000e", "1", "2"}, {"e1000", "e1000", "1", "2"}, {"vmxnet3", "vmxnet3", "2", "4"},
 	} {
 		t.Run(test.model, func(t *testing.T) {
 			port, sum := mirror(t, 8<<20)
 			page := "http://10.0.2.2:" + port + "/"
 			tasks := []string{"nic", "net:" + page, "push:8:" + page, "modes", "flap:5", "net:" + page, "mtu:1400", "push:2:" + page, "nic", "klog"}
-			g := newCardFile(t, test.model, strings.Join(tasks, ",")).start(t, "--host-access", port)
+			f := newCardFile(t, test.model, strings.Join(tasks, ","))
+			f.set("numvcpus", test.cpus)
+			g := f.start(t, "--host-access", port)
 			g.finish()
 			if got := g.said(`^net http.* status=200 bytes=8388608 sha256=(\S+)$`); len(got) != 2 || got[0][1] != sum || got[1][1] != sum {
 				t.Errorf("the guest fetched %v, the server has %s", got, sum)
 			}
 			if got := g.said(`^nic driver (\S+)$`); len(got) != 2 || got[0][1] != test.driver {
 				t.Errorf("driver %v", got)
+			}
+			if got := g.said(`^nic queues (\d+)$`); len(got) == 0 || got[0][1] != test.queues {
+				t.Errorf("queues %v, want %s", got, test.queues)
 			}
 			if got := g.said(`^nic address 00:50:56:12:34:56$`); len(got) == 0 {
 				t.Error("the card has another address")
