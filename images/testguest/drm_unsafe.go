@@ -85,6 +85,14 @@ type drmCard struct {
 	fd              int
 	connector, crtc uint32
 	modes           []drmMode // the monitor's favourite first
+	mapped          [][]byte
+}
+
+// unmap gives buffers back, which keep the card open otherwise.
+func (c *drmCard) unmap() {
+	for _, m := range c.mapped {
+		_ = unix.Munmap(m)
+	}
 }
 
 func openCard(fd int) (*drmCard, error) {
@@ -138,7 +146,9 @@ func (c *drmCard) buffer(width, height int) (d drmDumb, pixels []byte, err error
 	if err := drm(c.fd, 0xb3, &m); err != nil {
 		return d, nil, err
 	}
-	pixels, err = unix.Mmap(c.fd, int64(m.offset), int(d.size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if pixels, err = unix.Mmap(c.fd, int64(m.offset), int(d.size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err == nil {
+		c.mapped = append(c.mapped, pixels)
+	}
 	return d, pixels, err
 }
 

@@ -37,7 +37,6 @@ var tasks = map[string]task{
 	"fill":       fillDisk,
 	"firmware":   firmware,
 	"flap":       flap,
-	"flood":      flood,
 	"hash":       hashDisk,
 	"hostile":    hostile,
 	"info":       info,
