@@ -95,7 +95,7 @@ func TestBridges(t *testing.T) {
 	}
 	for _, want := range []string{
 		`^pci 0000:00:11\.0 060400 15ad:0790`, `^pci 0000:00:15\.0 060400 15ad:07a0 driver=pcieport`, `^pci 0000:00:15\.1 060400 15ad:07a0 driver=pcieport`,
-		`^pci \S+ 010601 8086:2922 driver=ahci .*pci0000:00/0000:00:11\.0/0000:..:01\.0`,
+		`^pci \S+ 010601 15ad:07e0 driver=ahci .*pci0000:00/0000:00:11\.0/0000:..:01\.0`,
 		`^pci \S+ 010802 15ad:07f0 driver=nvme .*pci0000:00/0000:00:15\.1/0000:..:00\.0`,
 	} {
 		if len(g.said(want)) == 0 {
