@@ -105,7 +105,7 @@ func (c *client) run() error {
 	}
 }
 
-// owe notes something to tell the viewer.
+// owe notes something to tell the viewer. change is called with mu held.
 func (c *client) owe(change func(*owed)) {
 	c.mu.Lock()
 	change(&c.owed)

@@ -51,17 +51,33 @@ func (c *client) read() error {
 		if err != nil {
 			return err
 		}
-		handle, ok := map[byte]func() error{
-			msgSetPixelFormat: c.setPixelFormat, msgSetEncodings: c.setEncodings, msgUpdateRequest: c.updateRequest,
-			msgKey: c.key, msgPointer: c.pointer, msgCutText: c.cutText, msgSetDesktopSize: c.setDesktopSize, msgQEMU: c.qemu,
-		}[kind]
-		if !ok {
-			return fmt.Errorf("message %d is unknown", kind)
-		}
-		if err := handle(); err != nil {
+		if err := c.message(kind); err != nil {
 			return err
 		}
 	}
+}
+
+// message takes a message whose first byte has been read.
+func (c *client) message(kind byte) error {
+	switch kind {
+	case msgSetPixelFormat:
+		return c.setPixelFormat()
+	case msgSetEncodings:
+		return c.setEncodings()
+	case msgUpdateRequest:
+		return c.updateRequest()
+	case msgKey:
+		return c.key()
+	case msgPointer:
+		return c.pointer()
+	case msgCutText:
+		return c.cutText()
+	case msgSetDesktopSize:
+		return c.setDesktopSize()
+	case msgQEMU:
+		return c.qemu()
+	}
+	return fmt.Errorf("message %d is unknown", kind)
 }
 
 // take reads the rest of a message of fixed length.
@@ -185,8 +201,11 @@ func (c *client) qemu() error {
 	return nil
 }
 
-// pointerButtons are the buttons of a pointer event's mask; 0 where a wheel turns.
-var pointerButtons = [8]input.Code{0: input.ButtonLeft, 1: input.ButtonMiddle, 2: input.ButtonRight, 7: input.ButtonSide}
+// What the bits of a pointer event's mask stand for: a button, or else notches of the wheels, to the right and away from the user.
+var (
+	pointerButtons = [8]input.Code{0: input.ButtonLeft, 1: input.ButtonMiddle, 2: input.ButtonRight, 7: input.ButtonSide}
+	pointerNotches = [8][2]int{3: {0, 1}, 4: {0, -1}, 5: {-1, 0}, 6: {1, 0}}
+)
 
 func (c *client) pointer() error {
 	var b [5]byte
@@ -199,11 +218,8 @@ func (c *client) pointer() error {
 	for i, code := range pointerButtons {
 		if code != 0 {
 			c.source.Key(code, b[0]>>i&1 != 0)
-		}
-	}
-	for bit, notch := range map[int][2]int{3: {0, 1}, 4: {0, -1}, 5: {-1, 0}, 6: {1, 0}} {
-		if pressed>>bit&1 != 0 {
-			c.source.Wheel(notch[0], notch[1])
+		} else if pressed>>i&1 != 0 {
+			c.source.Wheel(pointerNotches[i][0], pointerNotches[i][1])
 		}
 	}
 	c.buttons = b[0]
@@ -251,6 +267,10 @@ func (c *client) setDesktopSize() error {
 		return errors.New("a screen without pixels")
 	}
 	c.cfg.Machine.Surface.Wish(image.Pt(int(w), int(h)))
-	c.owe(func(o *owed) { o.size, o.sizeReason, o.sizeStatus = true, reasonThisClient, statusForwarded })
+	c.owe(func(o *owed) {
+		if c.caps.extendedSize {
+			o.size, o.sizeReason, o.sizeStatus = true, reasonThisClient, statusForwarded
+		}
+	})
 	return nil
 }

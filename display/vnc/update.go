@@ -22,7 +22,8 @@ type canvas struct {
 	size        image.Point // as the viewer was told
 	generation  uint64      // of the surface's frame
 	pending     []image.Rectangle
-	cursor      uint64 // serial of the one that the viewer has
+	pieces      []image.Rectangle // of the update at hand
+	cursor      uint64            // serial of the one that the viewer has
 	cursorShown bool
 	encoders
 }
@@ -151,10 +152,11 @@ func (c *client) update(u *display.Update, w *work) (sent bool, err error) {
 	}
 	head, n := c.extras(u, w)
 	area := w.area.Intersect(image.Rectangle{Max: c.size})
-	var rects []image.Rectangle
+	rects := c.pieces[:0]
 	for _, p := range c.pending {
 		rects = split(rects, p.Intersect(area))
 	}
+	c.pieces = rects
 	if n == 0 && len(rects) == 0 {
 		return false, nil
 	}
@@ -187,8 +189,10 @@ func (k *canvas) keep(area image.Rectangle) {
 func (c *client) begin(w *work, head []byte, n int) error {
 	c.answered(w)
 	c.conn.SetWriteDeadline(time.Now().Add(sendTime))
-	b := binary.BigEndian.AppendUint16([]byte{0, 0}, uint16(n))
-	_, err := c.out.Write(append(b, head...))
+	if _, err := c.out.Write([]byte{0, 0, byte(n >> 8), byte(n)}); err != nil {
+		return err
+	}
+	_, err := c.out.Write(head)
 	return err
 }
 

@@ -411,7 +411,6 @@ func TestListen(t *testing.T) {
 
 // TestHostile sends what makes no sense: the server hangs up.
 func TestHostile(t *testing.T) {
-	s, _ := screen(t, "", 20, 20)
 	for name, b := range map[string][]byte{
 		"unknown message":  {77},
 		"colour map":       append([]byte{0, 0, 0, 0}, make([]byte, 16)...),
@@ -423,6 +422,7 @@ func TestHostile(t *testing.T) {
 		"QEMU's audio":     {255, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
 		"a colour too big": append([]byte{0, 0, 0, 0}, pixelFormat{bytes: 1, max: [3]uint16{0x1ff, 255, 255}}.encode()...),
 	} {
+		s, _ := screen(t, "", 20, 20)
 		v := connect(t, s)
 		v.conn.SetWriteDeadline(time.Now().Add(time.Second))
 		v.conn.Write(b)
