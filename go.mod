@@ -36,6 +36,7 @@ require (
 	github.com/vishvananda/netns v0.0.5 // indirect
 	golang.org/x/arch v0.2.0 // indirect
 	golang.org/x/exp v0.0.0-20250711185948-6ae5c78190dc // indirect
+	golang.org/x/image v0.47.0 // indirect
 	golang.org/x/time v0.15.0 // indirect
 )
 

@@ -45,6 +45,37 @@ func NewMemory(name string, size int) (*Memory, error) {
 	return m, nil
 }
 
+// MapMemory maps a Memory of another process for looking at it, with one holder, the caller; fd becomes the Memory's, whatever happens. A file that its
+// owner could shrink is refused.
+func MapMemory(fd int) (*Memory, error) {
+	m, err := mapMemory(fd)
+	if err != nil {
+		_ = unix.Close(fd)
+	}
+	return m, err
+}
+
+func mapMemory(fd int) (*Memory, error) {
+	seals, err := unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0)
+	if err != nil || seals&unix.F_SEAL_SHRINK == 0 {
+		return nil, fmt.Errorf("display: memory of another process that it could shrink (%v)", err)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, fmt.Errorf("display: memory of another process: %w", err)
+	}
+	if st.Size <= 0 || st.Size > MaxBytes {
+		return nil, fmt.Errorf("display: memory of another process of %d bytes, 1 to %d possible", st.Size, MaxBytes)
+	}
+	data, err := unix.Mmap(fd, 0, int(st.Size), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return nil, fmt.Errorf("display: map memory of another process: %w", err)
+	}
+	m := &Memory{data: data, fd: fd}
+	m.holders.Store(1)
+	return m, nil
+}
+
 // Bytes are the memory, shared with the guest and with other processes: any byte may change at any moment.
 func (m *Memory) Bytes() []byte { return m.data }
 

@@ -30,15 +30,15 @@ func TestSnapshot(t *testing.T) {
 	c := make(counter, 1<<16)
 	mapPort(t, m.Ports, 0x500, 2, c)
 	m.Start()
+	var last uint16
 	for range 1000 {
-		<-c
+		last = <-c
 	}
 	m.Pause()
 	var w state.Writer
 	if err := m.Save(&w); err != nil {
 		t.Fatal(err)
 	}
-	var last uint16
 	for len(c) > 0 {
 		last = <-c
 	}

@@ -22,7 +22,7 @@ type fileReader struct {
 func (r *fileReader) Read(p []byte) (int, error) {
 	oob := make([]byte, unix.CmsgSpace(4*maxFiles))
 	n, oobn, flags, _, err := r.ReadMsgUnix(p, oob)
-	if e := r.take(oob[:oobn]); err == nil {
+	if e := r.take(oob[:max(oobn, 0)]); err == nil {
 		err = e
 	}
 	if err == nil && flags&unix.MSG_CTRUNC != 0 {
@@ -31,7 +31,7 @@ func (r *fileReader) Read(p []byte) (int, error) {
 	if err == nil && n == 0 && len(p) > 0 {
 		err = io.EOF
 	}
-	return n, err
+	return max(n, 0), err // negative after an error
 }
 
 func (r *fileReader) take(oob []byte) error {

@@ -1,0 +1,270 @@
+package link
+
+import (
+	"bytes"
+	"errors"
+	"image"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+
+	"github.com/sharevm/vmm/display"
+	"github.com/sharevm/vmm/display/displaytest"
+	"github.com/sharevm/vmm/display/input"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// pair is two ends of a socket.
+func pair(t testing.TB) (a, b *net.UnixConn) {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ends [2]*net.UnixConn
+	for i, fd := range fds {
+		f := os.NewFile(uintptr(fd), "end")
+		c, err := net.FileConn(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		ends[i] = c.(*net.UnixConn)
+	}
+	return ends[0], ends[1]
+}
+
+// keyboard remembers what it gets.
+type keyboard struct {
+	mu  sync.Mutex
+	got []input.Event
+}
+
+func (k *keyboard) Ready() bool  { return true }
+func (k *keyboard) Backlog() int { return 0 }
+func (k *keyboard) Frame(e []input.Event) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.got = append(k.got, e...)
+}
+
+func (k *keyboard) events() []input.Event {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.got)
+}
+
+// rig is a machine and a session that shows it.
+type rig struct {
+	surface *display.Surface
+	screen  *displaytest.Source
+	keys    *keyboard
+	hub     *input.Hub
+	focus   chan bool
+	power   chan Power
+	server  *Server
+	remote  *Remote
+	change  chan struct{}
+}
+
+func newRig(t testing.TB) *rig {
+	t.Helper()
+	a, b := pair(t)
+	surface := display.NewSurface()
+	r := &rig{surface: surface, keys: &keyboard{}, hub: &input.Hub{}, focus: make(chan bool, 9), power: make(chan Power, 9), change: make(chan struct{}, 99)}
+	r.screen = displaytest.New(t, surface, 64, 48)
+	t.Cleanup(r.hub.Attach(input.Keyboard, r.keys))
+	r.server = Serve(a, Machine{Surface: surface, Input: r.hub, Focus: func(on bool) { r.focus <- on }, Power: func(p Power) { r.power <- p }})
+	t.Cleanup(r.server.Close)
+	r.remote = Connect(b, func() {
+		select {
+		case r.change <- struct{}{}:
+		default:
+		}
+	})
+	t.Cleanup(r.remote.Close)
+	return r
+}
+
+// eventually waits for ok.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: not within 20 s", what)
+		}
+	}
+}
+
+// TestPicture draws in the machine and looks in the session.
+func TestPicture(t *testing.T) {
+	r := newRig(t)
+	v := r.remote.Surface.NewViewer()
+	defer v.Close()
+	same := func(what string) {
+		t.Helper()
+		eventually(t, what, func() bool {
+			want, err := r.surface.Image()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := r.remote.Surface.Image()
+			return err == nil && got.Rect == want.Rect && bytes.Equal(got.Pix, want.Pix)
+		})
+	}
+	same("the first picture")
+	r.screen.Fill(image.Rect(3, 4, 20, 30), 0x00ff8040)
+	same("a drawing")
+	v.Update()
+	r.screen.Fill(image.Rect(5, 6, 7, 8), 0x00112233)
+	eventually(t, "its damage", func() bool {
+		u := v.Update()
+		return slices.ContainsFunc(u.Damage, func(d image.Rectangle) bool { return image.Rect(5, 6, 7, 8).In(d) && d.Dx() < 64 })
+	})
+	r.screen.Resize(t, 100, 50)
+	same("another size")
+	r.surface.Off()
+	eventually(t, "no picture", func() bool { return v.Update().Frame.Off() })
+	r.remote.Surface.Wish(image.Pt(300, 200))
+	eventually(t, "the wish", func() bool { return slices.Contains(r.screen.Wishes(), image.Pt(300, 200)) })
+}
+
+// TestInput types in the session, and sees what the machine's keyboard gets.
+func TestInput(t *testing.T) {
+	r := newRig(t)
+	a := input.Event{Type: input.TypeKey, Code: 30, Value: 1}
+	b := input.Event{Type: input.TypeKey, Code: 42, Value: 1}
+	r.remote.Events([]input.Event{a, b})
+	eventually(t, "two keys", func() bool { return slices.Equal(r.keys.events(), []input.Event{a, b}) })
+	r.remote.Release()
+	eventually(t, "both up", func() bool {
+		got := r.keys.events()
+		return len(got) == 4 && got[2].Value == 0 && got[3].Value == 0
+	})
+	r.remote.Focus(true)
+	r.remote.Power(Reset)
+	if on, p := <-r.focus, <-r.power; !on || p != Reset {
+		t.Error(on, p)
+	}
+	r.hub.SetLEDs(input.LEDCaps)
+	eventually(t, "the light", func() bool { return r.remote.LEDs() == input.LEDCaps })
+	r.server.SetState(Ready, "up")
+	eventually(t, "the state", func() bool { st, text := r.remote.State(); return st == Ready && text == "up" })
+	// A session that goes holds no keys.
+	r.remote.Events([]input.Event{a})
+	eventually(t, "a key", func() bool { return len(r.keys.events()) == 5 })
+	r.remote.Close()
+	eventually(t, "it is up", func() bool { return len(r.keys.events()) == 6 })
+	if st, _ := r.remote.State(); st != Gone {
+		t.Error(st)
+	}
+}
+
+// TestNonsense has each side send what it must not.
+func TestNonsense(t *testing.T) {
+	huge := words(99999, 99999, 4, 0, 0)
+	for _, m := range []struct {
+		k    kind
+		body []byte
+	}{
+		{0, nil}, {99, nil}, {kindShow, huge}, {kindDamage, []byte{1}}, {kindCursor, words(1<<20, 1<<20, 0, 0)}, {kindCursor, words(-1, 1, 0, 0)}, {kindPlace, nil}, {kindLEDs, nil},
+		{kindState, []byte{byte(states)}}, {kindState, append([]byte{1}, bytes.Repeat([]byte{'x'}, maxText)...)}, {kindState, []byte{1, 0xff}}, {kindFocus, []byte{1}},
+	} {
+		a, b := pair(t)
+		r := Connect(b, func() {})
+		c := newConn(a)
+		if err := c.send(m.k, -1, m.body); err != nil {
+			t.Fatal(err)
+		}
+		<-r.Done()
+		if !errors.Is(r.Err(), ErrProtocol) {
+			t.Errorf("message %d % x: %v", m.k, m.body[:min(8, len(m.body))], r.Err())
+		}
+		c.close()
+	}
+	for _, m := range []struct {
+		k    kind
+		body []byte
+	}{{0, nil}, {kindShow, huge}, {kindWatch, nil}, {kindWatch, []byte{2}}, {kindWish, []byte{1}}, {kindEvents, []byte{1}}, {kindFocus, nil}, {kindPower, []byte{byte(powers)}}} {
+		a, b := pair(t)
+		s := Serve(a, Machine{Input: &input.Hub{}, Focus: func(bool) {}, Power: func(Power) {}})
+		c := newConn(b)
+		if err := c.send(m.k, -1, m.body); err != nil {
+			t.Fatal(err)
+		}
+		<-s.Done()
+		s.Close()
+		c.close()
+	}
+}
+
+// TestForeignMemory hands over files that are no sealed memory, and memory that is too small.
+func TestForeignMemory(t *testing.T) {
+	file, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if err := file.Truncate(1 << 20); err != nil {
+		t.Fatal(err)
+	}
+	loose, err := unix.MemfdCreate("loose", unix.MFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(loose)
+	small, err := display.NewMemory("small", 4096)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer small.Release()
+	for name, fd := range map[string]int{"a file": int(file.Fd()), "memory that can shrink": loose, "too little": small.FD()} {
+		a, b := pair(t)
+		r := Connect(b, func() {})
+		c := newConn(a)
+		if err := c.send(kindShow, fd, words(64, 64, 256, 0, 0)); err != nil {
+			t.Fatal(err)
+		}
+		<-r.Done()
+		if !errors.Is(r.Err(), ErrProtocol) {
+			t.Errorf("%s: %v", name, r.Err())
+		}
+		c.close()
+	}
+}
+
+func FuzzRemote(f *testing.F) {
+	f.Add([]byte{byte(kindDamage), 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 9, 0, 0, 0})
+	f.Add([]byte{byte(kindState), 2, 0, 0, 0, 1, 'x', byte(kindLEDs), 1, 0, 0, 0, 7})
+	f.Add([]byte{byte(kindCursor), 20, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4})
+	f.Fuzz(func(t *testing.T, p []byte) {
+		a, b := pair(t)
+		r := Connect(b, func() {})
+		_ = a.SetWriteDeadline(time.Now().Add(time.Second))
+		_, _ = a.Write(p)
+		_ = a.Close()
+		<-r.Done()
+		b.Close()
+	})
+}
+
+func FuzzServer(f *testing.F) {
+	f.Add([]byte{byte(kindEvents), 8, 0, 0, 0, 1, 0, 30, 0, 1, 0, 0, 0, byte(kindRelease), 0, 0, 0, 0})
+	f.Add([]byte{byte(kindWish), 8, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, byte(kindWatch), 1, 0, 0, 0, 1})
+	f.Fuzz(func(t *testing.T, p []byte) {
+		a, b := pair(t)
+		s := Serve(a, Machine{Surface: display.NewSurface(), Input: &input.Hub{}, Focus: func(bool) {}, Power: func(Power) {}})
+		_ = b.SetWriteDeadline(time.Now().Add(time.Second))
+		_, _ = b.Write(p)
+		_ = b.Close()
+		<-s.Done()
+		s.Close()
+	})
+}
