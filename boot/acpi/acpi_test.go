@@ -40,8 +40,13 @@ func configs(t testing.TB) map[string]*Config {
 		t.Fatal(err)
 	}
 	return map[string]*Config{
-		"fast":    {Layout: l, APICIDs: ids(1, 0), PCIBuses: 1, Serials: [4]bool{true}, RTC: true},
-		"pc":      {Layout: board(t, 8*layout.GiB), APICIDs: ids(4, 0), PCIBuses: 256, Chipset: true, Serials: [4]bool{true, true, true, true}, RTC: true, I8042: true, VGA: true, HPET: true, S3: true, S4: true},
+		"fast": {Layout: l, APICIDs: ids(1, 0), PCIBuses: 1, Serials: [4]bool{true}, RTC: true},
+		"pc":   {Layout: board(t, 8*layout.GiB), APICIDs: ids(4, 0), PCIBuses: 256, Chipset: true, Serials: [4]bool{true, true, true, true}, RTC: true, I8042: true, VGA: true, HPET: true, S3: true, S4: true},
+		"firmware": {
+			Layout: l, APICIDs: ids(2, 0), PCIBuses: 256, Chipset: true, RTC: true, I8042: true,
+			Memory32:       []layout.Window{{Base: 0x80000000, Size: 0x60000000}, {Base: 0xF0000000, Size: 0x0EC00000}},
+			GenerationFile: "etc/vmgenid_guid", GenerationOffset: 40, GenerationGPE: 5,
+		},
 		"bare":    {Layout: narrow, APICIDs: ids(2, 0), PCIBuses: 1},
 		"largest": {Layout: l, APICIDs: ids(MaxCPUs, 0), PCIBuses: 256, INTx: true, RTC: true},
 		"x2apic":  {Layout: l, APICIDs: []uint32{0, 254, 255, 70000}, PCIBuses: 16, RTC: true},

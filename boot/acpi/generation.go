@@ -14,7 +14,7 @@ func generation(c *Config) (body []byte, at int) {
 	const unknown = 0xFEEDF1D0 // stands nowhere else in the table
 	address := aml.Integer(unknown)
 	body = append(body, aml.Scope(`\_SB`, aml.Device("VGEN",
-		aml.Name("_HID", aml.String("VMGENCTR")),
+		aml.Name("_HID", aml.String("VMMM0001")),
 		aml.Name("_CID", aml.String("VM_Gen_Counter")),
 		aml.Name("_DDN", aml.String("VM_Gen_Counter")),
 		aml.Name("ADDR", aml.Package(address, aml.Integer(0))),

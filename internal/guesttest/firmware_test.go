@@ -164,7 +164,7 @@ func TestFirmwareReboot(t *testing.T) {
 			f.addDisk(1, "count.raw")
 			g := f.start(t)
 			g.finish()
-			if n := len(g.said(`^reboots \d$`)); n != 2 {
+			if n := len(g.said(`reboots \d$`)); n != 2 {
 				t.Errorf("the guest started %d times, want 2", n)
 			}
 		})
