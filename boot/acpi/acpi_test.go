@@ -45,7 +45,7 @@ func configs(t testing.TB) map[string]*Config {
 		"firmware": {
 			Layout: l, APICIDs: ids(2, 0), PCIBuses: 256, Chipset: true, RTC: true, I8042: true,
 			Memory32:       []layout.Window{{Base: 0x80000000, Size: 0x60000000}, {Base: 0xF0000000, Size: 0x0EC00000}},
-			GenerationFile: "etc/vmgenid_guid", GenerationOffset: 40, GenerationGPE: 5,
+			GenerationFile: "etc/vmgenid_guid", GenerationOffset: 0x1FFFC028, GenerationGPE: 5,
 		},
 		"bare":    {Layout: narrow, APICIDs: ids(2, 0), PCIBuses: 1},
 		"largest": {Layout: l, APICIDs: ids(MaxCPUs, 0), PCIBuses: 256, INTx: true, RTC: true},
@@ -140,6 +140,9 @@ func TestTables(t *testing.T) {
 			want := []string{"APIC", "DSDT", "FACP", "FACS", "MCFG", "WAET", "XSDT"}
 			if c.HPET {
 				want = append(want, "HPET")
+			}
+			if c.GenerationFile != "" {
+				want = append(want, "SSDT")
 			}
 			for _, n := range want {
 				if tables[n].data == nil {
