@@ -100,6 +100,57 @@ func drawScreen(args string) error {
 	return step("wish", fb.width, fb.height)
 }
 
+// flood (SECONDS) redraws the whole of a picture of 1920 by 1080 pixels 60 times a second.
+func flood(args string) error {
+	var seconds int
+	if _, err := fmt.Sscan(args, &seconds); err != nil {
+		return err
+	}
+	const device = "/dev/dri/card0"
+	if err := setup.WaitFor(device, 20*time.Second); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(device, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	c, err := openCard(int(f.Fd()))
+	if err != nil {
+		return err
+	}
+	defer c.unmap()
+	i := slices.IndexFunc(c.modes, func(m drmMode) bool { return m.Width == 1920 && m.Height == 1080 })
+	if i < 0 {
+		return fmt.Errorf("no mode of 1920x1080 among %d", len(c.modes))
+	}
+	fb, err := c.show(c.modes[i], 1)
+	if err != nil {
+		return err
+	}
+	say("flood begins")
+	lines := [2][]byte{make([]byte, fb.pitch), make([]byte, fb.pitch)}
+	for i := range lines[1] {
+		lines[1][i] = 0xc0
+	}
+	frames, end := 0, time.Now().Add(time.Duration(seconds)*time.Second)
+	next := time.Now()
+	for ; time.Now().Before(end); frames++ {
+		for y := range fb.height {
+			copy(fb.pixels[y*fb.pitch:], lines[frames&1])
+		}
+		if err := c.dirty(fb, 0, 0, fb.width, fb.height); err != nil {
+			return err
+		}
+		if next = next.Add(time.Second / 60); time.Until(next) < 0 {
+			next = time.Now()
+		}
+		time.Sleep(time.Until(next))
+	}
+	say("flood drew %d frames in %d s", frames, seconds)
+	return nil
+}
+
 // pixelOf is what pixel (x, y) of a pattern is: 0xRRGGBB.
 func pixelOf(seed uint32, x, y int) uint32 {
 	return (seed*0x9e3779b1>>8 ^ uint32(x)*0x10101 + uint32(y)*0x30507) & 0xffffff

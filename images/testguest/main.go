@@ -35,6 +35,7 @@ var tasks = map[string]task{
 	"events":     showEvents,
 	"files":      verifyFiles,
 	"fill":       fillDisk,
+	"flood":      flood,
 	"firmware":   firmware,
 	"flap":       flap,
 	"hash":       hashDisk,

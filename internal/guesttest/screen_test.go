@@ -10,8 +10,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // pictures names a folder to which the tests of this file write what they saw, for a person to look at.
@@ -98,7 +100,7 @@ var square = image.Rect(100, 80, 150, 120)
 
 // TestVGA has Linux's driver of the VGA draw: its console's text, a pattern in the monitor's favourite mode, a change, another mode.
 func TestVGA(t *testing.T) {
-	f := newPCFile(t, "screen:7")
+	f := newPCFile(t, "screen:7,flood:3")
 	f.set("svga.maxWidth", "1024")
 	f.set("svga.maxHeight", "768")
 	g := drawThrough(t, f)
@@ -111,7 +113,7 @@ func TestVGA(t *testing.T) {
 func TestVirtioGPU(t *testing.T) {
 	for board, newFile := range map[string]func(*testing.T, string) *machineFile{"pc": newPCFile, "fast": newFastFileWithPCKernel} {
 		t.Run(board, func(t *testing.T) {
-			f := newFile(t, "screen:7")
+			f := newFile(t, "screen:7,flood:3")
 			f.set("vmm.display", "virtio")
 			f.set("svga.maxWidth", "1024")
 			f.set("svga.maxHeight", "768")
@@ -163,6 +165,7 @@ func drawThrough(t *testing.T, f *machineFile) *guest {
 	g.goOn()
 	checkPattern(t, "wish", g.screenStep("wish"), 9, cursor)
 	g.goOn()
+	g.flood()
 	g.finish()
 	if s := g.said(`(?i)(vga|bochs|virtio_gpu|0000:00:01\.0|drm).*(fail|error|can't|mismatch|unable)`); len(s) > 0 {
 		t.Errorf("the kernel complains: %q", s)
@@ -183,4 +186,44 @@ func (g *guest) checkCursor(cursor image.Rectangle) {
 	if a, b := pixel(img, 301, 200), pixel(img, 363, 263); a != 0xff || b != 0xff {
 		g.t.Errorf("the cursor is %#06x, %#06x", a, b)
 	}
+}
+
+// flood has the guest redraw 1920 by 1080 pixels as fast as it can, at most 60 times a second, and reports what that costs threads that run no guest.
+func (g *guest) flood() {
+	g.t.Helper()
+	g.expect("^flood begins$")
+	before := g.workersTime()
+	m := g.expect(`^flood drew (\d+) frames in (\d+) s$`)
+	took := g.workersTime() - before
+	frames, err := strconv.Atoi(m[1])
+	if err != nil || frames == 0 {
+		g.t.Fatalf("%q", m[0])
+	}
+	g.t.Logf("%s; the monitor's threads took %v for each", m[0], took/time.Duration(frames))
+}
+
+// workersTime is the processor time of the machine's threads that have run no guest.
+func (g *guest) workersTime() (total time.Duration) {
+	g.t.Helper()
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", g.cmd.Process.Pid))
+	if err != nil || len(tasks) == 0 {
+		g.t.Fatalf("%d threads, %v", len(tasks), err)
+	}
+	for _, f := range tasks {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			continue // the thread has ended
+		}
+		// From the state on, which is the third field; the second one may hold anything.
+		fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+		tick := func(i int) time.Duration {
+			n, _ := strconv.Atoi(fields[i-3])
+			return time.Duration(n) * time.Second / 100
+		}
+		const utime, stime, guestTime = 14, 15, 43
+		if tick(guestTime) == 0 {
+			total += tick(utime) + tick(stime)
+		}
+	}
+	return total
 }
