@@ -26,6 +26,7 @@ func (d *Device) scsiPortPage(number uint8, address uint32) (page, uint16) {
 		return p, iocSuccess
 	}
 	p := newPage(typeSCSIPort|attrPersistent, 2, 2, 0x4c)
+	p.u32(4, 0x04)            // no reset of the bus before a driver begins
 	p.u32(8, hostTarget|0x30) // for firmware and operating systems
 	for i := range maxTargets {
 		p.u8(0x0c+4*i+1, busSync40>>8)
