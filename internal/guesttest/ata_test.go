@@ -184,3 +184,21 @@ func TestBIOSBootsDisc(t *testing.T) {
 		})
 	}
 }
+
+// TestFirmwareBootsATA has SeaBIOS and OVMF start GRUB and a kernel from a disk on IDE and on AHCI.
+func TestFirmwareBootsATA(t *testing.T) {
+	for kind, platform := range map[string]string{"bios": "pc", "efi": "efi"} {
+		for _, place := range []string{"ide", "ahci"} {
+			t.Run(kind+"/"+place, func(t *testing.T) {
+				f := newFirmwareFile(t, kind)
+				f.bootDisk(t, "firmware,kmsg")
+				f.addDiskOn(place, "disk.img")
+				g := f.start(t)
+				g.expect("grub: on " + platform)
+				g.expect("firmware " + kind) // behind what GRUB left on its line
+				g.finish()
+				g.noComplaints()
+			})
+		}
+	}
+}
