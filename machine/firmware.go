@@ -66,7 +66,7 @@ func findFirmware(c *config.Machine, folder string) (firmware.Image, error) {
 		return firmware.BIOS(folder)
 	}
 	if c.Firmware.SecureBoot {
-		return firmware.Image{}, errors.New("Secure Boot is not supported yet: set uefi.secureBoot.enabled = \"FALSE\"")
+		return firmware.Image{}, errors.New("firmware with Secure Boot is not supported yet: set uefi.secureBoot.enabled = \"FALSE\"")
 	}
 	return firmware.EFI(folder)
 }
