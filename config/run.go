@@ -29,6 +29,7 @@ type Run struct {
 	Kiosk    Kiosk    // what the browser machine shows
 	Balloon  bool     // the guest can give memory back to the host
 	KSM      bool     // the host may keep equal pages of several guests once
+	Agent    bool     // the guest has a port by which it learns that it was restored from a snapshot
 }
 
 // Kiosk configures the browser machine (vmm.kiosk.*).

@@ -151,6 +151,7 @@ const setupWait = 60_000
 // the BARs addresses, and the tables have to say which are in use.
 func (b *board) addTableFiles(d *fwcfg.Device, c *acpi.Config) error {
 	generation := vmgenid.New(b.mem, func() { b.power.Signal(vmgenid.GPE) }, b.m.log)
+	b.generation = generation
 	b.devices = append(b.devices, generation)
 	c.GenerationFile, c.GenerationOffset, c.GenerationGPE = vmgenid.FileNumber, vmgenid.Offset, vmgenid.GPE
 	page := firmware.Page{File: vmgenid.FileNumber, AddressFile: vmgenid.FileAddress, Align: vmgenid.PageSize}

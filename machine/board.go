@@ -9,6 +9,7 @@ import (
 	"github.com/sharevm/vmm/devices/acpipm"
 	"github.com/sharevm/vmm/devices/i8042"
 	"github.com/sharevm/vmm/devices/pci"
+	"github.com/sharevm/vmm/devices/vmgenid"
 	"github.com/sharevm/vmm/virtio/balloon"
 	"github.com/sharevm/vmm/virtio/console"
 	"github.com/sharevm/vmm/vmm"
@@ -33,8 +34,11 @@ type board struct {
 	keyboard *i8042.Device
 	hvc      *console.Device
 	balloon  *balloon.Device // nil without
-	loading  *loading
-	verdict  *verdict
+	agent    *agent          // nil without
+	// generation is the number by which a guest that firmware started finds out that it was restored; nil without firmware.
+	generation *vmgenid.Device
+	loading    *loading
+	verdict    *verdict
 	// from is what the board goes on from; nil for one that is powered on.
 	from   *Snapshot
 	paused bool
@@ -157,6 +161,9 @@ func (b *board) start() {
 		b.resumeDevices()
 	}
 	b.vm.Start()
+	if b.from != nil {
+		b.agent.restored()
+	}
 }
 
 // pause and resume take turns: devices do not count.

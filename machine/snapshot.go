@@ -203,5 +203,8 @@ func (b *board) restore() error {
 		}
 	}
 	s.devices = nil
+	if r.Err() == nil && b.generation != nil {
+		b.generation.Renew()
+	}
 	return r.Err()
 }

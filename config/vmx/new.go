@@ -386,6 +386,7 @@ func (w *writer) wishes() {
 	w.text("vmm.input", string(w.m.Input.Model))
 	w.bool("vmm.memory.balloon", r.Balloon, true)
 	w.bool("vmm.memory.ksm", r.KSM, false)
+	w.bool("vmm.agent", r.Agent, false)
 	w.text("vmm.kiosk.url", r.Kiosk.URL)
 	w.text("vmm.kiosk.allow", strings.Join(r.Kiosk.Allow, ","))
 	w.text("vmm.kiosk.keyboard", r.Kiosk.Keyboard)

@@ -45,6 +45,7 @@ var tasks = map[string]task{
 	"kernel":     kernelSaid,
 	"klog":       kernelLog,
 	"kmsg":       kernelWarnings,
+	"listen":     listen,
 	"load":       load,
 	"mark":       mark,
 	"memory":     useMemory,

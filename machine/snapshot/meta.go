@@ -32,7 +32,7 @@ func Shape(m *config.Machine, sizes []int64) []string {
 		fmt.Sprintf("%d MiB of memory", m.Memory>>20),
 		fmt.Sprintf("%d processors, %d to a socket", m.CPU.Count, m.CPU.CoresPerSocket),
 		fmt.Sprintf("board %s, firmware %s", m.Board, m.Firmware.Kind),
-		fmt.Sprintf("balloon %t", m.Run.Balloon),
+		fmt.Sprintf("balloon %t, agent %t", m.Run.Balloon, m.Run.Agent),
 	}
 	for i := range m.Disks {
 		d := &m.Disks[i]

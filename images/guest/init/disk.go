@@ -32,6 +32,7 @@ func disk(args []string) error {
 	}
 	watchSignals()
 	watchPowerButtons()
+	go setup.OnRestore(networkWait, func(_, _ time.Duration) error { return nil }) // where the machine has the port
 	network := startNetwork()
 	data := mountData()
 	state := awaitNetwork(network)

@@ -1,0 +1,121 @@
+package setup
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// AgentPort is the name of the console port by which the machine talks with its guest: machine.AgentPort, which describes the lines. A machine has it whose
+// .vmx says vmm.agent = "TRUE".
+const AgentPort = "vmm.agent"
+
+// OnRestore waits for the machine to be restored from a snapshot, again and again. It then sets the clock, and calls f with how far behind that was, and is now as far as
+// the machine can tell: connections, addresses and whatever else must not be shared with other machines from the same snapshot are to be made anew. It returns
+// when there is no such port within limit, or when f or the port fails.
+func OnRestore(limit time.Duration, f func(was, is time.Duration) error) error {
+	path, err := findPort(AgentPort, limit)
+	if err != nil {
+		return err
+	}
+	port, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("open the machine's port: %w", err)
+	}
+	defer port.Close()
+	r := bufio.NewReader(port)
+	for {
+		word, _, err := agentLine(r)
+		if err != nil {
+			return err
+		}
+		if word != "restored" {
+			continue
+		}
+		was, is, err := setClock(port, r)
+		if err != nil {
+			return err
+		}
+		if err := f(was, is); err != nil {
+			return err
+		}
+	}
+}
+
+// setClock sets the clock to the machine's time: how far it was behind, and is.
+func setClock(port *os.File, r *bufio.Reader) (was, is time.Duration, err error) {
+	if is, err = behind(port, r); err != nil {
+		return 0, 0, err
+	}
+	// An answer that was long under way, as on a host that is busy with restoring, is no good one.
+	const tries, enough = 3, 5 * time.Millisecond
+	for i := 0; i < tries && is.Abs() > enough; i++ {
+		to := unix.NsecToTimespec(time.Now().Add(is).UnixNano())
+		if err := unix.ClockSettime(unix.CLOCK_REALTIME, &to); err != nil {
+			return 0, 0, fmt.Errorf("set the clock: %w", err)
+		}
+		was += is
+		if is, err = behind(port, r); err != nil {
+			return 0, 0, err
+		}
+	}
+	return was, is, nil
+}
+
+// behind asks the machine what time it is, and returns by how much its clock is ahead of this one.
+func behind(port *os.File, r *bufio.Reader) (time.Duration, error) {
+	for {
+		asked := time.Now()
+		if _, err := port.WriteString("time\n"); err != nil {
+			return 0, fmt.Errorf("ask the machine for the time: %w", err)
+		}
+		word, host, err := agentLine(r)
+		if err != nil {
+			return 0, err
+		}
+		if word != "time" { // restored again, so that the answer is lost or of another life
+			continue
+		}
+		now := time.Now()
+		return host.Add(now.Sub(asked) / 2).Sub(now.Round(0)), nil
+	}
+}
+
+// agentLine reads a line of a word and a time.
+func agentLine(r *bufio.Reader) (word string, at time.Time, err error) {
+	line, err := r.ReadString('\n')
+	if err != nil {
+		return "", at, fmt.Errorf("listen to the machine: %w", err)
+	}
+	word, number, _ := strings.Cut(strings.TrimSpace(line), " ")
+	ns, err := strconv.ParseInt(number, 10, 64)
+	if err != nil {
+		return "", at, fmt.Errorf("the machine said %q", line)
+	}
+	return word, time.Unix(0, ns), nil
+}
+
+// findPort returns the device file of the console port of that name. A driver learns names after it has made the files, so that there is no event for this.
+func findPort(name string, limit time.Duration) (string, error) {
+	const pause = 20 * time.Millisecond
+	for end := time.Now().Add(limit); ; time.Sleep(pause) {
+		names, err := filepath.Glob("/sys/class/virtio-ports/*/name")
+		if err != nil {
+			return "", err
+		}
+		for _, n := range names {
+			if b, err := os.ReadFile(n); err == nil && strings.TrimSpace(string(b)) == name {
+				return filepath.Join("/dev", filepath.Base(filepath.Dir(n))), nil
+			}
+		}
+		if time.Now().After(end) {
+			return "", fmt.Errorf("console port %s: %w", name, os.ErrNotExist)
+		}
+	}
+}
