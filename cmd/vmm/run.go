@@ -48,6 +48,7 @@ type runFlags struct {
 	nested     string
 	ctrlC      string
 	noSandbox  bool
+	link       bool // run for a session, at whose link this process finds a socket
 	adopting   bool
 	firmware   string // folder
 	firmLog    string // file
@@ -108,6 +109,8 @@ Ctrl-C powers off at once; --ctrl-c=guest leaves it to the guest. Exits with sta
 	f.BoolVar(&fl.allow.AllowHostAccess, "allow-host-access", false, "the .vmx may give the guest this host's network services")
 	f.BoolVar(&fl.allow.DiscardState, "discard-state", false, "forget a session that VMware suspended")
 	f.BoolVar(&fl.allow.IgnoreLocks, "ignore-locks", false, "VMware's .lck folders are left over from a crash")
+	f.BoolVar(&fl.link, "link", false, "show the machine to the session that has started this program")
+	_ = f.MarkHidden("link") // cannot fail: it is there
 	return c
 }
 
@@ -280,7 +283,7 @@ func (fl *runFlags) runNested(ctx context.Context, file string, cfg *config.Mach
 	for _, l := range lost {
 		fmt.Fprintln(os.Stderr, "vmm:", l)
 	}
-	c.Publish = append(c.Publish, fl.screen.forwards(cfg)...)
+	c.Publish = append(c.Publish, fl.screen.forwards(cfg.Display.VNC)...)
 	if cfg.CPU.Count > 1 {
 		c.CPUs = 2
 	}
@@ -343,8 +346,12 @@ func (fl *runFlags) runHere(ctx context.Context, file string, cfg *config.Machin
 		}
 	}
 	options.Discard = options.Discard || options.From.Discards()
-	if fl.timeline {
-		options.OnReady = ui.showTimeline
+	toSession := &sessionEnd{ready: make(chan struct{}, 1)}
+	options.OnReady = func() {
+		toSession.isReady()
+		if fl.timeline {
+			ui.showTimeline()
+		}
 	}
 	typed, typing := io.Pipe()
 	options.In = typed
@@ -354,6 +361,13 @@ func (fl *runFlags) runHere(ctx context.Context, file string, cfg *config.Machin
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
 	ui.machine = m
+	if fl.link {
+		hide, err := toSession.show(m, cfg, options.From != nil)
+		if err != nil {
+			return err
+		}
+		defer hide()
+	}
 	defer serveControl(cfg.Name, m, log)()
 	hide, err := fl.screen.serve(m, cfg, messages, log)
 	if err != nil {

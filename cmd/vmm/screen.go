@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/sharevm/vmm/config"
+	"github.com/sharevm/vmm/display/frontend"
 	"github.com/sharevm/vmm/display/vnc"
 	"github.com/sharevm/vmm/display/web"
 	"github.com/sharevm/vmm/images/nested"
@@ -59,7 +60,17 @@ func listenAddress(s, def string) (netip.AddrPort, error) {
 
 // override applies --vnc and --web.
 func (fl *screenFlags) override(cfg *config.Machine) error {
-	v := &cfg.Display.VNC
+	if err := fl.apply(&cfg.Display.VNC); err != nil {
+		return err
+	}
+	if (fl.vnc != "" || fl.web != "") && cfg.DisplayAdapter() == config.DisplayNone {
+		return errors.New("--vnc and --web: the machine has no graphics card (vmm.display = \"virtio\" in its .vmx)")
+	}
+	return nil
+}
+
+// apply puts what the flags say of VNC into v, and keeps what they say of the page.
+func (fl *screenFlags) apply(v *config.VNC) error {
 	if fl.vnc != "" {
 		at, err := listenAddress(fl.vnc, defaultVNC)
 		if err != nil {
@@ -84,15 +95,12 @@ func (fl *screenFlags) override(cfg *config.Machine) error {
 		}
 		fl.at = at
 	}
-	if (fl.vnc != "" || fl.web != "") && cfg.DisplayAdapter() == config.DisplayNone {
-		return errors.New("--vnc and --web: the machine has no graphics card (vmm.display = \"virtio\" in its .vmx)")
-	}
 	return nil
 }
 
 // forwards are the forwards that lead to the screen of a machine in the nested host.
-func (fl *screenFlags) forwards(cfg *config.Machine) (lead []nested.Forward) {
-	if v := cfg.Display.VNC; v.Enabled {
+func (fl *screenFlags) forwards(v config.VNC) (lead []nested.Forward) {
+	if v.Enabled {
 		lead = append(lead, nested.Forward{Host: uint16(v.Port), Guest: uint16(v.Port)})
 	}
 	if fl.web != "" {
@@ -103,8 +111,15 @@ func (fl *screenFlags) forwards(cfg *config.Machine) (lead []nested.Forward) {
 
 // serve shows the machine's first screen where the configuration and the command line say. It has to be called before the sandbox is entered.
 func (fl *screenFlags) serve(m *machine.Machine, cfg *config.Machine, messages io.Writer, log *slog.Logger) (stop func(), err error) {
-	v := cfg.Display.VNC
-	if !v.Enabled && fl.web == "" || len(m.Screens()) == 0 {
+	if len(m.Screens()) == 0 {
+		return func() {}, nil
+	}
+	return fl.show(m.Frontend(0), cfg.Display.VNC, messages, log)
+}
+
+// show is serve for any screen.
+func (fl *screenFlags) show(screen frontend.Machine, v config.VNC, messages io.Writer, log *slog.Logger) (stop func(), err error) {
+	if !v.Enabled && fl.web == "" {
 		return func() {}, nil
 	}
 	forwarded := os.Getenv(nestedStart) != ""
@@ -114,7 +129,7 @@ func (fl *screenFlags) serve(m *machine.Machine, cfg *config.Machine, messages i
 		}
 		return at
 	}
-	s := vnc.New(vnc.Config{Machine: m.Frontend(0), Password: v.Password, Forwarded: forwarded, Log: log})
+	s := vnc.New(vnc.Config{Machine: screen, Password: v.Password, Forwarded: forwarded, Log: log})
 	closers := []io.Closer{s}
 	stop = func() {
 		for _, c := range closers {

@@ -61,6 +61,7 @@ var tasks = map[string]task{
 	"rate":       rate,
 	"reboot":     reboot,
 	"rescan":     rescan,
+	"paint":      paint,
 	"rng":        readRandom,
 	"screen":     drawScreen,
 	"serve":      serve,

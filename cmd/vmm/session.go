@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sharevm/vmm/config"
+	"github.com/sharevm/vmm/config/vmx"
+	"github.com/sharevm/vmm/display/input"
+	"github.com/sharevm/vmm/images/nested"
+	"github.com/sharevm/vmm/internal/spool"
+	"github.com/sharevm/vmm/session"
+)
+
+// sessionFlags are the options of vmm session.
+type sessionFlags struct {
+	hotkey string
+	nested bool
+	screen screenFlags
+	run    []string
+}
+
+func newSession() *cobra.Command {
+	var fl sessionFlags
+	c := &cobra.Command{
+		Use:   "session FILE.vmx...",
+		Short: "Run several machines on one screen, with a hotkey that switches between them",
+		Long: `Runs machines side by side on one screen. The first is in front; the others start at once behind it, with less of the processors and disks where the first wants
+them. The hotkey (F4) turns to the next machine at once; two taps in a row send it to the guest. Ctrl-Alt-Left and Ctrl-Alt-Right turn too. The machine in front has
+keyboard and pointer.
+
+Each machine is a process of its own. When one ends, the others stay; a machine whose writes are thrown away starts again by itself, others when you press Enter. The session ends
+when all are off, or by Ctrl-C: then their power buttons are pressed, and after half a minute their power is taken away; a second Ctrl-C does that at once.`,
+		Example: `  vmm session --web chromeos.vmx windows.vmx          on this host's browser, at the address that is printed
+  vmm session --vnc chromeos.vmx windows.vmx          for a VNC viewer
+  vmm session --hotkey scrolllock --web a.vmx b.vmx`,
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: completeVMXs,
+		RunE:              func(c *cobra.Command, args []string) error { return fl.start(c, args) },
+	}
+	f := c.Flags()
+	f.StringVar(&fl.hotkey, "hotkey", "f4", "`KEY` that turns to the next machine")
+	f.StringArrayVar(&fl.run, "run-option", nil, "an `OPTION` of vmm run for all machines, such as --cold")
+	f.BoolVar(&fl.nested, "nested", false, "run in the nested host, on a host without hardware virtualisation (slower)")
+	fl.screen.add(f)
+	return c
+}
+
+// completeVMXs completes any number of .vmx files.
+func completeVMXs(c *cobra.Command, _ []string, to string) ([]string, cobra.ShellCompDirective) {
+	return completeVMX(c, nil, to)
+}
+
+func (fl *sessionFlags) start(c *cobra.Command, files []string) error {
+	hotkey, err := input.Chord(fl.hotkey)
+	if err == nil && len(hotkey) != 1 {
+		err = errors.New("it must be one key")
+	}
+	if err != nil {
+		return &exitError{exitUsage, fmt.Errorf("--hotkey %q: %w", fl.hotkey, err)}
+	}
+	v := config.VNC{}
+	if err := fl.screen.apply(&v); err != nil {
+		return &exitError{exitUsage, err}
+	}
+	if !v.Enabled && fl.screen.web == "" {
+		return &exitError{exitUsage, errors.New("where is the session to be shown? --web, --vnc")}
+	}
+	machines := make([]*config.Machine, len(files))
+	for i, file := range files {
+		// The machine's own process says what else there is to say of the file.
+		if machines[i], _, _, err = vmx.Load(file, vmx.Options{AllowOutside: true}); err != nil {
+			return err
+		}
+	}
+	if fl.nested {
+		return fl.nest(c.Context(), machines, v)
+	}
+	messages := spool.New(os.Stderr)
+	defer messages.Close()
+	return fl.keep(c.Context(), files, machines, hotkey[0], v, messages, loggerTo(messages, c))
+}
+
+// nest runs the same command in the nested host.
+func (fl *sessionFlags) nest(ctx context.Context, machines []*config.Machine, v config.VNC) error {
+	c := nested.Config{CPUs: 2, MemoryMiB: 512, Publish: fl.screen.forwards(v)}
+	for _, m := range machines {
+		c.Shares = append(c.Shares, m.Folder)
+		c.MemoryMiB += int(m.Memory>>20) + 64
+	}
+	var args []string
+	for _, a := range os.Args[1:] {
+		if a != "--nested" && !strings.HasPrefix(a, "--nested=") {
+			args = append(args, a)
+		}
+	}
+	return nestedSelf(ctx, args, c)
+}
+
+// powerOffPatience is how long guests may take to power off when the session ends.
+const powerOffPatience = 30 * time.Second
+
+func (fl *sessionFlags) keep(ctx context.Context, files []string, machines []*config.Machine, hotkey input.Code, v config.VNC, messages io.Writer, log *slog.Logger) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program's own file: %w", err)
+	}
+	specs := make([]session.Spec, len(files))
+	for i, m := range machines {
+		file, err := filepath.Abs(files[i])
+		if err != nil {
+			return err
+		}
+		specs[i] = session.Spec{
+			Name: m.Name, Program: self, Args: append(append([]string{"run", "--link"}, fl.run...), file), Disposable: m.Run.Restart || m.Run.Overlay == config.OverlayDisposable,
+		}
+	}
+	var lines sync.Mutex
+	k := session.NewKeeper(session.Config{Hotkey: hotkey, Log: log}, specs, func(name string) io.Writer {
+		return &prefixed{mu: &lines, to: messages, prefix: name + ": "}
+	})
+	defer k.Close()
+	hide, err := fl.screen.show(k.Frontend("vmm session"), v, messages, log)
+	if err != nil {
+		return err
+	}
+	defer hide()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	hurry := make(chan struct{})
+	go func() {
+		<-signals
+		stop()
+		<-signals
+		close(hurry)
+	}()
+	return k.Run(ctx, powerOffPatience, hurry)
+}
+
+// prefixed writes lines with the name of the machine that they come from.
+type prefixed struct {
+	mu     *sync.Mutex
+	to     io.Writer
+	prefix string
+	rest   []byte // of a line whose end is still to come
+}
+
+// maxLine bounds what is kept of a line.
+const maxLine = 4096
+
+func (p *prefixed) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(b)
+	for {
+		line, after, found := bytes.Cut(b, []byte("\n"))
+		p.rest = append(p.rest, line[:min(len(line), maxLine-min(len(p.rest), maxLine))]...)
+		if !found {
+			return n, nil
+		}
+		if _, err := fmt.Fprintf(p.to, "%s%s\n", p.prefix, bytes.TrimRight(p.rest, "\r")); err != nil {
+			return 0, err
+		}
+		p.rest, b = p.rest[:0], after
+	}
+}

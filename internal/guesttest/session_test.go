@@ -1,0 +1,148 @@
+package guesttest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// keysyms of the keys that the test presses.
+const (
+	symF4  = 0xc1
+	symF12 = 0xc9
+)
+
+// turns is how often the hotkey is pressed: 200 times is what `VMM_TURNS=200 make test` does.
+func turns(t *testing.T) int {
+	t.Helper()
+	s := os.Getenv("VMM_TURNS")
+	if s == "" {
+		return 25
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 {
+		t.Fatalf("VMM_TURNS=%q: want a number", s)
+	}
+	return n
+}
+
+// TestSession shows two machines on one screen, one of each board, while the second still boots: the hotkey turns between them at random moments, the picture is the right one
+// each time, and each guest gets its own keys.
+func TestSession(t *testing.T) {
+	needGuests(t)
+	const at = "127.0.0.1:5941"
+	var files []string
+	for i, board := range []string{"fast", "pc"} {
+		f := newPCFile(t, fmt.Sprintf("paint:%d,events:vmm:2", i+1))
+		f.set("displayName", board)
+		f.set("vmm.board", board)
+		f.set("vmm.display", "virtio")
+		f.set("vmm.input", "virtio")
+		files = append(files, f.write(t))
+	}
+	c := exec.Command(vmmBin, append([]string{"session", "--vnc=" + at, "--run-option=--allow-outside"}, files...)...)
+	out, err := c.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &guest{t: t, cmd: c, lines: make(chan string, 1<<14)}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go g.read(out)
+	t.Cleanup(func() {
+		_ = c.Process.Kill()
+		if t.Failed() {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			t.Logf("session:\n%s", g.log)
+		}
+	})
+	v := dialViewer(t, at)
+	until := func(seed uint32) (waited time.Duration) {
+		began := time.Now()
+		for !v.shows(seed) {
+			v.next()
+		}
+		return time.Since(began)
+	}
+	t.Logf("the first machine's picture after %v", until(1))
+	v.key(symF4)
+	t.Logf("the second machine's after another %v", until(2))
+
+	var took []time.Duration
+	front := uint32(2)
+	for range turns(t) {
+		time.Sleep(310*time.Millisecond + rand.N(50*time.Millisecond)) // not within a double tap of the last
+		v.key(symF4)
+		front = 3 - front
+		took = append(took, until(front))
+	}
+	slices.Sort(took)
+	t.Logf("key to the other machine's whole picture at the viewer, %d times: median %v, 90 %% %v, longest %v", len(took), took[len(took)/2], took[len(took)*9/10], took[len(took)-1])
+
+	// The one in front, which is the second, gets a key; then the other. F12 ends their tasks.
+	v.key(symF12)
+	g.expect("^pc: event 0 1 88 0$")
+	g.expect("^pc: tasks: all ok$")
+	time.Sleep(400 * time.Millisecond)
+	v.key(symF4)
+	until(1)
+	v.key(symF12)
+	g.expect("^fast: event 0 1 88 0$")
+	if all := g.said("event 0 1 62"); len(all) != 0 {
+		t.Errorf("a guest has got the hotkey %d times", len(all))
+	}
+	if err := g.wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSessionEnds ends a session by a signal, and one machine by killing it: nothing is left behind.
+func TestSessionEnds(t *testing.T) {
+	needGuests(t)
+	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
+	f := newPCFile(t, "paint:1,events:vmm:2")
+	f.set("displayName", "one")
+	f.set("vmm.display", "virtio")
+	f.set("vmm.input", "virtio")
+	f.set("vmm.overlay", "disposable")
+	c := exec.Command(vmmBin, "session", "--vnc=127.0.0.1:5942", "--run-option=--allow-outside", f.write(t))
+	out, err := c.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &guest{t: t, cmd: c, lines: make(chan string, 1<<14)}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go g.read(out)
+	t.Cleanup(func() { _ = c.Process.Kill() })
+	v := dialViewer(t, "127.0.0.1:5942")
+	for !v.shows(1) {
+		v.next()
+	}
+	// It is disposable, and starts again by itself.
+	vmm(t, "stop", "--hard", "one")
+	for v.shows(1) {
+		v.next()
+	}
+	for !v.shows(1) {
+		v.next()
+	}
+	if err := c.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.wait(); err != nil {
+		t.Error(err)
+	}
+	if out, err := exec.Command(vmmBin, "ps").Output(); err != nil || len(out) > 200 {
+		t.Errorf("after the session: %s, %v", out, err)
+	}
+}

@@ -1,0 +1,199 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/sharevm/vmm/session/link"
+)
+
+// Spec is a machine that a session keeps running.
+type Spec struct {
+	Name    string
+	Program string   // that runs it
+	Args    []string // without the program's name
+	// Disposable machines have nothing to lose: they start again by themselves, and are not asked when the session ends.
+	Disposable bool
+}
+
+// restarts bounds how often a machine starts again by itself: at most so many times within restartWindow.
+const (
+	restarts      = 3
+	restartWindow = time.Minute
+)
+
+// Keeper runs the machines of a session, each in a process of its own.
+type Keeper struct {
+	*Session
+	specs []Spec
+	out   func(name string) io.Writer
+	again chan int // machines that the user wants to start again
+
+	mu        sync.Mutex // guards the following
+	processes []*Process // nil where there is none
+	starts    [][]time.Time
+	front     int
+}
+
+// NewKeeper makes a session of machines, the first of which is in front. out is where what a machine's process prints goes.
+func NewKeeper(c Config, specs []Spec, out func(name string) io.Writer) *Keeper {
+	k := &Keeper{specs: specs, out: out, again: make(chan int, len(specs)), processes: make([]*Process, len(specs)), starts: make([][]time.Time, len(specs))}
+	c.Restart = func(machine int) {
+		select {
+		case k.again <- machine:
+		default:
+		}
+	}
+	c.Turned = k.turned
+	k.Session = New(c)
+	for _, s := range specs {
+		k.Add(s.Name)
+	}
+	return k
+}
+
+// turned gives the machine in front its due.
+func (k *Keeper) turned(to int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.front = to
+	for i, p := range k.processes {
+		if p != nil {
+			p.Background(i != to)
+		}
+	}
+}
+
+// Run starts all machines and keeps them running until ctx ends or every one has been powered off by its guest. Then it ends those that still run: it presses
+// their power buttons, and takes their power away after patience, or when hurry is closed.
+func (k *Keeper) Run(ctx context.Context, patience time.Duration, hurry <-chan struct{}) error {
+	ended := make(chan int, len(k.specs))
+	var failed error
+	running := 0
+	start := func(i int) {
+		if err := k.start(i, ended); err != nil {
+			failed = errors.Join(failed, err)
+			k.Ended(i, err.Error())
+			return
+		}
+		running++
+	}
+	for i := range k.specs {
+		start(i)
+	}
+	for running > 0 {
+		select {
+		case i := <-ended:
+			running--
+			if k.settle(i) {
+				start(i)
+			}
+		case i := <-k.again:
+			if k.process(i) == nil {
+				start(i)
+			}
+		case <-ctx.Done():
+			k.end(running, ended, patience, hurry)
+			return failed
+		}
+	}
+	return failed
+}
+
+func (k *Keeper) process(i int) *Process {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.processes[i]
+}
+
+// start starts a machine's process; its number comes by ended when that is over.
+func (k *Keeper) start(i int, ended chan<- int) error {
+	s := k.specs[i]
+	p, err := Start(s.Program, s.Args, k.out(s.Name), k.Changed)
+	if err != nil {
+		return err
+	}
+	k.mu.Lock()
+	k.processes[i] = p
+	k.starts[i] = append(k.starts[i], time.Now())
+	p.Background(i != k.front)
+	k.mu.Unlock()
+	k.Connected(i, p.Remote)
+	go func() {
+		<-p.Ended()
+		ended <- i
+	}()
+	return nil
+}
+
+// settle tells that a machine's process is gone, and says whether it starts again by itself.
+func (k *Keeper) settle(i int) (again bool) {
+	k.mu.Lock()
+	p := k.processes[i]
+	k.processes[i] = nil
+	recent := 0
+	for _, at := range k.starts[i] {
+		if time.Since(at) < restartWindow {
+			recent++
+		}
+	}
+	k.mu.Unlock()
+	why := p.Why()
+	k.cfg.Log.Info("ended", "machine", k.specs[i].Name, "why", why)
+	if why == "" {
+		why = "powered off"
+	}
+	if k.specs[i].Disposable && recent <= restarts {
+		k.Ended(i, why+", it starts again")
+		return true
+	}
+	k.Ended(i, why)
+	return false
+}
+
+// end ends the machines that run.
+func (k *Keeper) end(running int, ended <-chan int, patience time.Duration, hurry <-chan struct{}) {
+	each := func(f func(Spec, *Process)) {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		for i, p := range k.processes {
+			if p != nil {
+				f(k.specs[i], p)
+			}
+		}
+	}
+	each(func(s Spec, p *Process) {
+		if s.Disposable {
+			p.Remote.Power(link.TakeAway)
+		} else {
+			p.Remote.Power(link.PressButton)
+		}
+	})
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for stage := 0; running > 0; {
+		select {
+		case i := <-ended:
+			running--
+			k.mu.Lock()
+			k.processes[i] = nil
+			k.mu.Unlock()
+		case <-hurry:
+			hurry = nil
+			timer.Reset(0)
+		case <-timer.C:
+			if stage++; stage == 1 {
+				each(func(s Spec, p *Process) {
+					k.cfg.Log.Warn("does not power off: its power is taken away", "machine", s.Name)
+					p.Remote.Power(link.TakeAway)
+				})
+			} else {
+				each(func(_ Spec, p *Process) { p.Kill() })
+			}
+			timer.Reset(10 * time.Second)
+		}
+	}
+}

@@ -1,0 +1,129 @@
+package session
+
+import (
+	"slices"
+	"time"
+
+	"github.com/sharevm/vmm/display/input"
+)
+
+// keys watches what is typed for what is meant for the session.
+type keys struct {
+	now  func() time.Time
+	held []input.Code // modifiers that are down
+	// eaten are keys whose release belongs to the session as their press did.
+	eaten  []input.Code
+	tapped time.Time // when the hotkey was tapped last
+	from   int       // the machine that was in front then
+}
+
+var modifiers = []input.Code{
+	input.KeyLeftCtrl, input.KeyRightCtrl, input.KeyLeftAlt, input.KeyRightAlt, input.KeyLeftShift, input.KeyRightShift, input.KeyLeftMeta, input.KeyRightMeta,
+}
+
+func (k *keys) holds(codes ...input.Code) bool {
+	return slices.ContainsFunc(k.held, func(c input.Code) bool { return slices.Contains(codes, c) })
+}
+
+// note keeps track of modifiers.
+func (k *keys) note(e input.Event) {
+	if !slices.Contains(modifiers, e.Code) {
+		return
+	}
+	k.held = slices.DeleteFunc(k.held, func(c input.Code) bool { return c == e.Code })
+	if e.Value != 0 {
+		k.held = append(k.held, e.Code)
+	}
+}
+
+// sink is the session as a device for keys and pointer.
+type sink struct{ s *Session }
+
+func (k sink) Ready() bool  { return true }
+func (k sink) Backlog() int { return 0 }
+
+// Frame hands on what is the front machine's.
+func (k sink) Frame(events []input.Event) {
+	s := k.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || len(s.machines) == 0 {
+		return
+	}
+	from := 0
+	for i, e := range events {
+		if e.Type != input.TypeKey || !s.meant(e) {
+			continue
+		}
+		// What came before belongs to the machine that was in front before.
+		s.pass(events[from:i])
+		from = i + 1
+		s.act(e)
+	}
+	s.pass(events[from:])
+}
+
+// pass hands events to the front machine; s.mu is held.
+func (s *Session) pass(events []input.Event) {
+	if m := s.machines[s.front]; m.remote != nil && len(events) > 0 {
+		m.remote.Events(events)
+	}
+}
+
+// meant says whether a key is meant for the session; s.mu is held.
+func (s *Session) meant(e input.Event) bool {
+	k := &s.keys
+	k.note(e)
+	if e.Value == 0 {
+		return slices.Contains(k.eaten, e.Code)
+	}
+	switch {
+	case e.Code == s.cfg.Hotkey:
+		return len(k.held) == 0
+	case e.Code == input.KeyLeft || e.Code == input.KeyRight:
+		return k.holds(input.KeyLeftCtrl, input.KeyRightCtrl) && k.holds(input.KeyLeftAlt, input.KeyRightAlt)
+	case e.Code == input.KeyEnter:
+		return s.machines[s.front].remote == nil
+	}
+	return false
+}
+
+// act does what a key means; s.mu is held.
+func (s *Session) act(e input.Event) {
+	k := &s.keys
+	if e.Value == 0 {
+		k.eaten = slices.DeleteFunc(k.eaten, func(c input.Code) bool { return c == e.Code })
+		return
+	}
+	k.eaten = append(k.eaten, e.Code)
+	n := len(s.machines)
+	switch e.Code {
+	case input.KeyLeft:
+		s.turn((s.front + n - 1) % n)
+	case input.KeyRight:
+		s.turn((s.front + 1) % n)
+	case input.KeyEnter:
+		if s.cfg.Restart != nil {
+			s.machines[s.front].why = "starting"
+			s.cfg.Restart(s.front)
+			s.turn(s.front)
+		}
+	case s.cfg.Hotkey:
+		s.tap()
+	}
+}
+
+// tap is a press of the hotkey: it turns to the next machine at once, and a second one soon after takes that back and is the first machine's own.
+func (s *Session) tap() {
+	k := &s.keys
+	now := k.now()
+	if k.tapped.IsZero() || now.Sub(k.tapped) > doubleTap {
+		k.tapped, k.from = now, s.front
+		s.turn((s.front + 1) % len(s.machines))
+		return
+	}
+	k.tapped = time.Time{}
+	s.turn(min(k.from, len(s.machines)-1))
+	s.pass([]input.Event{{Type: input.TypeKey, Code: s.cfg.Hotkey, Value: 1}})
+	s.pass([]input.Event{{Type: input.TypeKey, Code: s.cfg.Hotkey, Value: 0}})
+}

@@ -1,0 +1,106 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sharevm/vmm/session/link"
+)
+
+// LinkFD is the descriptor at which a machine's process finds its end of the link.
+const LinkFD = 3
+
+// Process is the process of a machine.
+type Process struct {
+	Remote *link.Remote
+	cmd    *exec.Cmd
+	ended  chan struct{}
+	err    error // set when ended is closed
+}
+
+// Start starts program with args as a machine's process. What it prints goes to out; changed is for link.Connect.
+func Start(program string, args []string, out io.Writer, changed func()) (*Process, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("socket to a machine's process: %w", err)
+	}
+	ours, theirs := os.NewFile(uintptr(fds[0]), "link"), os.NewFile(uintptr(fds[1]), "link")
+	defer theirs.Close()
+	conn, err := net.FileConn(ours)
+	ours.Close()
+	if err != nil {
+		return nil, fmt.Errorf("socket to a machine's process: %w", err)
+	}
+	p := &Process{cmd: exec.Command(program, args...), ended: make(chan struct{})}
+	p.cmd.ExtraFiles = []*os.File{theirs} // LinkFD
+	p.cmd.Stdout, p.cmd.Stderr = out, out
+	// A session of its own: the user's Ctrl-C is for us alone, and the scheduler sees the machine as one group.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := p.cmd.Start(); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("start a machine's process: %w", err)
+	}
+	p.Remote = link.Connect(conn.(*net.UnixConn), changed)
+	go func() {
+		p.err = p.cmd.Wait()
+		p.Remote.Close()
+		close(p.ended)
+	}()
+	return p, nil
+}
+
+// Ended is closed when the process has ended.
+func (p *Process) Ended() <-chan struct{} { return p.ended }
+
+// Why says how the process ended, after Ended; "" stands for a machine that was powered off.
+func (p *Process) Why() string {
+	var exit *exec.ExitError
+	switch {
+	case p.err == nil:
+		return ""
+	case errors.As(p.err, &exit) && exit.ExitCode() < 0:
+		return "its process was ended by " + exit.Sys().(syscall.WaitStatus).Signal().String()
+	case errors.As(p.err, &exit):
+		return "it failed, status " + strconv.Itoa(exit.ExitCode())
+	}
+	return p.err.Error()
+}
+
+// Kill ends the process without asking the guest.
+func (p *Process) Kill() { _ = p.cmd.Process.Kill() }
+
+// Priorities of a machine in the background: a nice value of its group, and a level of the disk's best-effort class.
+const (
+	backgroundNice = 10
+	foregroundDisk = 4
+	backgroundDisk = 7
+)
+
+// Background lowers what the machine gets of processors and disks where others want them too, or takes that back. It does what the host allows: the scheduler's groups
+// (CONFIG_SCHED_AUTOGROUP), which unlike priorities of threads may be raised again by everyone.
+func (p *Process) Background(on bool) {
+	nice, level := 0, foregroundDisk
+	if on {
+		nice, level = backgroundNice, backgroundDisk
+	}
+	dir := "/proc/" + strconv.Itoa(p.cmd.Process.Pid)
+	_ = os.WriteFile(dir+"/autogroup", strconv.AppendInt(nil, int64(nice), 10), 0)
+	threads, err := os.ReadDir(dir + "/task")
+	if err != nil {
+		return
+	}
+	const whoProcess, bestEffort = 1, 2 << 13
+	for _, t := range threads {
+		if tid, err := strconv.Atoi(t.Name()); err == nil {
+			_, _, _ = unix.Syscall(unix.SYS_IOPRIO_SET, whoProcess, uintptr(tid), uintptr(bestEffort|level))
+		}
+	}
+}
