@@ -9,6 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+//lint:file-ignore U1000 the kernel's structures have fields that nobody needs here
+
 // The requests and structures of the kernel's include/uapi/drm/drm_mode.h that dumb buffers need.
 
 type drmMode struct {
