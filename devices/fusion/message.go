@@ -145,7 +145,7 @@ func (d *Device) post(address uint32) {
 		d.fail(iocNoResources, fmt.Errorf("more than %d requests", replyDepth))
 		return
 	}
-	frame, err := d.mem.Slice(uint64(r.frameHigh)<<32|uint64(address&^7), frameSize)
+	frame, err := d.mem.Slice(uint64(r.frameHigh)<<32|uint64(address&^3), frameSize)
 	if err != nil {
 		d.fail(faultRequestBus, err)
 		return

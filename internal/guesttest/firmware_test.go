@@ -78,17 +78,27 @@ func TestBIOSBootsSector(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(f.dir, "disk.img"), append(helloSector(), make([]byte, 1<<20-512)...), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			log := filepath.Join(f.dir, "firmware.log")
-			g := f.start(t, "--firmware-log", log)
-			g.expect("^.*boot sector: hello")
-			if err := g.wait(); err != nil {
-				t.Fatal(err)
-			}
-			b, err := os.ReadFile(log)
-			if err != nil || !bytes.Contains(b, []byte("Booting from Hard Disk")) {
-				t.Errorf("the firmware's log, error %v:\n%s", err, b)
-			}
+			f.bootSector(t, "Booting from Hard Disk")
 		})
+	}
+}
+
+// bootSector has SeaBIOS start what helloSector says hello from. The firmware's log says so, too.
+func (f *machineFile) bootSector(t *testing.T, logged string) {
+	t.Helper()
+	log := filepath.Join(f.dir, "firmware.log")
+	g := f.start(t, "--firmware-log", log)
+	t.Cleanup(func() {
+		if b, err := os.ReadFile(log); t.Failed() {
+			t.Logf("the firmware's log, error %v:\n%s", err, b)
+		}
+	})
+	g.expect("^.*boot sector: hello")
+	if err := g.wait(); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(log); err != nil || !bytes.Contains(b, []byte(logged)) {
+		t.Errorf("the firmware's log does not say %q, error %v", logged, err)
 	}
 }
 
