@@ -63,8 +63,12 @@ func (k sink) Frame(events []input.Event) {
 	s.pass(events[from:])
 }
 
-// pass hands events to the front machine; s.mu is held.
+// pass hands events to the front machine, or to the overview; s.mu is held.
 func (s *Session) pass(events []input.Event) {
+	if s.overview != nil {
+		s.overviewMotion(events)
+		return
+	}
 	if m := s.machines[s.front]; m.remote != nil && len(events) > 0 {
 		m.remote.Events(events)
 	}
@@ -74,13 +78,16 @@ func (s *Session) pass(events []input.Event) {
 func (s *Session) meant(e input.Event) bool {
 	k := &s.keys
 	k.note(e)
+	if s.overview != nil {
+		return true
+	}
 	if e.Value == 0 {
 		return slices.Contains(k.eaten, e.Code)
 	}
 	switch {
 	case e.Code == s.cfg.Hotkey:
 		return len(k.held) == 0
-	case e.Code == input.KeyLeft || e.Code == input.KeyRight:
+	case e.Code == input.KeyLeft || e.Code == input.KeyRight || e.Code == input.KeyUp:
 		return k.holds(input.KeyLeftCtrl, input.KeyRightCtrl) && k.holds(input.KeyLeftAlt, input.KeyRightAlt)
 	case e.Code == input.KeyEnter:
 		return s.machines[s.front].remote == nil
@@ -96,8 +103,14 @@ func (s *Session) act(e input.Event) {
 		return
 	}
 	k.eaten = append(k.eaten, e.Code)
+	if s.overview != nil {
+		s.overviewKey(e.Code)
+		return
+	}
 	n := len(s.machines)
 	switch e.Code {
+	case input.KeyUp:
+		s.openOverview()
 	case input.KeyLeft:
 		s.turn((s.front + n - 1) % n)
 	case input.KeyRight:

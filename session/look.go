@@ -16,6 +16,9 @@ func (c *composite) Watched(on bool) {
 	defer s.mu.Unlock()
 	if s.watched = on; on {
 		s.startLooking()
+		if s.overview != nil {
+			s.overview.changed()
+		}
 	} else {
 		s.stopLooking()
 	}
@@ -49,7 +52,7 @@ type look struct {
 
 // startLooking looks at the front machine if anybody watches; s.mu is held. What there is to see now is on the screen when it returns.
 func (s *Session) startLooking() {
-	if !s.watched || s.closed || s.looking != nil || len(s.machines) == 0 {
+	if !s.watched || s.closed || s.looking != nil || s.overview != nil || len(s.machines) == 0 {
 		return
 	}
 	m := s.machines[s.front]

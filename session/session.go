@@ -49,6 +49,7 @@ type Session struct {
 	watched  bool
 	size     image.Point // that viewers wish for
 	looking  *look       // at the front machine, while the screen is watched
+	overview *overview   // nil unless it is shown
 	panel    panel
 	keys     keys
 	closed   bool
@@ -151,7 +152,7 @@ func (s *Session) Turn(machine int) error {
 	if machine < 0 || machine >= len(s.machines) {
 		return ErrNoMachine
 	}
-	s.turn(machine)
+	s.choose(machine)
 	return nil
 }
 
@@ -163,6 +164,7 @@ func (s *Session) Close() {
 		return
 	}
 	s.closed = true
+	s.closeOverview()
 	s.stopLooking()
 	s.mu.Unlock()
 	close(s.done)
@@ -185,7 +187,9 @@ func (s *Session) turn(to int) {
 	s.front = to
 	m := s.machines[to]
 	s.stopLooking()
-	s.surface.SetCursor(display.CursorImage{})
+	if s.overview == nil {
+		s.surface.SetCursor(display.CursorImage{})
+	}
 	if m.remote != nil {
 		m.remote.Focus(true)
 	}

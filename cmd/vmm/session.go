@@ -39,8 +39,8 @@ func newSession() *cobra.Command {
 		Use:   "session FILE.vmx...",
 		Short: "Run several machines on one screen, with a hotkey that switches between them",
 		Long: `Runs machines side by side on one screen. The first is in front; the others start at once behind it, with less of the processors and disks where the first wants
-them. The hotkey (F4) turns to the next machine at once; two taps in a row send it to the guest. Ctrl-Alt-Left and Ctrl-Alt-Right turn too. The machine in front has
-keyboard and pointer.
+them. The hotkey (F4) turns to the next machine at once; two taps in a row send it to the guest. Ctrl-Alt-Left and Ctrl-Alt-Right turn too, and Ctrl-Alt-Up shows
+all machines at once: arrows and Enter, a number or a click choose one. The machine in front has keyboard and pointer.
 
 Each machine is a process of its own. When one ends, the others stay; a machine whose writes are thrown away starts again by itself, others when you press Enter. The session ends
 when all are off, or by Ctrl-C: then their power buttons are pressed, and after half a minute their power is taken away; a second Ctrl-C does that at once.`,
