@@ -41,6 +41,10 @@ demo: setup-run ## make the demo machine, out/chromeos; FRESH=1 forgets what its
 run: demo ## boot the demo machine: console on a terminal, self-check without one
 	$(BIN)/demo run --vmm $(BIN)/vmm $(OUT)/chromeos
 
+.PHONY: image-browser
+image-browser: build ## make the browser machine, out/browser/chromeos.vmx (fetches 180 MB of packages once)
+	$(BIN)/vmm image build browser $(OUT)/browser
+
 .PHONY: test
 test: setup-test build ## every test: plain, payloads on /dev/kvm, real guests in the nested host
 	$(GO) run ./internal/testsuite

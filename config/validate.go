@@ -75,7 +75,7 @@ func (v *validator) boot(m *Machine) {
 	v.check(m.Boot.Kernel != "" || m.Boot.Initrd == "" && m.Boot.Cmdline == "", "an initrd or a command line needs a kernel")
 	v.check(!m.Firmware.SecureBoot || m.Firmware.Kind == FirmwareEFI, "Secure Boot needs EFI firmware")
 	v.check(m.Firmware.BootDelay >= 0 && m.Firmware.BootDelay.Seconds() <= 100, "boot delay %v, must be at most 100 s", m.Firmware.BootDelay)
-	v.check(len(m.Boot.Cmdline) <= MaxCmdline, "the kernel command line has %d bytes, at most %d fit", len(m.Boot.Cmdline), MaxCmdline)
+	v.check(len(m.KernelCmdline()) <= MaxCmdline, "the kernel command line has %d bytes, at most %d fit", len(m.KernelCmdline()), MaxCmdline)
 	v.check(!strings.ContainsAny(m.Boot.Cmdline, "\x00\n"), "the kernel command line must be one line")
 	v.path("kernel", m.Boot.Kernel)
 	v.path("initrd", m.Boot.Initrd)

@@ -62,7 +62,7 @@ func (b *board) fillMemory() (none entry.State, err error) {
 	if err != nil {
 		return none, err
 	}
-	p := payload.Payload{Cmdline: b.m.cfg.Boot.Cmdline, RSDP: rsdp, Map: e820.Map(b.layout)}
+	p := payload.Payload{Cmdline: b.m.cfg.KernelCmdline(), RSDP: rsdp, Map: e820.Map(b.layout)}
 	if p.Kernel, err = payload.FromOS(b.m.kernel); err != nil {
 		return none, err
 	}

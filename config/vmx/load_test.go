@@ -160,6 +160,8 @@ func TestKeys(t *testing.T) {
 		{"ethernet0.present = TRUE\nethernet0.connectionType = custom\nethernet0.vnet = VMnet8", func(m *config.Machine) any { return m.NICs[0].Connection }, config.ConnUser},
 		{nic + "vmm.hostAccess = TRUE", func(m *config.Machine) any { return m.NICs[0].HostAccess }, false},
 		{nic + "vmm.net.lan = TRUE", func(m *config.Machine) any { return m.NICs[0].LAN }, false},
+		{nic + "vmm.kiosk.allow = \"Example.org:443 *.debian.org\"", func(m *config.Machine) any { return fmt.Sprint(m.NICs[0].Allow) }, "[example.org:443 *.debian.org]"},
+		{nic + "vmm.kiosk.allow = example.org\nvmm.net.allow = debian.org", func(m *config.Machine) any { return fmt.Sprint(m.NICs[0].Allow) }, "[debian.org]"},
 		{nic + "vmm.net.allow = \"Example.org:443, *.debian.org:443, 192.0.2.0/24\"", func(m *config.Machine) any { return fmt.Sprint(m.NICs[0].Allow) }, "[example.org:443 *.debian.org:443 192.0.2.0/24]"},
 		{"ethernet10.present = FALSE", func(m *config.Machine) any { return len(m.NICs) }, 0},
 		{kernel, func(m *config.Machine) any { return m.Serials }, []config.Serial{{Kind: config.SerialConsole, Connected: true}}},

@@ -151,23 +151,28 @@ func (l *loader) publish() {
 	}
 }
 
-// firewall gives every adapter in a user-mode network what it may reach.
+// firewall gives every adapter in a user-mode network what it may reach. The browser machine's allowed hosts hold here too, lest its pages get around them.
 func (l *loader) firewall() {
-	list, _ := l.str("vmm.net.allow")
+	key := "vmm.net.allow"
+	list, _ := l.str(key)
+	if list == "" {
+		key = "vmm.kiosk.allow"
+		list, _ = l.str(key)
+	}
 	var rules []config.NetRule
 	for _, entry := range splitList(list) {
 		r, err := config.ParseNetRule(entry)
 		switch {
 		case err != nil:
-			l.refuse("vmm.net.allow", "", "%v", err)
+			l.refuse(key, "", "%v", err)
 		case r.Local() && !l.opt.AllowHostAccess:
-			l.refuse("vmm.net.allow", adviceNetwork, "%s lies in the host's own network", r)
+			l.refuse(key, adviceNetwork, "%s lies in the host's own network", r)
 		default:
 			rules = append(rules, r)
 		}
 	}
 	if list != "" && len(splitList(list)) == 0 {
-		l.refuse("vmm.net.allow", "remove the key to allow everything", "the list names no place")
+		l.refuse(key, "remove the key to allow everything", "the list names no place")
 	}
 	lan := l.bool("vmm.net.lan", false)
 	if lan && !l.opt.AllowHostAccess {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -66,13 +65,7 @@ func (s *Store) kernel(ctx context.Context, f Flavour, get func(context.Context,
 		return Kernel{}, err
 	}
 	k := Kernel{Release: strings.TrimPrefix(name, imagePrefix)}
-	k.Vmlinuz = filepath.Join(dir, "boot", "vmlinuz-"+k.Release)
-	k.ModulesDir = filepath.Join(dir, "lib", "modules", k.Release)
-	if _, err := os.Stat(k.ModulesDir); errors.Is(err, fs.ErrNotExist) {
-		k.ModulesDir = filepath.Join(dir, "usr", "lib", "modules", k.Release) // Debian 13 and later
-	}
-	k.Vmlinux, err = s.vmlinux(ctx, k)
-	return k, err
+	return k, s.locate(ctx, &k, dir)
 }
 
 const imagePrefix = "linux-image-"

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sharevm/vmm/images/guest/lease"
 	"golang.org/x/sys/unix"
 )
 
@@ -30,7 +31,7 @@ func selfcheck(pages []string) error {
 		}
 		fmt.Printf("self-check: disk under %s ok: %d MiB written, synced, dropped from the cache, read back\n", dir, checkLen>>20)
 	}
-	given, err := os.ReadFile(leaseFile)
+	given, err := os.ReadFile(lease.File)
 	if err != nil {
 		return fmt.Errorf("no DHCP lease: %w", err)
 	}

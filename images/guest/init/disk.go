@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sharevm/vmm/images/guest/lease"
 	"github.com/sharevm/vmm/images/guest/setup"
 	"golang.org/x/sys/unix"
 )
@@ -31,7 +32,7 @@ func disk(args []string) error {
 		return err
 	}
 	watchSignals()
-	watchPowerButtons()
+	setup.WatchPowerButtons(func() { end(unix.LINUX_REBOOT_CMD_POWER_OFF) })
 	go setup.OnRestore(networkWait, func(_, _ time.Duration) error { return nil }) // where the machine has the port
 	network := startNetwork()
 	data := mountData()
@@ -81,7 +82,7 @@ func startNetwork() <-chan string {
 			done <- "no network card"
 			return
 		}
-		l, err := dhcp("eth0")
+		l, err := lease.Get("eth0")
 		if err != nil {
 			done <- "no address for eth0: " + err.Error() // a machine without a network is a machine all the same
 			return

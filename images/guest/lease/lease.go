@@ -1,4 +1,5 @@
-package main
+// Package lease asks a DHCP server for an address, for the first processes of guests.
+package lease
 
 import (
 	"context"
@@ -15,18 +16,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lease is what a DHCP server gave.
-type lease struct {
+// Lease is what a DHCP server gave.
+type Lease struct {
 	Addr    net.IPNet
 	Gateway net.IP
 	DNS     []net.IP
 }
 
-// leaseFile is where programs find what the DHCP server gave.
-const leaseFile = "/run/lease"
+// File is where programs find what the DHCP server gave.
+const File = "/run/lease"
 
 // String says what the lease gives, in one line.
-func (l lease) String() string {
+func (l Lease) String() string {
 	return fmt.Sprintf("eth0 has %v by %v, name server %v", &l.Addr, l.Gateway, l.DNS)
 }
 
@@ -36,38 +37,38 @@ const (
 	dhcpWait  = 2 * time.Second
 )
 
-// dhcp gets an address for an interface (RFC 2131, section 3.1) and applies it. The lease is not renewed: these machines live for minutes.
-func dhcp(name string) (lease, error) {
+// Get gets an address for an interface (RFC 2131, section 3.1) and applies it. The lease is not renewed: these machines live for minutes.
+func Get(name string) (Lease, error) {
 	if err := setup.Up(name); err != nil {
-		return lease{}, err
+		return Lease{}, err
 	}
 	ifc, err := net.InterfaceByName(name)
 	if err != nil {
-		return lease{}, err
+		return Lease{}, err
 	}
 	conn, err := dhcpSocket(name)
 	if err != nil {
-		return lease{}, err
+		return Lease{}, err
 	}
 	defer conn.Close()
 	// Without an address yet, only a broadcast reaches an ordinary UDP socket.
 	discover, err := dhcpv4.NewDiscovery(ifc.HardwareAddr, dhcpv4.WithBroadcast(true))
 	if err != nil {
-		return lease{}, err
+		return Lease{}, err
 	}
 	offer, err := exchange(conn, discover, dhcpv4.MessageTypeOffer)
 	if err != nil {
-		return lease{}, err
+		return Lease{}, err
 	}
 	request, err := dhcpv4.NewRequestFromOffer(offer, dhcpv4.WithBroadcast(true))
 	if err != nil {
-		return lease{}, err
+		return Lease{}, err
 	}
 	ack, err := exchange(conn, request, dhcpv4.MessageTypeAck)
 	if err != nil {
-		return lease{}, err
+		return Lease{}, err
 	}
-	l := lease{Addr: net.IPNet{IP: ack.YourIPAddr, Mask: ack.SubnetMask()}, DNS: ack.DNS()}
+	l := Lease{Addr: net.IPNet{IP: ack.YourIPAddr, Mask: ack.SubnetMask()}, DNS: ack.DNS()}
 	if routers := ack.Router(); len(routers) > 0 {
 		l.Gateway = routers[0]
 	}
@@ -125,7 +126,7 @@ func exchange(conn net.PacketConn, m *dhcpv4.DHCPv4, want dhcpv4.MessageType) (*
 }
 
 // apply configures the interface and the resolver.
-func (l lease) apply(name string) error {
+func (l Lease) apply(name string) error {
 	var addr, mask, gateway [4]byte
 	if copy(addr[:], l.Addr.IP.To4()) != 4 || copy(mask[:], l.Addr.Mask) != 4 {
 		return fmt.Errorf("the DHCP server gave no usable address: %v", l.Addr)
@@ -138,7 +139,7 @@ func (l lease) apply(name string) error {
 	for _, ip := range l.DNS {
 		fmt.Fprintf(&conf, "nameserver %v\n", ip)
 	}
-	if err := os.WriteFile(leaseFile, []byte(l.String()), 0o644); err != nil {
+	if err := os.WriteFile(File, []byte(l.String()), 0o644); err != nil {
 		return err
 	}
 	// On a read-only root the file is a link into /run or stays as it is.

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/sharevm/vmm/images/browser"
+	"github.com/spf13/cobra"
+)
+
+func newImage() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "image",
+		Short: "Make machines of our own",
+		Long:  "Makes the machines that come with vmm, from pinned packages of Debian.",
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(newImageBuild())
+	return c
+}
+
+func newImageBuild() *cobra.Command {
+	var (
+		init string
+		lock string
+	)
+	c := &cobra.Command{
+		Use:   "build browser FOLDER",
+		Short: "Make the browser machine, or bring it up to date",
+		Long: `Makes FOLDER/chromeos.vmx, a disposable machine that shows Chromium on the whole screen, from Debian packages whose versions and checksums are
+fixed: equal versions give equal files. The packages, 150 MB, are fetched with apt (as any user) and cached. A .vmx that was changed is kept.
+The init of the guest is compiled from the project's sources, so this runs in their folder, unless --init names it.`,
+		Example: `  vmm image build browser out/browser
+  vmm run --web out/browser/chromeos.vmx`,
+		Args:      cobra.ExactArgs(2),
+		ValidArgs: []string{"browser"},
+		RunE: func(c *cobra.Command, args []string) error {
+			if args[0] != "browser" {
+				return &exitError{exitUsage, fmt.Errorf("there is no machine %q to build, only browser", args[0])}
+			}
+			p := newProgress(os.Stderr)
+			defer p.done()
+			if lock != "" {
+				text, err := browser.Lock(c.Context(), p.report)
+				if err != nil {
+					return err
+				}
+				return os.WriteFile(lock, []byte(text), 0o644)
+			}
+			return browser.Build(c.Context(), args[1], browser.Options{Init: init, Progress: p.report})
+		},
+	}
+	c.Flags().StringVar(&init, "init", "", "`FILE` with the guest's compiled init")
+	c.Flags().StringVar(&lock, "update-lock", "", "build nothing, but write to `FILE` the newest versions of the packages (images/browser/packages.lock)")
+	return c
+}

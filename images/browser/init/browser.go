@@ -1,0 +1,145 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/sharevm/vmm/config"
+)
+
+const (
+	chromiumPath = "/usr/lib/chromium/chromium"
+	profileDir   = "/tmp/profile"
+	policyFile   = "/etc/chromium/policies/managed/vmm.json"
+	blankPage    = "about:blank"
+)
+
+// keepBrowser runs the browser, and starts it again whenever it ends, with an empty profile. It is the compositor's client, and does not return.
+func keepBrowser() {
+	cmdline, err := os.ReadFile("/proc/cmdline")
+	if err != nil {
+		say("%v", err)
+	}
+	k := config.ParseKiosk(string(cmdline))
+	var b backoff
+	for {
+		if err := os.RemoveAll(profileDir); err != nil {
+			say("%v", err)
+		}
+		said := &tail{}
+		cmd := exec.Command(chromiumPath, arguments(k)...)
+		cmd.Stdout, cmd.Stderr = said, said
+		start := time.Now()
+		say("browser started")
+		err := cmd.Run()
+		wait := b.after(time.Since(start))
+		say("the browser ended (%v); again in %v. It said last:\n%s", cmd.ProcessState, wait, said.text())
+		if cmd.ProcessState == nil {
+			say("%v", err)
+		}
+		time.Sleep(wait)
+	}
+}
+
+// arguments are the browser's. Its sandbox and the separation of its processes stay as they are.
+func arguments(k config.Kiosk) []string {
+	url := k.URL
+	if url == "" || strings.HasPrefix(url, "-") {
+		url = blankPage
+	}
+	args := []string{
+		"--kiosk", "--start-fullscreen", "--ozone-platform=wayland", "--user-data-dir=" + profileDir,
+		"--disable-gpu", // there is none that could draw
+		"--no-first-run", "--no-default-browser-check", "--noerrdialogs", "--disable-infobars", "--password-store=basic",
+		"--disable-sync", "--disable-background-networking", "--disable-component-update", "--disable-extensions", "--disable-breakpad",
+		"--disable-features=Translate,MediaRouter,OptimizationHints,DialMediaRouteProvider",
+	}
+	if k.Language != "" {
+		args = append(args, "--lang="+k.Language, "--accept-lang="+k.Language)
+	}
+	if k.Proxy != "" {
+		args = append(args, "--proxy-server="+k.Proxy)
+	}
+	return append(args, url)
+}
+
+// policy is what the browser is not to leave to its user.
+func policy(k config.Kiosk) map[string]any {
+	p := map[string]any{
+		"BrowserSignin":                0,
+		"BackgroundModeEnabled":        false,
+		"DefaultBrowserSettingEnabled": false,
+		"DownloadDirectory":            home + "/Downloads",
+		"MetricsReportingEnabled":      false,
+		"PasswordManagerEnabled":       false,
+		"PromotionsEnabled":            false,
+		"SyncDisabled":                 true,
+	}
+	if len(k.Allow) > 0 {
+		// The machine's network refuses the others anyway; here the browser says so.
+		p["URLBlocklist"] = []string{"http://*", "https://*", "ftp://*", "ws://*", "wss://*"}
+		p["URLAllowlist"] = allowed(k.Allow)
+	}
+	return p
+}
+
+// allowed translates hosts as vmm.net.allow spells them into filters of the browser's. There "example.org" includes the names below it; one that is to stand
+// for itself begins with a dot. Entries that are no names of hosts are left to the network.
+func allowed(hosts []string) []string {
+	filters := []string{}
+	for _, h := range hosts {
+		r, err := config.ParseNetRule(h)
+		if err != nil || r.Protocol == "udp" {
+			continue
+		}
+		name, below := strings.CutPrefix(r.Name, "*.")
+		switch {
+		case r.Name == "" && r.Prefix.IsSingleIP():
+			name = r.Prefix.Addr().String()
+		case r.Name == "":
+			continue
+		case !below && r.Name != "*":
+			name = "." + name
+		}
+		r.Name, r.Protocol = name, ""
+		if r.Port != 0 {
+			name = strings.TrimSuffix((config.NetRule{Name: name, Port: r.Port}).String(), "/")
+		}
+		filters = append(filters, name)
+	}
+	return filters
+}
+
+// writePolicy writes the policy where the browser looks for it.
+func writePolicy(k config.Kiosk) error {
+	b, err := json.MarshalIndent(policy(k), "", "\t")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(policyFile), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(policyFile, b, 0o644)
+}
+
+// tail keeps the end of what a program says.
+type tail struct {
+	b []byte
+}
+
+const tailLen = 4096
+
+// Write implements io.Writer. A command writes from one goroutine when both its outputs are the same.
+func (t *tail) Write(p []byte) (int, error) {
+	t.b = append(t.b, p...)
+	if n := len(t.b) - tailLen; n > 0 {
+		t.b = append(t.b[:0], t.b[n:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tail) text() string { return strings.TrimSpace(string(t.b)) }
