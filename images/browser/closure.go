@@ -4,6 +4,8 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -14,11 +16,10 @@ var libraryFolders = []string{"usr/lib/x86_64-linux-gnu", "usr/lib"}
 
 // needs are the paths of the libraries and the dynamic linker that an ELF file asks for; none for any other file.
 func (t tree) needs(name string, s source) ([]string, error) {
-	f, err := elf.Open(s.path)
-	var format *elf.FormatError
-	if errors.As(err, &format) || s.link != "" {
-		return nil, nil
+	if is, err := isELF(s.path); err != nil || !is {
+		return nil, err
 	}
+	f, err := elf.Open(s.path)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", name, err)
 	}
@@ -53,6 +54,21 @@ func (t tree) needs(name string, s source) ([]string, error) {
 		all = append(all, canonical(strings.TrimRight(string(interp), "\x00")))
 	}
 	return all, nil
+}
+
+// isELF looks at how a file begins.
+func isELF(path string) (bool, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	var b [len(elf.ELFMAG)]byte
+	_, err = io.ReadFull(f, b[:])
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return false, nil
+	}
+	return string(b[:]) == elf.ELFMAG, err
 }
 
 // searchPath is where the libraries of an ELF file are looked for.

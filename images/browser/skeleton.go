@@ -8,7 +8,9 @@ const sessionPath = "usr/lib/vmm/session"
 // modules are what the guest's devices, its root disk and the layer on top of it need of Debian's generic kernel.
 var modules = []string{
 	"virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "virtio_rng", "virtio_balloon", "virtio_gpu", "virtio_input",
-	"evdev", "button", "erofs", "overlay",
+	"evdev", "button",
+	"crc32c_generic", // libcrc32c, which EROFS uses, asks for it by algorithm, not by name
+	"erofs", "overlay",
 }
 
 // skeleton is what no package brings: folders to mount on, and who there is.

@@ -54,7 +54,7 @@ vmm.kiosk.language = "en-US"
 # a kernel of its own makes all devices virtio.
 vmm.kernel = "` + kernelName + `"
 vmm.initrd = "` + initrdName + `"
-vmm.cmdline = "console=hvc0 quiet loglevel=3 panic=1 net.ifnames=0 vt.handoff=0"
+vmm.cmdline = "console=ttyS0 console=hvc0 quiet panic=1 net.ifnames=0"
 vmm.display = "virtio"
 vmm.input = "virtio"
 `

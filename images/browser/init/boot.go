@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -32,7 +33,9 @@ func boot() error {
 		return err
 	}
 	mark(setup.MarkInit)
-	if err := setup.LoadModules("/modules"); err != nil {
+	err := setup.LoadModules("/modules")
+	useConsole()
+	if err != nil {
 		return err
 	}
 	cmdline, err := os.ReadFile("/proc/cmdline")
@@ -64,6 +67,18 @@ func boot() error {
 	}
 	say("devices are ready")
 	return keepCompositor(kiosk)
+}
+
+// useConsole moves this program's output to the console whose driver has been loaded meanwhile: the kernel gave it the one that there was at the start, if any.
+func useConsole() {
+	fd, err := unix.Open("/dev/console", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return // the one so far serves
+	}
+	for i := range 3 {
+		_ = unix.Dup3(fd, i, 0)
+	}
+	_ = unix.Close(fd)
 }
 
 // enterRoot puts a layer in memory on top of the root disk, and changes into it.
@@ -111,14 +126,14 @@ func furnish() error {
 			return err
 		}
 	}
-	for _, d := range []struct {
-		path string
-		mode os.FileMode
-	}{{home, 0o700}, {runtimeDir, 0o700}} {
-		if err := os.MkdirAll(d.path, d.mode); err != nil {
+	for _, dir := range []string{home, runtimeDir} {
+		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 			return err
 		}
-		if err := os.Chown(d.path, uid, uid); err != nil {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return err
+		}
+		if err := os.Chown(dir, uid, uid); err != nil {
 			return err
 		}
 	}
