@@ -57,6 +57,8 @@ vmm.initrd = "` + initrdName + `"
 vmm.cmdline = "console=ttyS0 console=hvc0 quiet panic=1 net.ifnames=0"
 vmm.display = "virtio"
 vmm.input = "virtio"
+# The guest is told when it was restored from a snapshot.
+vmm.agent = "TRUE"
 `
 
 // sectorSize is a sector of a VMDK in bytes.

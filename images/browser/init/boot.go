@@ -59,6 +59,7 @@ func boot() error {
 	setup.WatchPowerButtons(func() { powerOff() })
 	go obeySignals()
 	go network()
+	go watchRestores()
 	if err := writePolicy(kiosk); err != nil {
 		return err
 	}
