@@ -20,8 +20,8 @@ help: ## list the targets
 .PHONY: setup
 setup: setup-bench ## install what is missing on this machine (Debian packages; needs root or sudo)
 
-.PHONY: setup-run setup-test setup-bench
-setup-run setup-test setup-bench:
+.PHONY: setup-run setup-session setup-test setup-bench
+setup-run setup-session setup-test setup-bench:
 	@sh images/setup.sh $(@:setup-%=%)
 
 .PHONY: build
@@ -44,6 +44,14 @@ run: demo ## boot the demo machine: console on a terminal, self-check without on
 .PHONY: image-browser
 image-browser: build ## make the browser machine, out/browser/chromeos.vmx (fetches 180 MB of packages once)
 	$(BIN)/vmm image build browser $(OUT)/browser
+
+.PHONY: demo-session
+demo-session: setup-session ## two machines on one screen, in a browser tab: F4 turns from one to the other; VNC=1 serves VNC viewers as well
+	@mkdir -p $(BIN)
+	$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/vmm ./images/demo
+	$(GO) build -buildvcs=false -ldflags '-s -w' -o $(BIN)/init ./images/guest/init
+	$(BIN)/demo build-session $(if $(FRESH),--fresh) --init $(BIN)/init $(OUT)/session
+	$(BIN)/vmm session --nested=auto --web $(if $(VNC),--vnc) $(OUT)/session/quick.vmx $(OUT)/session/pc.vmx
 
 .PHONY: test
 test: setup-test build ## every test: plain, payloads on /dev/kvm, real guests in the nested host

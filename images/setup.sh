@@ -2,6 +2,7 @@
 # Installs the Debian packages that are missing for a purpose, and nothing else:
 #
 #	setup.sh run      build vmm and run the demo machine (the default)
+#	setup.sh session  also: make and boot machines by their firmware
 #	setup.sh test     also: every test
 #	setup.sh bench    also: the programs that the benchmarks compare with
 #
@@ -33,7 +34,8 @@ firmware='seabios ovmf'
 # Other people's boot loaders, to be booted by it.
 bootable='grub-common grub-pc-bin grub-efi-amd64-bin xorriso memtest86+ ipxe ipxe-qemu'
 case ${1-run} in
-run)
+run | session)
+	[ "${1-run}" = session ] && packages="$packages $firmware grub-common grub-pc-bin grub-efi-amd64-bin mtools"
 	if [ ! -e /sys/module/kvm_intel ] && [ ! -e /sys/module/kvm_amd ] || [ ! -r /dev/kvm ] || [ ! -w /dev/kvm ]; then
 		packages="$packages $nested"
 	fi
@@ -46,7 +48,7 @@ bench)
 	packages="$packages $nested acpica-tools $disks $firmware $bootable gcc libc6-dev"
 	;;
 *)
-	fail "unknown purpose '$1': run, test or bench"
+	fail "unknown purpose '$1': run, session, test or bench"
 	;;
 esac
 

@@ -127,7 +127,7 @@ func (fl *runFlags) run(c *cobra.Command, file string) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	direct, err := fl.chooseHost()
+	direct, err := chooseHost(fl.nested)
 	if err != nil || !direct {
 		// What is wrong with the machine itself is said first, and not from inside the nested host.
 		if err := machine.Preflight(cfg, fl.firmware); err != nil {
@@ -247,14 +247,14 @@ func (fl *runFlags) overrideNet(cfg *config.Machine) error {
 	return nil
 }
 
-// chooseHost says whether to run on this host's own KVM.
-func (fl *runFlags) chooseHost() (bool, error) {
-	if fl.nested == "yes" || fl.nested == "true" {
+// chooseHost says whether to run on this host's own KVM; nested is what --nested says: yes, no or auto.
+func chooseHost(nested string) (bool, error) {
+	if nested == "yes" || nested == "true" {
 		return false, nil
 	}
 	sys, err := kvm.Open("")
 	if err != nil {
-		if fl.nested == "auto" {
+		if nested == "auto" {
 			return false, nil
 		}
 		return false, &exitError{exitNoKVM, fmt.Errorf("%w; or use --nested (slower)", err)}
@@ -266,7 +266,7 @@ func (fl *runFlags) chooseHost() (bool, error) {
 		return false, &exitError{exitNoKVM, err}
 	case kind == host.Ordinary:
 		return true, nil
-	case fl.nested == "auto":
+	case nested == "auto":
 		return false, nil
 	}
 	return false, &exitError{exitNoKVM, errors.New("/dev/kvm on this host is paravirtual and runs no ordinary guests; use --nested, which emulates a machine with real KVM (slower)")}

@@ -28,7 +28,7 @@ import (
 // sessionFlags are the options of vmm session.
 type sessionFlags struct {
 	hotkey string
-	nested bool
+	nested string
 	screen screenFlags
 	run    []string
 }
@@ -54,7 +54,8 @@ when all are off, or by Ctrl-C: then their power buttons are pressed, and after 
 	f := c.Flags()
 	f.StringVar(&fl.hotkey, "hotkey", "f4", "`KEY` that turns to the next machine")
 	f.StringArrayVar(&fl.run, "run-option", nil, "an `OPTION` of vmm run for all machines, such as --cold")
-	f.BoolVar(&fl.nested, "nested", false, "run in the nested host, on a host without hardware virtualisation (slower)")
+	f.StringVar(&fl.nested, "nested", "no", "run in the nested host: yes, no or auto (where KVM cannot run machines; slower)")
+	f.Lookup("nested").NoOptDefVal = "yes"
 	fl.screen.add(f)
 	return c
 }
@@ -86,7 +87,11 @@ func (fl *sessionFlags) start(c *cobra.Command, files []string) error {
 			return err
 		}
 	}
-	if fl.nested {
+	direct, err := chooseHost(fl.nested)
+	if err != nil {
+		return err
+	}
+	if !direct {
 		return fl.nest(c.Context(), machines, v)
 	}
 	messages := spool.New(os.Stderr)

@@ -47,7 +47,8 @@ func (p product) hash() string {
 }
 
 // build brings the folder up to date. init is the compiled init program; "" compiles it. With fresh everything is made anew.
-func build(ctx context.Context, folder, init string, fresh bool) error {
+// products says what is in the folder.
+func build(ctx context.Context, folder, init string, fresh bool, products func(context.Context, string) ([]product, error)) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
@@ -127,7 +128,7 @@ func products(ctx context.Context, init string) ([]product, error) {
 	if err != nil {
 		return nil, err
 	}
-	root := root(filepath.Join(busybox, "bin", "busybox"), init)
+	root := root(filepath.Join(busybox, "bin", "busybox"), init, "demo", motd)
 	data := rootfs.Data(dataSize)
 	return []product{
 		{kernelName, []string{kernel.Vmlinux}, func(_ context.Context, path string) error {
@@ -137,11 +138,7 @@ func products(ctx context.Context, init string) ([]product, error) {
 			return writeInitrd(path, kernel, init)
 		}},
 		{rootName, []string{busybox, recipe(root), string(program)}, func(ctx context.Context, path string) error {
-			var err error
-			if root.Files, err = withApplets(ctx, root.Files); err != nil {
-				return err
-			}
-			return makeDisk(ctx, path, root)
+			return makeRoot(ctx, path, root)
 		}},
 		{dataName, []string{recipe(data)}, func(ctx context.Context, path string) error {
 			return makeDisk(ctx, path, data)

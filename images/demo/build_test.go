@@ -64,11 +64,11 @@ func TestBuild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := build(t.Context(), dir, init, false); err != nil {
+	if err := build(t.Context(), dir, init, false, products); err != nil {
 		t.Fatal(err)
 	}
 	before := readManifest(dir)
-	if err := build(t.Context(), dir, init, false); err != nil {
+	if err := build(t.Context(), dir, init, false, products); err != nil {
 		t.Fatal(err)
 	}
 	for name, m := range readManifest(dir) {

@@ -19,12 +19,17 @@ func makeDisk(ctx context.Context, path string, c rootfs.Config) error {
 		return err
 	}
 	defer os.Remove(flat)
+	return convert(flat, path)
+}
+
+// convert makes an image of a raw disk, in the format of the path's extension.
+func convert(flat, path string) error {
 	from, err := formats.Open(flat, disk.OpenOptions{ReadOnly: true})
 	if err != nil {
 		return err
 	}
 	defer from.Close()
-	if err := formats.Create(path, disk.CreateOptions{Size: c.Size}); err != nil {
+	if err := formats.Create(path, disk.CreateOptions{Size: from.Size()}); err != nil {
 		return err
 	}
 	to, err := formats.Open(path, disk.OpenOptions{})

@@ -13,6 +13,7 @@ import (
 )
 
 const usage = `usage: demo build [--fresh] [--init FILE] FOLDER
+       demo build-session [--fresh] [--init FILE] FOLDER
        demo run --vmm FILE [--timeout TIME] FOLDER
 `
 
@@ -56,7 +57,9 @@ func command(ctx context.Context, args []string) (int, error) {
 	}
 	switch args[0] {
 	case "build":
-		return 0, build(ctx, folder, *init, *fresh)
+		return 0, build(ctx, folder, *init, *fresh, products)
+	case "build-session":
+		return 0, build(ctx, folder, *init, *fresh, sessionProducts)
 	case "run":
 		if *vmm == "" {
 			return 0, errUsage

@@ -25,8 +25,8 @@ export PAGER=less EDITOR=vi
 alias ll='ls -l'
 `
 
-// root is the root disk, but for the names under which BusyBox is called; see withApplets.
-func root(busybox, init string) rootfs.Config {
+// root is the root disk of a machine of that name, which says motd to who logs in, but for the names under which BusyBox is called; see withApplets.
+func root(busybox, init, name, motd string) rootfs.Config {
 	text := func(name, s string) initramfs.File { return initramfs.File{Name: name, Data: []byte(s)} }
 	return rootfs.Config{
 		Size:  rootSize,
@@ -35,8 +35,8 @@ func root(busybox, init string) rootfs.Config {
 			{Name: busyboxName, Mode: 0o755, Path: busybox},
 			{Name: "sbin/init", Mode: 0o755, Path: init},
 			{Name: "bin/selfcheck", Link: "../sbin/init"},
-			text("etc/hostname", "demo\n"),
-			text("etc/hosts", "127.0.0.1 localhost demo\n"),
+			text("etc/hostname", name+"\n"),
+			text("etc/hosts", "127.0.0.1 localhost "+name+"\n"),
 			text("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n"),
 			text("etc/group", "root:x:0:\n"),
 			text("etc/shells", "/bin/sh\n"),
