@@ -31,6 +31,10 @@ type device struct {
 
 // openDevice opens a disk past the page cache, so that what is verified comes from the machine and not from the guest's memory.
 func openDevice(path string) (*device, error) {
+	path, err := awaitDisk(path)
+	if err != nil {
+		return nil, err
+	}
 	f, err := os.OpenFile(path, os.O_RDWR|unix.O_DIRECT, 0)
 	if err != nil {
 		return nil, err

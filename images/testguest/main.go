@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/sharevm/vmm/images/guest/setup"
 	"golang.org/x/sys/unix"
@@ -124,8 +123,9 @@ func prepare() error {
 
 // enterRoot mounts a disk in place of the initramfs and becomes its init.
 func enterRoot(disk string) error {
-	const target, limit = "/newroot", 30 * time.Second
-	if err := setup.WaitFor(disk, limit); err != nil {
+	const target = "/newroot"
+	disk, err := awaitDisk(disk)
+	if err != nil {
 		return err
 	}
 	if err := (setup.Mount{Source: disk, Target: target, Type: "ext4"}).Do(); err != nil {

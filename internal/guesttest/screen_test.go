@@ -100,7 +100,7 @@ var square = image.Rect(100, 80, 150, 120)
 
 // TestVGA has Linux's driver of the VGA draw: its console's text, a pattern in the monitor's favourite mode, a change, another mode.
 func TestVGA(t *testing.T) {
-	f := newPCFile(t, "screen:7,flood:3")
+	f := newPCFile(t, "screen:7,flood:1")
 	f.set("svga.maxWidth", "1024")
 	f.set("svga.maxHeight", "768")
 	g := drawThrough(t, f)
@@ -113,7 +113,7 @@ func TestVGA(t *testing.T) {
 func TestVirtioGPU(t *testing.T) {
 	for board, newFile := range map[string]func(*testing.T, string) *machineFile{"pc": newPCFile, "fast": newFastFileWithPCKernel} {
 		t.Run(board, func(t *testing.T) {
-			f := newFile(t, "screen:7,flood:3")
+			f := newFile(t, "screen:7,flood:1")
 			f.set("vmm.display", "virtio")
 			f.set("svga.maxWidth", "1024")
 			f.set("svga.maxHeight", "768")
