@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sharevm/vmm/disk/volatile"
 	"github.com/sharevm/vmm/internal/throttle"
 	"github.com/sharevm/vmm/machine/control"
@@ -17,6 +19,10 @@ func (m *Machine) Status() control.Status {
 	s := control.Status{
 		Name: m.cfg.Name, File: m.opt.File, State: control.Off, Started: m.started, Uptime: time.Since(m.started).Seconds(),
 		VCPUs: m.cfg.CPU.Count, Memory: m.cfg.Memory, Disks: []control.Disk{}, NICs: []control.NIC{}, Limits: m.Limits(),
+	}
+	var used unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &used) == nil {
+		s.CPU.Seconds = time.Duration(used.Nano()).Seconds()
 	}
 	means, why := m.cpu.Means()
 	if s.CPU.Means = means; why != nil {
@@ -59,7 +65,7 @@ func (m *Machine) nicStatus(i int) control.NIC {
 	n, gates := &m.cfg.NICs[i], m.nicGates[i]
 	c := control.NIC{
 		Name: fmt.Sprintf("ethernet%d", n.Index), MAC: m.macs[i].String(), Connection: string(n.Connection),
-		ToGuest: countOf(gates.in), FromGuest: countOf(gates.out), Refused: map[string]uint64{}, Refusals: []control.Refusal{},
+		Plugged: m.links[i] != nil && m.cables.plugged(n.Index, n.Connected), ToGuest: countOf(gates.in), FromGuest: countOf(gates.out), Refused: map[string]uint64{}, Refusals: []control.Refusal{},
 	}
 	user, ok := m.links[i].(*usernet.Network)
 	if !ok {

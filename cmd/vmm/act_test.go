@@ -25,6 +25,13 @@ func (s *standIn) Type(_ context.Context, p []input.Press) error { return s.note
 func (s *standIn) SetPaused(paused bool)                         { _ = s.note("paused %v", paused) }
 func (s *standIn) Restart() error                                { return s.note("reset") }
 
+func (s *standIn) SetLink(n int, up bool) error {
+	if n > 1 {
+		return errors.New("no such card")
+	}
+	return s.note("ethernet%d %v", n, up)
+}
+
 func (s *standIn) Point(_ context.Context, p control.Pointer) error {
 	return s.note("%d,%d %dx%d %s %d", p.X, p.Y, p.Width, p.Height, p.Click, p.Wheel)
 }
@@ -52,6 +59,12 @@ func TestActs(t *testing.T) {
 		{"mouse vm 3", "", "two numbers"},
 		{"mouse vm 3,4 --size 800", "", "--size"},
 		{"mouse vm 3,4 --click up", "", "not a button"},
+		{"link vm ethernet0 down", "ethernet0 false", ""},
+		{"link vm ethernet1 up", "ethernet1 true", ""},
+		{"link vm ethernet2 up", "", "no such card"},
+		{"link vm eth0 up", "", "which network card"},
+		{"link vm ethernet0 in", "", "want up or down"},
+		{"link vm ethernet0", "", "accepts 3 arg"},
 		{"pause vm", "paused true", ""},
 		{"resume vm", "paused false", ""},
 		{"reset vm", "reset", ""},

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"strconv"
+	"strings"
 
 	"github.com/sharevm/vmm/display/input"
 )
@@ -38,6 +40,12 @@ var Buttons = map[string]input.Code{"left": input.ButtonLeft, "right": input.But
 // Stop says how to stop a machine.
 type Stop struct {
 	Hard bool `json:"hard,omitempty"`
+}
+
+// Link says where the cable of a network card is to be.
+type Link struct {
+	NIC string `json:"nic"` // such as ethernet0
+	Up  *bool  `json:"up"`  // in; it has to be there
 }
 
 // nothing is the answer where there is nothing to say.
@@ -117,6 +125,19 @@ func (s *Server) reset(request) (any, error) { return s.statusAfter(s.machine.Re
 func (s *Server) pause(paused bool) (any, error) {
 	s.machine.SetPaused(paused)
 	return s.statusAfter(nil)
+}
+
+func (s *Server) link(r request) (any, error) {
+	var l Link
+	if err := decode(r.body, &l); err != nil {
+		return nil, err
+	}
+	number, ok := strings.CutPrefix(l.NIC, "ethernet")
+	n, err := strconv.ParseUint(number, 10, 8)
+	if !ok || err != nil || l.Up == nil {
+		return nil, problemf(statusBadRequest, "nic and up are needed: which network card (ethernet0), and whether its cable is to be in")
+	}
+	return s.statusAfter(s.machine.SetLink(int(n), *l.Up))
 }
 
 func (s *Server) statusAfter(err error) (any, error) {

@@ -29,6 +29,7 @@ func (m *fakeMachine) Type(_ context.Context, presses []input.Press) error {
 func (m *fakeMachine) Point(_ context.Context, p Pointer) error { return m.note("point %+v", p) }
 func (m *fakeMachine) SetPaused(paused bool)                    { _ = m.note("paused %v", paused) }
 func (m *fakeMachine) Restart() error                           { return errors.New("powered off") }
+func (m *fakeMachine) SetLink(n int, up bool) error             { return m.note("link %d %v", n, up) }
 
 func (m *fakeMachine) Stop(hard bool) error {
 	if !hard {
@@ -55,6 +56,7 @@ func TestActs(t *testing.T) {
 		func() error { return c.Point(ctx, Pointer{X: 3, Y: 4, Width: 800, Height: 600, Click: "right"}) },
 		func() error { _, err := c.SetPaused(ctx, true); return err },
 		func() error { _, err := c.SetPaused(ctx, false); return err },
+		func() error { _, err := c.SetLink(ctx, "ethernet3", false); return err },
 		func() error { _, err := c.Stop(ctx, true); return err },
 	} {
 		if err := act(); err != nil {
@@ -63,7 +65,7 @@ func TestActs(t *testing.T) {
 	}
 	want := []string{
 		"press [leftctrl leftalt delete]", "type 200", "type 200", "point {X:3 Y:4 Width:800 Height:600 Click:right Wheel:0 WheelX:0}",
-		"paused true", "paused false", "off",
+		"paused true", "paused false", "link 3 false", "off",
 	}
 	if !slices.Equal(m.did, want) {
 		t.Errorf("%q", m.did)
@@ -73,9 +75,13 @@ func TestActs(t *testing.T) {
 		"cannot be typed":       func() error { return c.Type(ctx, "ä") },
 		"either a chord":        func() error { return c.Press(ctx, "") },
 		"is not a button":       func() error { return c.Point(ctx, Pointer{Click: "none"}) },
-		"it does not listen":    func() error { _, err := c.Stop(ctx, false); return err },
-		"powered off":           func() error { _, err := c.Reset(ctx); return err },
-		"unknown field":         func() error { return c.call(ctx, "POST", "/v1/stop", map[string]int{"now": 1}, &nothing{}) },
+		"nic and up are needed": func() error {
+			return c.call(ctx, "POST", "/v1/link", map[string]string{"nic": "ethernet0"}, &nothing{})
+		},
+		"which network card": func() error { _, err := c.SetLink(ctx, "ethernet", true); return err },
+		"it does not listen": func() error { _, err := c.Stop(ctx, false); return err },
+		"powered off":        func() error { _, err := c.Reset(ctx); return err },
+		"unknown field":      func() error { return c.call(ctx, "POST", "/v1/stop", map[string]int{"now": 1}, &nothing{}) },
 		"at most 400 characters": func() error {
 			return c.call(ctx, "POST", "/v1/keys", Keys{Text: strings.Repeat("x", maxTyped+1)}, &nothing{})
 		},

@@ -46,3 +46,9 @@ func (c Client) SetPaused(ctx context.Context, paused bool) (s Status, err error
 	err = c.call(ctx, "POST", path, nil, &s)
 	return s, err
 }
+
+// SetLink plugs the cable of a network card (ethernet0) in, or pulls it out.
+func (c Client) SetLink(ctx context.Context, nic string, up bool) (s Status, err error) {
+	err = c.call(ctx, "POST", "/v1/link", Link{nic, &up}, &s)
+	return s, err
+}

@@ -52,6 +52,7 @@ var routes = []route{
 	{"POST", "/v1/reset", (*Server).reset},
 	{"POST", "/v1/pause", func(s *Server, _ request) (any, error) { return s.pause(true) }},
 	{"POST", "/v1/resume", func(s *Server, _ request) (any, error) { return s.pause(false) }},
+	{"POST", "/v1/link", (*Server).link},
 	{"GET", "/v1/openapi.json", func(*Server, request) (any, error) { return json.RawMessage(openAPI), nil }},
 }
 

@@ -35,6 +35,8 @@ type Machine interface {
 	Restart() error
 	// SetPaused pauses the machine or lets it go on. It returns when that has happened.
 	SetPaused(paused bool)
+	// SetLink plugs the cable of network card ethernetN in, or pulls it out.
+	SetLink(n int, up bool) error
 }
 
 // State is what a machine is doing.
@@ -65,10 +67,11 @@ type Status struct {
 	CPU     CPU           `json:"cpu"`
 }
 
-// CPU says how the limits on processors are kept.
+// CPU says what the machine has used of processors, and how the limits on them are kept.
 type CPU struct {
-	Means string `json:"means"` // "cgroup" or "nice"
-	Why   string `json:"why,omitempty"`
+	Seconds float64 `json:"seconds"` // of all threads of its process
+	Means   string  `json:"means"`   // "cgroup" or "nice"
+	Why     string  `json:"why,omitempty"`
 }
 
 // Count is work done so far.
@@ -93,6 +96,7 @@ type NIC struct {
 	Name       string `json:"name"`
 	MAC        string `json:"mac"`
 	Connection string `json:"connection"`
+	Plugged    bool   `json:"plugged"` // the cable is in
 	ToGuest    Count  `json:"toGuest"`
 	FromGuest  Count  `json:"fromGuest"`
 
