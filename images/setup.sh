@@ -42,7 +42,7 @@ run | session)
 	;;
 test)
 	# What other programs make of our tables, and of our disks and what guests keep on them.
-	packages="$packages $nested acpica-tools dmidecode vncsnapshot $disks $firmware $bootable"
+	packages="$packages $nested acpica-tools dmidecode vncsnapshot swtpm $disks $firmware $bootable"
 	;;
 bench)
 	packages="$packages $nested acpica-tools $disks $firmware $bootable gcc libc6-dev"

@@ -11,7 +11,7 @@ import (
 // is already looked at inside.
 func (m *Machine) Confine() ([]sandbox.Layer, error) {
 	memory.Prepare()
-	c := sandbox.Config{Log: m.log, Priorities: m.cpu.ByPriority(), Listening: true} // for the control socket
+	c := sandbox.Config{Log: m.log, Priorities: m.cpu.ByPriority(), Listening: true, Child: m.tpm != nil} // listening for the control socket
 	for i := range m.cfg.NICs {
 		switch m.cfg.NICs[i].Connection {
 		case config.ConnUser, config.ConnHostOnly: // also a host-only network asks by a socket which addresses are the host's

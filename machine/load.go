@@ -101,6 +101,7 @@ func (b *board) acpiConfig() *acpi.Config {
 	for i := range cpu.Count {
 		c.APICIDs = append(c.APICIDs, uint32(topology.APICID(i)))
 	}
+	c.TPM = b.m.tpm != nil
 	if b.pc() {
 		c.I8042, c.Chipset, c.HPET = true, true, b.m.cfg.Clock.HPET
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sharevm/vmm/config"
+	"github.com/sharevm/vmm/devices/tpm/swtpm"
 	"github.com/sharevm/vmm/disk"
 	"github.com/sharevm/vmm/display"
 	"github.com/sharevm/vmm/display/input"
@@ -68,6 +69,7 @@ type Machine struct {
 	initrd *os.File // nil for none
 	// firmware is nil for a machine with a kernel.
 	firmware *romware
+	tpm      *swtpm.TPM // nil for none
 	// resolvers is the file that names those whom the user networks ask for names.
 	resolvers *sandbox.File
 	console   *userConsole
@@ -158,6 +160,9 @@ func New(o Options) (_ *Machine, err error) {
 		m.uuid, m.macs = s.meta.UUID, s.meta.MACs
 	}
 	o.Timeline.Add("network ready")
+	if err := m.startTPM(); err != nil {
+		return nil, err
+	}
 	if err := m.openPayload(); err != nil {
 		return nil, err
 	}
@@ -327,8 +332,8 @@ func (m *Machine) Close() error {
 		}
 	}
 	m.takeSnapshot().Close()
-	errs = append(errs, m.firmware.close())
-	m.links, m.disks, m.kernel, m.initrd, m.firmware = nil, nil, nil, nil, nil
+	errs = append(errs, m.firmware.close(), m.tpm.Close())
+	m.links, m.disks, m.kernel, m.initrd, m.firmware, m.tpm = nil, nil, nil, nil, nil, nil
 	m.console.close()
 	return errors.Join(errs...)
 }

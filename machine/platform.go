@@ -19,7 +19,7 @@ func (b *board) addPlatform() error {
 	if err := b.vm.Ports.Map(MarkPort, 1, b.m.marks); err != nil {
 		return err
 	}
-	for _, add := range []func() error{b.addPower, b.addKeyboardController, b.addClock, b.addSerials} {
+	for _, add := range []func() error{b.addPower, b.addKeyboardController, b.addClock, b.addSerials, b.addTPM} {
 		if err := add(); err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/sharevm/vmm/boot"
 	"github.com/sharevm/vmm/boot/payload"
 	"github.com/sharevm/vmm/config"
+	"github.com/sharevm/vmm/devices/tpm/swtpm"
 	"github.com/sharevm/vmm/disk"
 	"github.com/sharevm/vmm/disk/formats"
 	"github.com/sharevm/vmm/vmm/memory"
@@ -32,6 +33,11 @@ func Preflight(cfg *config.Machine, folder string) error {
 		}
 		if err := img.Close(); err != nil {
 			return fmt.Errorf("disk %s: %w", d.Address, err)
+		}
+	}
+	if cfg.TPM.Present {
+		if _, err := swtpm.Find(); err != nil {
+			return err
 		}
 	}
 	if byFirmware(cfg) {

@@ -106,6 +106,9 @@ var ErrOff = errors.New("the machine is powered off")
 // SaveSnapshot saves the machine as it is to files of the names that SnapshotFiles gives, all empty, and syncs them. The guest stands still meanwhile, and
 // goes on afterwards unless it is paused. Disks that are written to for good are flushed and must not change before the machine goes on from there.
 func (m *Machine) SaveSnapshot(files map[string]*os.File) error {
+	if m.tpm != nil {
+		return errTPMSnapshot
+	}
 	for _, name := range m.SnapshotFiles() {
 		if files[name] == nil {
 			return fmt.Errorf("a snapshot of this machine needs the file %s", name)

@@ -41,7 +41,7 @@ func configs(t testing.TB) map[string]*Config {
 	}
 	return map[string]*Config{
 		"fast": {Layout: l, APICIDs: ids(1, 0), PCIBuses: 1, Serials: [4]bool{true}, RTC: true},
-		"pc":   {Layout: board(t, 8*layout.GiB), APICIDs: ids(4, 0), PCIBuses: 256, Chipset: true, Serials: [4]bool{true, true, true, true}, RTC: true, I8042: true, VGA: true, HPET: true, S3: true, S4: true},
+		"pc":   {Layout: board(t, 8*layout.GiB), APICIDs: ids(4, 0), PCIBuses: 256, Chipset: true, Serials: [4]bool{true, true, true, true}, RTC: true, I8042: true, VGA: true, HPET: true, TPM: true, S3: true, S4: true},
 		"firmware": {
 			Layout: l, APICIDs: ids(2, 0), PCIBuses: 256, Chipset: true, RTC: true, I8042: true,
 			Memory32:       []layout.Window{{Base: 0x80000000, Size: 0x60000000}, {Base: 0xF0000000, Size: 0x0EC00000}},
@@ -141,6 +141,9 @@ func TestTables(t *testing.T) {
 			if c.HPET {
 				want = append(want, "HPET")
 			}
+			if c.TPM {
+				want = append(want, "TPM2")
+			}
 			if c.GenerationFile != "" {
 				want = append(want, "SSDT")
 			}
@@ -223,6 +226,17 @@ func TestFADT(t *testing.T) {
 	fadt = place(t, bare)["FACP"].data
 	if port, value := le.Uint64(fadt[120:]), fadt[128]; port != 0x64 || value != 0xfe {
 		t.Errorf("reset by the keyboard controller: %#x to port %#x", value, port)
+	}
+}
+
+func TestTPM2(t *testing.T) {
+	le := binary.LittleEndian
+	b := place(t, configs(t)["pc"])["TPM2"].data
+	if len(b) != 76 || b[8] != 4 || le.Uint16(b[36:]) != 0 {
+		t.Fatalf("%d bytes, revision %d, platform class %d", len(b), b[8], le.Uint16(b[36:]))
+	}
+	if area, method := le.Uint64(b[40:]), le.Uint32(b[48:]); area != 0xFED40040 || method != 7 {
+		t.Errorf("control area at %#x, start method %d", area, method)
 	}
 }
 

@@ -12,6 +12,7 @@ const (
 	revisionMCFG = 1
 	revisionHPET = 1
 	revisionWAET = 1
+	revisionTPM2 = 4
 )
 
 // Fields of the root pointer.
@@ -45,6 +46,9 @@ func Build(c *Config) (*Set, error) {
 	}
 	if c.HPET {
 		listed = append(listed, s.add(newTable("HPET", revisionHPET, hpet())))
+	}
+	if c.TPM {
+		listed = append(listed, s.add(newTable("TPM2", revisionTPM2, tpm2())))
 	}
 	if c.GenerationFile != "" {
 		body, at := generation(c)

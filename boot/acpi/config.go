@@ -28,6 +28,7 @@ type Config struct {
 	KeyboardReset bool
 	VGA           bool // legacy VGA registers and memory
 	HPET          bool
+	TPM           bool // TPM 2.0 with a command response buffer
 	S3, S4        bool // sleep states beside soft-off
 	// Memory32 are the windows for 32-bit BARs, where firmware chose them; without, it is that of Layout.
 	Memory32 []layout.Window

@@ -176,6 +176,9 @@ func legacyDevices(c *Config) aml.Term {
 				aml.IO(layout.SerialPorts[i], layout.SerialSize), aml.IRQ(uint(layout.SerialGSIs[i]))))...)
 		}
 	}
+	if c.TPM {
+		t = append(t, tpmDevice()...)
+	}
 	if c.HPET {
 		t = append(t, aml.Device("HPET", hid("PNP0103"), uid(0), crs(aml.Memory32Fixed(layout.HPET, layout.HPETSize)))...)
 	}

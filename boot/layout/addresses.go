@@ -42,6 +42,8 @@ const (
 	HPET        = 0xFED00000
 	HPETSize    = 0x400      // bytes
 	TPM         = 0xFED40000 // TPM 2.0 CRB, locality 0
+	TPMSize     = 0x1000
+	TPMControl  = 0x40 // offset of its control area
 	LAPIC       = 0xFEE00000
 	IdentityMap = 0xFEFFC000 // one page for KVM_SET_IDENTITY_MAP_ADDR
 	TSS         = 0xFEFFD000 // three pages for KVM_SET_TSS_ADDR

@@ -21,6 +21,7 @@ var floors = map[string][]string{
 	"devices":            {"vmm/bus", "vmm/irq", "vmm/state", "vmm/event", "vmm/memory"},
 	"devices/i8042":      {"display/input", "vmm/bus", "vmm/irq", "vmm/state"},
 	"devices/hpet":       {"vmm/bus", "vmm/irq", "vmm/state"},
+	"devices/tpm":        {"vmm/bus", "vmm/state"},
 	"devices/q35":        {"devices/pci", "vmm/bus", "vmm/irq", "vmm/state"},
 	"devices/vga":        {"display", "devices/pci", "vmm/bus", "vmm/irq", "vmm/state", "vmm/memory"},
 	"devices/nvme":       {"disk", "devices/pci", "vmm/bus", "vmm/irq", "vmm/state", "vmm/event", "vmm/memory"},

@@ -31,6 +31,9 @@ func calls(c *Config, landlocked bool) []call {
 	if c.Network {
 		list = append(list, sockets()...)
 	}
+	if c.Child {
+		list = append(list, child()...)
+	}
 	if landlocked {
 		list = append(list, paths(c.Files)...)
 	}
@@ -112,6 +115,11 @@ func sockets() []call {
 		}
 	}
 	return append(always(unix.SYS_CONNECT, unix.SYS_BIND), families)
+}
+
+// child: the end of a process that was started before. Signals go by a descriptor that Go got when it started the process, and none can be had now.
+func child() []call {
+	return append(always(unix.SYS_WAIT4), one(unix.SYS_WAITID, is(0, unix.P_PIDFD)), one(unix.SYS_PIDFD_SEND_SIGNAL, is(1, uint32(unix.SIGKILL))))
 }
 
 // paths: opening the files that can be opened again, by the address of their paths.

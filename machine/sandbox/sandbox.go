@@ -18,6 +18,8 @@ type Config struct {
 	Priorities bool
 	// Listening lets it accept and serve connections to sockets that it holds. Network includes that.
 	Listening bool
+	// Child lets it end a process that it started before, and wait for that.
+	Child bool
 	// Files can be opened again, for reading.
 	Files []*File
 	// Log takes the name of each refused system call. Whoever provokes refusals can flood it, unless it is limited. nil is silent.

@@ -43,7 +43,7 @@ var modules = []string{"virtio_pci", "virtio_blk", "virtio_net", "virtio_console
 var pcModules = []string{
 	"ata_piix", "ahci", "nvme", "mptsas", "mptspi", "vmw_pvscsi", "sd_mod", "sr_mod", "sg",
 	"e1000", "e1000e", "vmxnet3",
-	"efivarfs", "psmouse", "bochs", "virtio_gpu", "virtio_input",
+	"efivarfs", "psmouse", "tpm_crb", "bochs", "virtio_gpu", "virtio_input",
 }
 
 // Make fills dir. It compiles testguest with the go command of the PATH, from the module in the current folder.

@@ -1,0 +1,39 @@
+package guesttest
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+)
+
+// TestTPM has Linux's own driver speak to the TPM, which counts its resets: one at each start of the machine, across power cycles and processes.
+func TestTPM(t *testing.T) {
+	f := newPCFile(t, "tpm,reboot:/dev/vda:1,kernel:tpm")
+	f.set("vtpm.present", "TRUE")
+	f.set("scsi0.virtualDev", "virtio")
+	f.addDisk(0, "disk.img")
+	if err := os.WriteFile(filepath.Join(f.dir, "disk.img"), make([]byte, 1<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var resets []int
+	for range 2 {
+		g := f.start(t)
+		g.finish()
+		for _, m := range g.said(`^tpm resets (\d+)$`) {
+			n, err := strconv.Atoi(m[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			resets = append(resets, n)
+		}
+	}
+	if len(resets) != 3 {
+		t.Fatalf("%d starts", len(resets))
+	}
+	for i := range resets[1:] {
+		if resets[i+1] != resets[i]+1 {
+			t.Errorf("resets %v: the TPM did not keep its state, or was not reset once a start", resets)
+		}
+	}
+}
