@@ -8,6 +8,7 @@ import (
 	"github.com/sharevm/vmm/display"
 	"github.com/sharevm/vmm/display/displaytest"
 	"github.com/sharevm/vmm/display/input"
+	"github.com/sharevm/vmm/session/link/linktest"
 )
 
 // open opens the overview with the keyboard.
@@ -60,7 +61,7 @@ func middle(n, i int) image.Point {
 func (r *rig) seesTiles(t testing.TB) {
 	t.Helper()
 	for i, g := range r.guests {
-		eventually(t, "the small picture of "+string(rune('a'+i)), func() bool { return near(r.pixel(middle(len(r.guests), i)), g.colour) })
+		linktest.Eventually(t, "the small picture of "+string(rune('a'+i)), func() bool { return near(r.pixel(middle(len(r.guests), i)), g.colour) })
 	}
 }
 
@@ -93,7 +94,7 @@ func TestOverview(t *testing.T) {
 		{"enter", func() { r.tap(input.KeyEnter) }, 0},
 		{"right", func() {
 			r.tap(input.KeyRight)
-			eventually(t, "the mark", func() bool { return border(1) })
+			linktest.Eventually(t, "the mark", func() bool { return border(1) })
 			r.tap(input.KeyEnter)
 		}, 1},
 		{"down", func() { r.tap(input.KeyDown); r.tap(input.KeyDown); r.tap(input.KeyEnter) }, 4},
@@ -124,7 +125,7 @@ func TestOverview(t *testing.T) {
 	r.keys.Key(input.KeyB, false)
 	r.tap(input.KeyC)
 	key := func(c input.Code, v int32) input.Event { return input.Event{Type: input.TypeKey, Code: c, Value: v} }
-	eventually(t, "a key", func() bool { return slices.Contains(r.guests[2].events(), key(input.KeyC, 0)) })
+	linktest.Eventually(t, "a key", func() bool { return slices.Contains(r.guests[2].events(), key(input.KeyC, 0)) })
 	down := map[input.Code]bool{}
 	for i, g := range r.guests {
 		clear(down)
@@ -149,11 +150,11 @@ func TestOverviewOfTheDead(t *testing.T) {
 	r.seesTiles(t)
 	r.guests[0].remote.Close()
 	r.Ended(0, "it failed")
-	eventually(t, "a tile without a picture", func() bool { return r.pixel(middle(2, 0)) == dark })
+	linktest.Eventually(t, "a tile without a picture", func() bool { return r.pixel(middle(2, 0)) == dark })
 	r.viewer.Close()
 	r.viewer = r.Frontend("test").Surface.NewViewer()
 	t.Cleanup(r.viewer.Close)
-	eventually(t, "the overview again", func() bool { return near(r.pixel(middle(2, 1)), r.guests[1].colour) })
+	linktest.Eventually(t, "the overview again", func() bool { return near(r.pixel(middle(2, 1)), r.guests[1].colour) })
 	r.tap(input.Key2)
 	r.shows(t, 1)
 	r.open(t) // and it is open at the end

@@ -2,42 +2,21 @@ package session
 
 import (
 	"image"
-	"net"
-	"os"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
-	"golang.org/x/sys/unix"
 
 	"github.com/sharevm/vmm/display"
 	"github.com/sharevm/vmm/display/displaytest"
 	"github.com/sharevm/vmm/display/input"
 	"github.com/sharevm/vmm/session/link"
+	"github.com/sharevm/vmm/session/link/linktest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func pair(t testing.TB) (a, b *net.UnixConn) {
-	t.Helper()
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var ends [2]*net.UnixConn
-	for i, fd := range fds {
-		f := os.NewFile(uintptr(fd), "end")
-		c, err := net.FileConn(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f.Close()
-		ends[i] = c.(*net.UnixConn)
-	}
-	return ends[0], ends[1]
-}
 
 // guest is a machine of a test: one colour, and a keyboard that remembers.
 type guest struct {
@@ -90,7 +69,7 @@ func newRig(t testing.TB, n int) *rig {
 }
 
 func (r *rig) add(t testing.TB, i int) {
-	a, b := pair(t)
+	a, b := linktest.Pair(t)
 	surface, hub := display.NewSurface(), &input.Hub{}
 	g := &guest{colour: uint32(0xff000000 + 0x203040*(i+1))}
 	g.screen = displaytest.New(t, surface, 640, 480)
@@ -102,15 +81,6 @@ func (r *rig) add(t testing.TB, i int) {
 	t.Cleanup(g.remote.Close)
 	r.guests = append(r.guests, g)
 	r.Connected(r.Add(string(rune('a'+i))), g.remote)
-}
-
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within 20 s", what)
-		}
-	}
 }
 
 // colour is that of a pixel which no line covers; 0 where there is no picture.
@@ -125,7 +95,7 @@ func (r *rig) colour() uint32 {
 
 func (r *rig) shows(t testing.TB, guest int) {
 	t.Helper()
-	eventually(t, "the picture of "+string(rune('a'+guest)), func() bool { return r.colour() == r.guests[guest].colour })
+	linktest.Eventually(t, "the picture of "+string(rune('a'+guest)), func() bool { return r.colour() == r.guests[guest].colour })
 }
 
 func (r *rig) tap(c input.Code) {
@@ -173,15 +143,15 @@ func TestKeys(t *testing.T) {
 	r.tap(input.KeyA)
 	r.tap(input.KeyF4) // with a modifier it is the guest's
 	want := []input.Event{key(input.KeyLeftShift, 1), key(input.KeyA, 1), key(input.KeyA, 0), key(input.KeyF4, 1), key(input.KeyF4, 0)}
-	eventually(t, "shift-f4", func() bool { return slices.Equal(a.events(), want) })
+	linktest.Eventually(t, "shift-f4", func() bool { return slices.Equal(a.events(), want) })
 	r.keys.Key(input.KeyLeftShift, false)
 	r.keys.Key(input.KeyB, true) // held while it turns
 	r.tap(input.KeyF4)
 	r.keys.Key(input.KeyB, false)
 	r.tap(input.KeyC)
 	want = append(want, key(input.KeyLeftShift, 0), key(input.KeyB, 1), key(input.KeyB, 0))
-	eventually(t, "the key that was held goes up", func() bool { return slices.Equal(a.events(), want) })
-	eventually(t, "the other's key", func() bool { return slices.Equal(b.events(), []input.Event{key(input.KeyC, 1), key(input.KeyC, 0)}) })
+	linktest.Eventually(t, "the key that was held goes up", func() bool { return slices.Equal(a.events(), want) })
+	linktest.Eventually(t, "the other's key", func() bool { return slices.Equal(b.events(), []input.Event{key(input.KeyC, 1), key(input.KeyC, 0)}) })
 
 	// Two taps in a row are the guest's.
 	r.Session.keys.now = func() time.Time { return r.clock }
@@ -191,7 +161,7 @@ func TestKeys(t *testing.T) {
 	if r.Front() != 1 {
 		t.Error("two taps turned")
 	}
-	eventually(t, "f4", func() bool {
+	linktest.Eventually(t, "f4", func() bool {
 		return slices.Equal(b.events(), []input.Event{key(input.KeyC, 1), key(input.KeyC, 0), key(input.KeyF4, 1), key(input.KeyF4, 0)})
 	})
 
@@ -218,7 +188,7 @@ func TestEnded(t *testing.T) {
 	r.Ended(1, "it failed")
 	r.shows(t, 0)
 	r.tap(input.KeyF4)
-	eventually(t, "a text in place of the picture", func() bool { return r.viewer.Update().Frame.Width == messageWidth })
+	linktest.Eventually(t, "a text in place of the picture", func() bool { return r.viewer.Update().Frame.Width == messageWidth })
 	r.tap(input.KeyA) // nobody is there
 	r.tap(input.KeyEnter)
 	if i := <-restart; i != 1 {
@@ -240,10 +210,10 @@ func TestLine(t *testing.T) {
 		return p[0] == byte(black&0xff) && p[1] == byte(black>>8&0xff)
 	}
 	r.tap(input.KeyF4)
-	eventually(t, "the line", line)
-	eventually(t, "its end", func() bool { return !line() && r.colour() == r.guests[1].colour })
+	linktest.Eventually(t, "the line", line)
+	linktest.Eventually(t, "its end", func() bool { return !line() && r.colour() == r.guests[1].colour })
 	r.guests[0].server.SetState(link.Ready, "")
-	eventually(t, "news of the other machine", line)
+	linktest.Eventually(t, "news of the other machine", line)
 }
 
 func BenchmarkTurn(b *testing.B) {

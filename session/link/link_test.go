@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"image"
-	"net"
 	"os"
 	"slices"
 	"sync"
@@ -17,29 +16,10 @@ import (
 	"github.com/sharevm/vmm/display"
 	"github.com/sharevm/vmm/display/displaytest"
 	"github.com/sharevm/vmm/display/input"
+	"github.com/sharevm/vmm/session/link/linktest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// pair is two ends of a socket.
-func pair(t testing.TB) (a, b *net.UnixConn) {
-	t.Helper()
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var ends [2]*net.UnixConn
-	for i, fd := range fds {
-		f := os.NewFile(uintptr(fd), "end")
-		c, err := net.FileConn(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		f.Close()
-		ends[i] = c.(*net.UnixConn)
-	}
-	return ends[0], ends[1]
-}
 
 // keyboard remembers what it gets.
 type keyboard struct {
@@ -76,7 +56,7 @@ type rig struct {
 
 func newRig(t testing.TB) *rig {
 	t.Helper()
-	a, b := pair(t)
+	a, b := linktest.Pair(t)
 	surface := display.NewSurface()
 	r := &rig{surface: surface, keys: &keyboard{}, hub: &input.Hub{}, focus: make(chan bool, 9), power: make(chan Power, 9), change: make(chan struct{}, 99)}
 	r.screen = displaytest.New(t, surface, 64, 48)
@@ -93,16 +73,6 @@ func newRig(t testing.TB) *rig {
 	return r
 }
 
-// eventually waits for ok.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within 20 s", what)
-		}
-	}
-}
-
 // TestPicture draws in the machine and looks in the session.
 func TestPicture(t *testing.T) {
 	r := newRig(t)
@@ -110,7 +80,7 @@ func TestPicture(t *testing.T) {
 	defer v.Close()
 	same := func(what string) {
 		t.Helper()
-		eventually(t, what, func() bool {
+		linktest.Eventually(t, what, func() bool {
 			want, err := r.surface.Image()
 			if err != nil {
 				t.Fatal(err)
@@ -124,16 +94,16 @@ func TestPicture(t *testing.T) {
 	same("a drawing")
 	v.Update()
 	r.screen.Fill(image.Rect(5, 6, 7, 8), 0x00112233)
-	eventually(t, "its damage", func() bool {
+	linktest.Eventually(t, "its damage", func() bool {
 		u := v.Update()
 		return slices.ContainsFunc(u.Damage, func(d image.Rectangle) bool { return image.Rect(5, 6, 7, 8).In(d) && d.Dx() < 64 })
 	})
 	r.screen.Resize(t, 100, 50)
 	same("another size")
 	r.surface.Off()
-	eventually(t, "no picture", func() bool { return v.Update().Frame.Off() })
+	linktest.Eventually(t, "no picture", func() bool { return v.Update().Frame.Off() })
 	r.remote.Surface.Wish(image.Pt(300, 200))
-	eventually(t, "the wish", func() bool { return slices.Contains(r.screen.Wishes(), image.Pt(300, 200)) })
+	linktest.Eventually(t, "the wish", func() bool { return slices.Contains(r.screen.Wishes(), image.Pt(300, 200)) })
 }
 
 // TestInput types in the session, and sees what the machine's keyboard gets.
@@ -142,9 +112,9 @@ func TestInput(t *testing.T) {
 	a := input.Event{Type: input.TypeKey, Code: 30, Value: 1}
 	b := input.Event{Type: input.TypeKey, Code: 42, Value: 1}
 	r.remote.Events([]input.Event{a, b})
-	eventually(t, "two keys", func() bool { return slices.Equal(r.keys.events(), []input.Event{a, b}) })
+	linktest.Eventually(t, "two keys", func() bool { return slices.Equal(r.keys.events(), []input.Event{a, b}) })
 	r.remote.Release()
-	eventually(t, "both up", func() bool {
+	linktest.Eventually(t, "both up", func() bool {
 		got := r.keys.events()
 		return len(got) == 4 && got[2].Value == 0 && got[3].Value == 0
 	})
@@ -154,14 +124,14 @@ func TestInput(t *testing.T) {
 		t.Error(on, p)
 	}
 	r.hub.SetLEDs(input.LEDCaps)
-	eventually(t, "the light", func() bool { return r.remote.LEDs() == input.LEDCaps })
+	linktest.Eventually(t, "the light", func() bool { return r.remote.LEDs() == input.LEDCaps })
 	r.server.SetState(Ready, "up")
-	eventually(t, "the state", func() bool { st, text := r.remote.State(); return st == Ready && text == "up" })
+	linktest.Eventually(t, "the state", func() bool { st, text := r.remote.State(); return st == Ready && text == "up" })
 	// A session that goes holds no keys.
 	r.remote.Events([]input.Event{a})
-	eventually(t, "a key", func() bool { return len(r.keys.events()) == 5 })
+	linktest.Eventually(t, "a key", func() bool { return len(r.keys.events()) == 5 })
 	r.remote.Close()
-	eventually(t, "it is up", func() bool { return len(r.keys.events()) == 6 })
+	linktest.Eventually(t, "it is up", func() bool { return len(r.keys.events()) == 6 })
 	if st, _ := r.remote.State(); st != Gone {
 		t.Error(st)
 	}
@@ -177,7 +147,7 @@ func TestNonsense(t *testing.T) {
 		{0, nil}, {99, nil}, {kindShow, huge}, {kindDamage, []byte{1}}, {kindCursor, words(1<<20, 1<<20, 0, 0)}, {kindCursor, words(-1, 1, 0, 0)}, {kindPlace, nil}, {kindLEDs, nil},
 		{kindState, []byte{byte(states)}}, {kindState, append([]byte{1}, bytes.Repeat([]byte{'x'}, maxText)...)}, {kindState, []byte{1, 0xff}}, {kindFocus, []byte{1}},
 	} {
-		a, b := pair(t)
+		a, b := linktest.Pair(t)
 		r := Connect(b, func() {})
 		c := newConn(a)
 		if err := c.send(m.k, -1, m.body); err != nil {
@@ -193,7 +163,7 @@ func TestNonsense(t *testing.T) {
 		k    kind
 		body []byte
 	}{{0, nil}, {kindShow, huge}, {kindWatch, nil}, {kindWatch, []byte{2}}, {kindWish, []byte{1}}, {kindEvents, []byte{1}}, {kindFocus, nil}, {kindPower, []byte{byte(powers)}}} {
-		a, b := pair(t)
+		a, b := linktest.Pair(t)
 		s := Serve(a, Machine{Input: &input.Hub{}, Focus: func(bool) {}, Power: func(Power) {}})
 		c := newConn(b)
 		if err := c.send(m.k, -1, m.body); err != nil {
@@ -226,7 +196,7 @@ func TestForeignMemory(t *testing.T) {
 	}
 	defer small.Release()
 	for name, fd := range map[string]int{"a file": int(file.Fd()), "memory that can shrink": loose, "too little": small.FD()} {
-		a, b := pair(t)
+		a, b := linktest.Pair(t)
 		r := Connect(b, func() {})
 		c := newConn(a)
 		if err := c.send(kindShow, fd, words(64, 64, 256, 0, 0)); err != nil {
@@ -245,7 +215,7 @@ func FuzzRemote(f *testing.F) {
 	f.Add([]byte{byte(kindState), 2, 0, 0, 0, 1, 'x', byte(kindLEDs), 1, 0, 0, 0, 7})
 	f.Add([]byte{byte(kindCursor), 20, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4})
 	f.Fuzz(func(t *testing.T, p []byte) {
-		a, b := pair(t)
+		a, b := linktest.Pair(t)
 		r := Connect(b, func() {})
 		_ = a.SetWriteDeadline(time.Now().Add(time.Second))
 		_, _ = a.Write(p)
@@ -259,7 +229,7 @@ func FuzzServer(f *testing.F) {
 	f.Add([]byte{byte(kindEvents), 8, 0, 0, 0, 1, 0, 30, 0, 1, 0, 0, 0, byte(kindRelease), 0, 0, 0, 0})
 	f.Add([]byte{byte(kindWish), 8, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, byte(kindWatch), 1, 0, 0, 0, 1})
 	f.Fuzz(func(t *testing.T, p []byte) {
-		a, b := pair(t)
+		a, b := linktest.Pair(t)
 		s := Serve(a, Machine{Surface: display.NewSurface(), Input: &input.Hub{}, Focus: func(bool) {}, Power: func(Power) {}})
 		_ = b.SetWriteDeadline(time.Now().Add(time.Second))
 		_, _ = b.Write(p)
