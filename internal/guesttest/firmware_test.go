@@ -29,6 +29,15 @@ func newFirmwareFile(t *testing.T, kind string) *machineFile {
 	return f
 }
 
+// needMatrix skips a boot that is like others and takes long, but for `make matrix`.
+func needMatrix(t *testing.T) {
+	t.Helper()
+	needGuests(t)
+	if os.Getenv("VMM_MATRIX") == "" {
+		t.Skip("one of the boots of make matrix")
+	}
+}
+
 // places are where a disk can be, by the name of its controller: the keys of the .vmx, and the address.
 var places = map[string]struct {
 	keys    [][2]string
@@ -167,6 +176,9 @@ func TestEFIVariables(t *testing.T) {
 func TestFirmwareReboot(t *testing.T) {
 	for _, kind := range []string{"bios", "efi"} {
 		t.Run(kind, func(t *testing.T) {
+			if kind == "efi" {
+				needMatrix(t)
+			}
 			f := newFirmwareFile(t, kind)
 			f.bootDisk(t, "reboot:/dev/vdb:1")
 			f.addDiskOn("virtio", "disk.img")
