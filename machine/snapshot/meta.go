@@ -47,6 +47,9 @@ func Shape(m *config.Machine, sizes []int64) []string {
 	for i := range m.Serials {
 		s = append(s, fmt.Sprintf("serial port %d", m.Serials[i].Index))
 	}
+	if w := m.Run.Kiosk.Words(); w != "" {
+		s = append(s, "the browser settings "+w)
+	}
 	return append(s, fmt.Sprintf("display with %d MiB, tablet %t", m.Display.VRAM>>20, m.Input.Tablet))
 }
 

@@ -171,6 +171,12 @@ var settings = []struct{ name, value string }{
 // ending is locked, for ever, by whatever ends the machine first.
 var ending sync.Mutex
 
+// awaitEnding waits for ever if the machine is about to end.
+func awaitEnding() {
+	ending.Lock()
+	defer ending.Unlock()
+}
+
 // stopWait is how long processes may take to end by themselves.
 const stopWait = 2 * time.Second
 

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,9 @@ const (
 	profileDir   = "/tmp/profile"
 	policyFile   = "/etc/chromium/policies/managed/vmm.json"
 	blankPage    = "about:blank"
+
+	// verboseWord on the kernel's command line has the browser tell its doings on the console.
+	verboseWord = "vmm.kiosk.verbose"
 )
 
 // keepBrowser runs the browser, and starts it again whenever it ends, with an empty profile. It is the compositor's client, and does not return.
@@ -33,6 +37,10 @@ func keepBrowser() {
 		said := &tail{}
 		cmd := exec.Command(chromiumPath, arguments(k)...)
 		cmd.Stdout, cmd.Stderr = said, said
+		if slices.Contains(strings.Fields(string(cmdline)), verboseWord) {
+			cmd.Stdout, cmd.Stderr = os.Stdout, os.Stdout
+			cmd.Args = append(cmd.Args[:len(cmd.Args)-1], "--enable-logging=stderr", "--v=1", cmd.Args[len(cmd.Args)-1])
+		}
 		start := time.Now()
 		say("browser started")
 		err := cmd.Run()
@@ -56,7 +64,7 @@ func arguments(k config.Kiosk) []string {
 		"--disable-gpu", // there is none that could draw
 		"--no-first-run", "--no-default-browser-check", "--noerrdialogs", "--disable-infobars", "--password-store=basic",
 		"--disable-sync", "--disable-background-networking", "--disable-component-update", "--disable-extensions", "--disable-breakpad",
-		"--disable-features=Translate,MediaRouter,OptimizationHints,DialMediaRouteProvider",
+		"--disable-features=Translate,MediaRouter,OptimizationHints,DialMediaRouteProvider,PreloadTopChromeWebUI,WebUIOmniboxPopup,WebUIOmniboxFullPopup,WebUIOmniboxAimPopup",
 	}
 	if k.Language != "" {
 		args = append(args, "--lang="+k.Language, "--accept-lang="+k.Language)

@@ -55,6 +55,8 @@ func keepCompositor(k config.Kiosk) error {
 		say("compositor started")
 		go awaitQuiet()
 		status := reapUntil(cmd.Process.Pid)
+		// One that ends because the machine does is neither replaced nor missed.
+		awaitEnding()
 		wait := b.after(time.Since(start))
 		say("the compositor ended (%s); again in %v", status, wait)
 		time.Sleep(wait)

@@ -20,7 +20,7 @@ type rtentry struct {
 	_       [3]uint64 // mtu, window, irtt
 }
 
-// addRoute adds a default route by SIOCADDRT.
+// addRoute adds a default route by SIOCADDRT, unless it is there.
 func addRoute(socket int, gateway [4]byte) error {
 	rt := rtentry{
 		dst:     unix.RawSockaddrInet4{Family: unix.AF_INET},
@@ -29,7 +29,7 @@ func addRoute(socket int, gateway [4]byte) error {
 		flags:   unix.RTF_UP | unix.RTF_GATEWAY,
 	}
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(socket), unix.SIOCADDRT, uintptr(unsafe.Pointer(&rt)))
-	if errno != 0 {
+	if errno != 0 && errno != unix.EEXIST { // a lease that is renewed
 		return errno
 	}
 	return nil
