@@ -27,7 +27,7 @@ const rootDevice = "/dev/vda"
 // deviceWait is how long the kernel may take to find a device.
 const deviceWait = 30 * time.Second
 
-// boot makes a system out of the initramfs and runs its only session. It returns when it cannot go on.
+// boot makes a system out of the initramfs and runs its only session. It returns when it cannot go on, and why.
 func boot() error {
 	if err := setup.KernelFS("/"); err != nil {
 		return err

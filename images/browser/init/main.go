@@ -18,9 +18,7 @@ func main() {
 		}
 		keepBrowser()
 	}
-	if err := boot(); err != nil {
-		say("%v", err)
-	}
+	say("%v", boot())
 	powerOff()
 }
 
