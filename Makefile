@@ -73,6 +73,10 @@ bench-disk: setup-bench build ## measure the disk tools against qemu-img, on the
 soak: setup-test demo ## 100 boots in a row without a failure or a leak
 	$(GO) run ./internal/testsuite -soak 100
 
+.PHONY: soak-snapshots
+soak-snapshots: setup-test build ## suspend a machine under load 50 times in a row and have it go on
+	$(GO) run ./internal/testsuite -soak-snapshots 50
+
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (default 30s) each
 	$(GO) run ./internal/testsuite -fuzz $(FUZZTIME)

@@ -101,11 +101,12 @@ func (m *Machine) SnapshotFiles() []string {
 }
 
 // ErrOff says that there is nothing to save.
-var ErrOff = errors.New("the machine is powered off")
+var ErrOff = errors.New("the machine is powered off, or just starting anew")
 
 // SaveSnapshot saves the machine as it is to files of the names that SnapshotFiles gives, all empty, and syncs them. The guest stands still meanwhile, and
-// goes on afterwards unless it is paused. Disks that are written to for good are flushed and must not change before the machine goes on from there.
-func (m *Machine) SaveSnapshot(files map[string]*os.File) error {
+// goes on afterwards unless it is paused, or off, asked when all is saved, says that the machine shall be powered off there; nil is no. Disks that are
+// written to for good are flushed and must not change before the machine goes on from there.
+func (m *Machine) SaveSnapshot(files map[string]*os.File, off func() bool) error {
 	if m.tpm != nil {
 		return errTPMSnapshot
 	}
@@ -115,7 +116,12 @@ func (m *Machine) SaveSnapshot(files map[string]*os.File) error {
 		}
 	}
 	m.Pause()
-	defer m.Resume()
+	ended := false
+	defer func() {
+		if !ended { // else it takes no further step
+			m.Resume()
+		}
+	}()
 	m.turn.Lock() // nobody takes the board down
 	defer m.turn.Unlock()
 	m.mu.Lock()
@@ -162,6 +168,10 @@ func (m *Machine) SaveSnapshot(files map[string]*os.File) error {
 		if err := f.Sync(); err != nil {
 			return fmt.Errorf("write a snapshot: %w", err)
 		}
+	}
+	if off != nil && off() {
+		ended = true
+		m.PowerOff()
 	}
 	return nil
 }

@@ -68,7 +68,7 @@ func newSnapshotSave() *cobra.Command {
 					return fmt.Errorf("machine %s writes to its disk %s for good: use vmm suspend, or start it with --snapshot", args[0], d.Address)
 				}
 			}
-			return save(c.Context(), client, dir, status, nil)
+			return save(c.Context(), client, dir, status, false, nil)
 		},
 	}
 }
@@ -90,8 +90,8 @@ func machineWithFile(ctx context.Context, id string) (control.Client, control.St
 	return client, status, err
 }
 
-// save has a machine save itself to the folder dir. between is done when everything is saved, and before the snapshot takes its place.
-func save(ctx context.Context, client control.Client, dir string, status control.Status, between func() error) error {
+// save has a machine save itself to the folder dir, and end if it shall. between is done when everything is saved, and before the snapshot takes its place.
+func save(ctx context.Context, client control.Client, dir string, status control.Status, off bool, between func() error) error {
 	names, err := client.SnapshotFiles(ctx)
 	if err != nil {
 		return err
@@ -101,7 +101,10 @@ func save(ctx context.Context, client control.Client, dir string, status control
 		return err
 	}
 	defer draft.Discard()
-	if err := client.SaveSnapshot(ctx, draft.Files); err != nil {
+	stop := showSaving(draft.Files[snapshot.MemoryFile], status.Memory)
+	err = client.SaveSnapshot(ctx, draft.Files, off)
+	stop()
+	if err != nil {
 		return err
 	}
 	if between != nil {

@@ -36,28 +36,14 @@ vmm run --cold starts it anew instead.`,
 const gone = time.Minute
 
 // suspend saves a machine and powers it off. If that fails before everything is saved, it runs on.
-func suspend(ctx context.Context, client control.Client, status control.Status) (err error) {
+func suspend(ctx context.Context, client control.Client, status control.Status) error {
 	fd, err := unix.PidfdOpen(status.PID, 0)
 	if err != nil {
 		return fmt.Errorf("the process of machine %s: %w", client.ID, err)
 	}
 	process := os.NewFile(uintptr(fd), "process")
 	defer process.Close()
-	if _, err := client.SetPaused(ctx, true); err != nil {
-		return err
-	}
-	saved := false
-	defer func() {
-		if err != nil && !saved {
-			_, e := client.SetPaused(context.WithoutCancel(ctx), false)
-			err = errors.Join(err, e)
-		}
-	}()
-	return save(ctx, client, suspendedAt(status.File), status, func() error {
-		saved = true
-		if _, err := client.Stop(ctx, true); err != nil {
-			return err
-		}
+	return save(ctx, client, suspendedAt(status.File), status, true, func() error {
 		// Closing changes the disks, and how they lie there afterwards is what counts.
 		return waitFor(ctx, process, client.ID)
 	})

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 )
 
 // vmm runs a command that has to succeed.
@@ -19,12 +20,12 @@ func vmm(t *testing.T, args ...string) {
 }
 
 // snapFile is a machine that counts while it works on its disk, and at last fetches a page. access lets it do so.
-func snapFile(t *testing.T, cpus int) (f *machineFile, access string) {
+func snapFile(t *testing.T, cpus, count int) (f *machineFile, access string) {
 	t.Helper()
 	needGuests(t)
 	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
 	port, _ := page(t, 1<<20)
-	f = newFile(t, "listen,snap:64:20:/dev/vda,net:http://10.0.2.2:"+port+"/")
+	f = newFile(t, fmt.Sprintf("listen,snap:64:%d:/dev/vda:http://10.0.2.2:%s/", count, port))
 	f.set("vmm.agent", "TRUE")
 	f.set("displayName", "counter")
 	f.set("numvcpus", strconv.Itoa(cpus))
@@ -54,42 +55,76 @@ func lastCount(t *testing.T, g *guest) int {
 	return number(t, all[len(all)-1])
 }
 
-// TestSuspend suspends a machine that writes to its disk, again and again, and has it go on where it was.
+// cycles is how often a machine is saved and goes on: VMM_SOAK_SNAPSHOTS (make soak-snapshots), or what finds most.
+func cycles(t *testing.T) int {
+	t.Helper()
+	v := os.Getenv("VMM_SOAK_SNAPSHOTS")
+	if v == "" {
+		return 3
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestSuspend suspends a machine of two processors that writes to its disk, again and again, and has it go on where it was.
 func TestSuspend(t *testing.T) {
-	for _, cpus := range []int{1, 2} {
-		t.Run(fmt.Sprintf("cpus=%d", cpus), func(t *testing.T) {
-			f, access := snapFile(t, cpus)
-			g := f.start(t, access)
-			for range cpus {
-				g.expect(counted)
-				g.expect(counted)
-				vmm(t, "suspend", "counter")
-				if err := g.wait(); err != nil {
-					t.Fatalf("vmm run: %v\n%s", err, g.err.String())
-				}
-				last := lastCount(t, g)
-				g = f.start(t, access)
-				if n := number(t, g.expect(counted)); n != last+1 {
-					t.Errorf("after %d the machine went on with %d", last, n)
-				}
-			}
-			g.finish()
-			// Its disk has changed since, so that the machine starts anew.
-			g = f.start(t, access)
-			if n := number(t, g.expect(counted)); n != 1 {
-				t.Errorf("the machine went on with %d from a state that is stale", n)
-			}
-			vmm(t, "stop", "--hard", "counter")
-			if err := g.wait(); err != nil {
-				t.Fatal(err)
-			}
-		})
+	n := cycles(t)
+	f, access := snapFile(t, 2, 10*n)
+	g := f.start(t, access)
+	for range n {
+		g.expect(counted)
+		g.expect(counted)
+		vmm(t, "suspend", "counter")
+		if err := g.wait(); err != nil {
+			t.Fatalf("vmm run: %v\n%s", err, g.err.String())
+		}
+		last := lastCount(t, g)
+		g = f.start(t, access)
+		if n := number(t, g.expect(counted)); n != last+1 {
+			t.Errorf("after %d the machine went on with %d", last, n)
+		}
+	}
+	g.finish()
+	clockWasSet(t, g)
+	if files, err := filepath.Glob(filepath.Join(f.dir, "*")); err != nil || len(files) != 3 { // .vmx, disk, suspended state, which is stale now
+		t.Errorf("the folder holds %v, %v", files, err)
+	}
+	// Its disk has changed since, so that the machine starts anew.
+	g = f.start(t, access)
+	if n := number(t, g.expect(counted)); n != 1 {
+		t.Errorf("the machine went on with %d from a state that is stale", n)
+	}
+	vmm(t, "stop", "--hard", "counter")
+	if err := g.wait(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(f.dir, "test.vmsuspend")); err == nil {
+		t.Error("the stale state is still there")
+	}
+}
+
+// clockWasSet sees that the guest was told of its restoring, and set its clock.
+func clockWasSet(t *testing.T, g *guest) {
+	t.Helper()
+	const most = 50 * time.Millisecond
+	all := g.said(`^restored: the clock was (-?\d+) ms behind, and is (-?\d+) us`)
+	if len(all) != 1 {
+		t.Errorf("the guest was told %d times that it was restored", len(all))
+		return
+	}
+	t.Logf("the clock was %s ms behind, and is %s us", all[0][1], all[0][2])
+	us, err := strconv.Atoi(all[0][2])
+	if left := time.Duration(us) * time.Microsecond; err != nil || left.Abs() > most {
+		t.Errorf("the clock is %v off, %v", left, err)
 	}
 }
 
 // TestSnapshot starts machines from one snapshot, while the one that was saved runs on.
 func TestSnapshot(t *testing.T) {
-	f, access := snapFile(t, 2)
+	f, access := snapFile(t, 2, 20)
 	guests := []*guest{f.start(t, "--snapshot", access)}
 	guests[0].expect(counted)
 	guests[0].expect(counted)
@@ -103,8 +138,11 @@ func TestSnapshot(t *testing.T) {
 		}
 		guests = append(guests, g)
 	}
-	for _, g := range guests {
+	for i, g := range guests {
 		g.finish()
+		if i > 0 {
+			clockWasSet(t, g)
+		}
 	}
 	if b, err := os.ReadFile(filepath.Join(f.dir, "disk.img")); err != nil || !bytes.Equal(b, make([]byte, 16<<20)) {
 		t.Errorf("the disk was written to: %v", err)

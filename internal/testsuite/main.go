@@ -4,7 +4,7 @@
 //	payload  runs a few instructions on /dev/kvm, whatever kind it is; skipped where none opens
 //	guest    boots real guests on real KVM: here if this host has it, otherwise in the nested host, booted once
 //
-// With -soak it only boots guests in a row; with -fuzz it runs every fuzz target for a while; with -hostile it only has a guest attack
+// With -soak it only boots guests in a row, with -soak-snapshots it only suspends one; with -fuzz it runs every fuzz target for a while; with -hostile it only has a guest attack
 // its machine.
 package main
 
@@ -28,6 +28,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	soak := flag.Int("soak", 0, "boot a guest this many times in a row and look for leaks")
+	snapshots := flag.Int("soak-snapshots", 0, "suspend a machine under load this many times in a row")
 	fuzz := flag.Duration("fuzz", 0, "run every fuzz target for this long")
 	hostile := flag.Duration("hostile", 0, "have a hostile guest attack its machine for this long")
 	run := flag.String("run", "", "run only the tests that match, at every level")
@@ -44,6 +45,9 @@ func main() {
 		}
 	case *soak > 0:
 		s := &suite{verbose: *verbose, run: "TestSoak", env: []string{fmt.Sprintf("VMM_SOAK=%d", *soak)}, levels: "guest"}
+		s.all(ctx)
+	case *snapshots > 0:
+		s := &suite{verbose: true, run: "TestSuspend$", env: []string{fmt.Sprintf("VMM_SOAK_SNAPSHOTS=%d", *snapshots)}, levels: "guest"}
 		s.all(ctx)
 	case *hostile > 0:
 		s := &suite{verbose: true, run: "TestHostile", env: []string{"VMM_HOSTILE=" + hostile.String()}, levels: "guest"}

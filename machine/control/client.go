@@ -86,12 +86,12 @@ func (c Client) SnapshotFiles(ctx context.Context) ([]string, error) {
 	return list.Files, err
 }
 
-// SaveSnapshot has the machine save itself to open, empty files.
-func (c Client) SaveSnapshot(ctx context.Context, files map[string]*os.File) error {
+// SaveSnapshot has the machine save itself to open, empty files. It goes on afterwards, or off powers it off at that very point.
+func (c Client) SaveSnapshot(ctx context.Context, files map[string]*os.File, off bool) error {
 	ctx, cancel := context.WithTimeout(ctx, longPatience)
 	defer cancel()
 	r := request{method: "POST", path: "/v1/snapshot"}
-	var list snapshotList
+	list := snapshotList{PowerOff: off}
 	for name, f := range files {
 		list.Files, r.files = append(list.Files, name), append(r.files, f)
 	}

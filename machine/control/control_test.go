@@ -66,7 +66,7 @@ func (m *fakeMachine) SetLimits(l config.Limits) error {
 func (m *fakeMachine) SnapshotFiles() []string { return []string{"state", "memory"} }
 
 // SaveSnapshot writes the names of the files into them.
-func (m *fakeMachine) SaveSnapshot(files map[string]*os.File) error {
+func (m *fakeMachine) SaveSnapshot(files map[string]*os.File, off func() bool) error {
 	for name, f := range files {
 		if _, err := f.WriteString(name); err != nil {
 			return err
@@ -74,6 +74,9 @@ func (m *fakeMachine) SaveSnapshot(files map[string]*os.File) error {
 	}
 	if len(files) != 2 {
 		return errors.New("two files are wanted")
+	}
+	if off != nil && !off() {
+		return errors.New("nobody waits")
 	}
 	return nil
 }

@@ -46,7 +46,7 @@ func TestSnapshot(t *testing.T) {
 			}
 			files[name] = f
 		}
-		err := c.SaveSnapshot(t.Context(), files)
+		err := c.SaveSnapshot(t.Context(), files, true)
 		if (err == nil) != (n == 2) {
 			t.Errorf("%d files: %v", n, err)
 		}
@@ -57,7 +57,7 @@ func TestSnapshot(t *testing.T) {
 			}
 		}
 	}
-	if err := c.call(t.Context(), "POST", "/v1/snapshot", snapshotList{[]string{"state"}}, &struct{}{}); err == nil || !strings.Contains(err.Error(), "came along") {
+	if err := c.call(t.Context(), "POST", "/v1/snapshot", snapshotList{Files: []string{"state"}}, &struct{}{}); err == nil || !strings.Contains(err.Error(), "came along") {
 		t.Errorf("names without files: %v", err)
 	}
 	s.Close()

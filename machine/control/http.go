@@ -58,8 +58,9 @@ type request struct {
 	method, path string
 	query        url.Values
 	body         []byte
-	files        []*os.File // that came along
-	wait         func()     // says that the answer takes long
+	files        []*os.File  // that came along
+	wait         func()      // says that the answer takes long
+	waits        func() bool // reports whether the client still waits for the answer
 }
 
 // readRequest reads one request. An error that is a *problem can be told to the client.

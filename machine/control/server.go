@@ -150,6 +150,7 @@ func (s *Server) client(conn *net.UnixConn) {
 		if r, err = readRequest(from); err == nil {
 			r.files = from.files
 			r.wait = func() { s.extend(conn) }
+			r.waits = func() bool { return waits(conn) }
 			answer, err = s.do(r)
 		}
 	}
@@ -249,13 +250,28 @@ func (s *Server) screenshot(r request) (any, error) {
 	return picture(b.Bytes()), nil
 }
 
+// waits reports whether the client at the other end still has its end open.
+func waits(conn *net.UnixConn) (there bool) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return false
+	}
+	err = raw.Control(func(fd uintptr) {
+		n, _, err := unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		there = n > 0 || errors.Is(err, unix.EAGAIN)
+	})
+	return there && err == nil
+}
+
 // snapshotList names the files of a snapshot.
 type snapshotList struct {
 	Files []string `json:"files"`
+	// PowerOff ends the machine when all is saved.
+	PowerOff bool `json:"power_off,omitempty"`
 }
 
 func (s *Server) snapshotFiles(request) (any, error) {
-	return snapshotList{s.machine.SnapshotFiles()}, nil
+	return snapshotList{Files: s.machine.SnapshotFiles()}, nil
 }
 
 // snapshot saves the machine to the files that came along, which the body names in their order.
@@ -274,7 +290,11 @@ func (s *Server) snapshot(r request) (any, error) {
 	r.wait()
 	s.change.Lock()
 	defer s.change.Unlock()
-	if err := s.machine.SaveSnapshot(files); err != nil {
+	var off func() bool
+	if list.PowerOff {
+		off = r.waits // a machine whose state nobody puts into its place must not end
+	}
+	if err := s.machine.SaveSnapshot(files, off); err != nil {
 		return nil, problemf(statusConflict, "%v", err)
 	}
 	return struct{}{}, nil

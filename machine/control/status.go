@@ -18,8 +18,9 @@ type Machine interface {
 	Screenshot(screen int, w io.Writer) error
 	// SnapshotFiles are the names of the files that SaveSnapshot fills.
 	SnapshotFiles() []string
-	// SaveSnapshot saves the machine as it is to files of those names.
-	SaveSnapshot(map[string]*os.File) error
+	// SaveSnapshot saves the machine as it is to files of those names. It goes on afterwards, unless off is not nil and says yes when all is saved: then it
+	// is powered off at that very point.
+	SaveSnapshot(files map[string]*os.File, off func() bool) error
 	// Limits are those in force.
 	Limits() config.Limits
 	// SetLimits puts other limits in force. An error says what could not be limited.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,16 +27,23 @@ type File struct {
 // Draft is a snapshot in the making.
 type Draft struct {
 	dir, temp string
+	lock      *os.File            // temp, locked: whoever made it is at work
 	Files     map[string]*os.File // by their names, empty and open for writing
 }
 
-// Create begins a snapshot that shall lie in dir, which may hold an older one.
+// Create begins a snapshot that shall lie in dir, which may hold an older one. What drafts of it are left over from a crash goes.
 func Create(dir string, names []string) (_ *Draft, err error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
 		return nil, fmt.Errorf("make a snapshot: %w", err)
 	}
 	d := &Draft{dir: dir, Files: map[string]*os.File{}}
-	if d.temp, err = os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+".new-"); err != nil {
+	prefix := filepath.Join(filepath.Dir(dir), "."+filepath.Base(dir)+".new-")
+	sweep(prefix)
+	if d.temp, err = os.MkdirTemp(filepath.Dir(prefix), filepath.Base(prefix)); err != nil {
+		return nil, fmt.Errorf("make a snapshot: %w", err)
+	}
+	if d.lock, err = lockFolder(d.temp); err != nil {
+		d.Discard()
 		return nil, fmt.Errorf("make a snapshot: %w", err)
 	}
 	for _, name := range names {
@@ -63,6 +71,38 @@ func (d *Draft) close() {
 	for _, f := range d.Files {
 		f.Close()
 	}
+	if d.lock != nil {
+		d.lock.Close()
+	}
+}
+
+// sweep removes the drafts whose paths begin with prefix and that nobody works at.
+func sweep(prefix string) {
+	drafts, _ := filepath.Glob(escape(prefix) + "*") // no error: the pattern is well-formed
+	for _, path := range drafts {
+		if lock, err := lockFolder(path); err == nil {
+			os.RemoveAll(path)
+			lock.Close()
+		}
+	}
+}
+
+// escape is a path as a pattern.
+func escape(path string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
+}
+
+// lockFolder opens a folder and locks it, unless somebody else holds it.
+func lockFolder(path string) (*os.File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return f, nil
 }
 
 // Commit puts the draft, whose files are durable, into its place. disks are the files of the disks that must not change until the machine goes on. What was there
