@@ -69,7 +69,7 @@ func (m *Machine) newBoard() (_ *board, err error) {
 	}
 	last := step{"kernel loaded", b.finishLoading}
 	if b.from != nil {
-		last = step{"snapshot restored", b.restore}
+		last = step{"devices restored", b.restore}
 	}
 	for _, step := range []step{
 		{"guest memory", b.addMemory},
@@ -107,6 +107,8 @@ func (b *board) addMemory() (err error) {
 	b.closers = append(b.closers, b.mem)
 	if b.from == nil {
 		b.startLoading()
+	} else {
+		b.prefetch()
 	}
 	return nil
 }

@@ -157,6 +157,9 @@ func New(o Options) (_ *Machine, err error) {
 		m.macs = append(m.macs, macOf(n))
 	}
 	if s := o.From; s != nil {
+		if s.Discards() { // a suspended machine goes on once
+			s.working = openWorking(s.dir)
+		}
 		m.uuid, m.macs = s.meta.UUID, s.meta.MACs
 	}
 	o.Timeline.Add("network ready")

@@ -21,6 +21,7 @@ type Snapshot struct {
 	meta    *snapshot.Meta
 	devices []byte
 	memory  *os.File
+	working working
 }
 
 // OpenSnapshot opens the snapshot in a folder.
@@ -45,6 +46,7 @@ func (s *Snapshot) Close() error {
 	if s == nil {
 		return nil
 	}
+	s.working.close()
 	return s.memory.Close()
 }
 
@@ -198,11 +200,13 @@ func (b *board) restore() error {
 	if err := s.meta.Check(b.m.shape(), b.vm.CPUID(), b.vm.VCPUs()[0].KVM().TSCKHz()); err != nil {
 		return err
 	}
+	b.m.opt.Timeline.Add("snapshot fits")
 	r := state.NewReader(s.devices)
 	// The interrupt controllers before the devices, which drive their lines anew.
 	if err := b.vm.Restore(r); err != nil {
 		return fmt.Errorf("restore the processors: %w", err)
 	}
+	b.m.opt.Timeline.Add("processors restored")
 	if n := r.U16(); r.Err() == nil && int(n) != len(b.devices) {
 		r.Fail("%d devices, this machine has %d", n, len(b.devices))
 	}
@@ -219,5 +223,6 @@ func (b *board) restore() error {
 	if r.Err() == nil && b.generation != nil {
 		b.generation.Renew()
 	}
+	b.record()
 	return r.Err()
 }

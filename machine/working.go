@@ -1,0 +1,95 @@
+package machine
+
+import (
+	"os"
+	"time"
+
+	"github.com/sharevm/vmm/internal/guard"
+	"github.com/sharevm/vmm/machine/snapshot"
+	"github.com/sharevm/vmm/vmm/memory"
+)
+
+// working is which pages of memory machines need first that go on from a snapshot: known, or to be found out.
+type working struct {
+	set []memory.Extent
+	// file takes the set in, and pagemap tells it; nil where there is nothing to find out. Both are opened before the process is confined.
+	file, pagemap *os.File
+}
+
+// openWorking opens what a snapshot's folder knows. It is only a help, so that nothing here fails.
+func openWorking(dir string) (w working) {
+	set, file, err := snapshot.OpenWorking(dir)
+	if err != nil || file == nil {
+		return working{set: set}
+	}
+	pagemap, err := memory.Pagemap()
+	if err != nil {
+		file.Close()
+		return working{}
+	}
+	return working{nil, file, pagemap}
+}
+
+func (w *working) close() {
+	for _, f := range []*os.File{w.file, w.pagemap} {
+		if f != nil {
+			f.Close()
+		}
+	}
+	w.file, w.pagemap = nil, nil
+}
+
+// firstUse is how long a guest's first pages are looked for: what it does next is no longer going on, but work.
+const firstUse = 2 * time.Second
+
+// prefetch gets the pages that are known to be needed, while the rest of the board is made.
+func (b *board) prefetch() {
+	set := b.from.working.set
+	if len(set) == 0 {
+		return
+	}
+	b.aside("prefetch", func(stop <-chan struct{}) {
+		b.mem.Prefetch(set, stop)
+		b.m.opt.Timeline.Add("working set mapped")
+	})
+}
+
+// record finds out which pages the guest uses first. The snapshot is closed by then.
+func (b *board) record() {
+	w := b.from.working
+	if w.file == nil {
+		return
+	}
+	b.from.working = working{}
+	b.aside("working set", func(stop <-chan struct{}) {
+		defer w.close()
+		timer := time.NewTimer(firstUse)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-stop:
+			return
+		}
+		set, err := b.mem.Resident(w.pagemap)
+		if err == nil {
+			err = snapshot.WriteWorking(w.file, set)
+		}
+		if err != nil {
+			b.m.log.Warn("the working set of the snapshot is not recorded", "error", err)
+		}
+	})
+}
+
+// aside runs f beside the board's work. It ends before RAM goes away.
+func (b *board) aside(name string, f func(stop <-chan struct{})) {
+	stop, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer guard.Panic(b.m.log, name)
+		f(stop)
+	}()
+	b.closers = append(b.closers, closeFunc(func() {
+		close(stop)
+		<-ended
+	}))
+}

@@ -1,0 +1,76 @@
+package memory
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Extent is a run of pages of RAM, in the order in which they lie in the file behind it.
+type Extent struct{ First, Pages uint32 }
+
+// Pagemap opens what Resident reads, for a process that will not reach it later.
+func Pagemap() (*os.File, error) { return os.Open("/proc/self/pagemap") }
+
+// Resident returns which pages of RAM this process has come to use, ascending, as its page tables tell (Linux, admin-guide/mm/pagemap).
+func (g *Guest) Resident(pagemap *os.File) (all []Extent, err error) {
+	const entry, present, swapped = 8, 1 << 63, 1 << 62
+	buf := make([]byte, 64<<10)
+	for _, r := range g.regions {
+		before := len(all) // no extent goes on in another region
+		base, pages := int64(address(r.Host)/savePage), int64(len(r.Host)/savePage)
+		for at := int64(0); at < pages; {
+			p := buf[:min(int64(len(buf)), (pages-at)*entry)]
+			if _, err := pagemap.ReadAt(p, (base+at)*entry); err != nil {
+				return nil, fmt.Errorf("memory: which pages are in use: %w", err)
+			}
+			for ; len(p) > 0; p, at = p[entry:], at+1 {
+				if binary.LittleEndian.Uint64(p)&(present|swapped) == 0 {
+					continue
+				}
+				page := uint32(r.FileOffset/savePage + at)
+				if n := len(all); n > before && all[n-1].First+all[n-1].Pages == page {
+					all[n-1].Pages++
+				} else {
+					all = append(all, Extent{page, 1})
+				}
+			}
+		}
+	}
+	return all, nil
+}
+
+// Prefetch reads and maps pages of RAM that the guest is going to need, and leaves out what lies outside of it. It is only a help: nothing
+// waits for it, and it ends early where stop is closed.
+func (g *Guest) Prefetch(all []Extent, stop <-chan struct{}) {
+	// The first round has the disk work on everything at once, the second waits for the pages and maps them.
+	for _, advice := range []int{unix.MADV_WILLNEED, unix.MADV_POPULATE_READ} {
+		for _, e := range all {
+			for p := g.extent(e); len(p) > 0; {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				n := min(len(p), hugePage) // at a time: changes to the address space wait meanwhile
+				if unix.Madvise(p[:n], advice) != nil {
+					return // an older kernel
+				}
+				p = p[n:]
+			}
+		}
+	}
+}
+
+// extent is the part of e that lies in one region, or nothing.
+func (g *Guest) extent(e Extent) []byte {
+	first, end := int64(e.First)*savePage, (int64(e.First)+int64(e.Pages))*savePage
+	for _, r := range g.regions {
+		if from, to := max(first, r.FileOffset), min(end, r.FileOffset+int64(len(r.Host))); from < to {
+			return r.Host[from-r.FileOffset : to-r.FileOffset]
+		}
+	}
+	return nil
+}
