@@ -19,13 +19,13 @@ func vmm(t *testing.T, args ...string) {
 	}
 }
 
-// snapFile is a machine that counts while it works on its disk, and at last fetches a page. access lets it do so.
+// snapFile is a machine that counts while it works on its disk and fetches a page, which access lets it do, and at last writes to its disk once more.
 func snapFile(t *testing.T, cpus, count int) (f *machineFile, access string) {
 	t.Helper()
 	needGuests(t)
 	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
 	port, _ := page(t, 1<<20)
-	f = newFile(t, fmt.Sprintf("listen,snap:64:%d:/dev/vda:http://10.0.2.2:%s/", count, port))
+	f = newFile(t, fmt.Sprintf("listen,snap:64:%d:/dev/vda:http://10.0.2.2:%s/,disk:/dev/vda:1:9", count, port))
 	f.set("vmm.agent", "TRUE")
 	f.set("displayName", "counter")
 	f.set("numvcpus", strconv.Itoa(cpus))

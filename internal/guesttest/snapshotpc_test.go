@@ -20,7 +20,6 @@ func TestSuspendPC(t *testing.T) {
 			map[string]string{"scsi0.virtualDev": "pvscsi", "vmm.input": "virtio"}},
 		{"lsilogic-e1000", "e1000", "none", map[string]string{"scsi0:0": "/dev/sda"},
 			map[string]string{"scsi0.virtualDev": "lsilogic", "hpet0.present": "TRUE"}},
-		{"hyperv", "e1000e", "none", map[string]string{"sata0:0": "/dev/sda"}, map[string]string{"guestOS": "windows9-64"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			needGuests(t)
