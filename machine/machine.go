@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sharevm/vmm/audio"
 	"github.com/sharevm/vmm/config"
 	"github.com/sharevm/vmm/devices/tpm/swtpm"
 	"github.com/sharevm/vmm/disk"
@@ -37,6 +38,8 @@ type Options struct {
 	FirmwareFolder string
 	// FirmwareLog takes what firmware prints on its debug console, a bounded amount. It must not block. nil spares the guest printing it.
 	FirmwareLog io.Writer
+	// Sound is what the machine's sound card plays on; nil is silent. New takes it over.
+	Sound audio.Backend
 	// Discard sends all writes to temporary overlays that vanish at the end.
 	Discard bool
 	// AllowHostPorts are ports of the host's loopback that the guest may reach at its gateway.
@@ -76,6 +79,7 @@ type Machine struct {
 	marks     *markPort
 	input     input.Hub
 	screens   []*display.Surface
+	sound     *audio.Output
 	remote    remote
 	macs      []config.MAC
 	uuid      config.UUID
@@ -135,6 +139,7 @@ func New(o Options) (_ *Machine, err error) {
 		}
 	}()
 	m.screens = newScreens(m.cfg)
+	m.openSound()
 	m.openLimits()
 	for i := range m.cfg.Disks {
 		d := &m.cfg.Disks[i]
@@ -337,6 +342,9 @@ func (m *Machine) Close() error {
 	m.takeSnapshot().Close()
 	errs = append(errs, m.firmware.close(), m.tpm.Close())
 	m.links, m.disks, m.kernel, m.initrd, m.firmware, m.tpm = nil, nil, nil, nil, nil, nil
+	if m.sound != nil {
+		errs = append(errs, m.sound.Close())
+	}
 	m.console.close()
 	return errors.Join(errs...)
 }

@@ -52,6 +52,7 @@ type runFlags struct {
 	adopting   bool
 	firmware   string // folder
 	firmLog    string // file
+	soundFile  string
 	allow      vmx.Options
 	screen     screenFlags
 }
@@ -101,6 +102,7 @@ Ctrl-C powers off at once; --ctrl-c=guest leaves it to the guest. Exits with sta
 	f.StringVar(&fl.ctrlC, "ctrl-c", "button", "who gets Ctrl-C: the power button or the guest")
 	f.StringVar(&fl.firmware, "firmware", os.Getenv("VMM_FIRMWARE"), "`FOLDER` with SeaBIOS and OVMF that are preferred to Debian's, under the same names; $VMM_FIRMWARE")
 	f.StringVar(&fl.firmLog, "firmware-log", "", "write to `FILE` what the firmware tells about its doings, for debugging")
+	f.StringVar(&fl.soundFile, "sound-file", "", "write what the machine plays to `FILE` (WAVE), for tests, instead of playing it")
 	fl.screen.add(f)
 	f.BoolVar(&fl.adopting, "adopt", false, "have the Windows on the first disk load the driver of its controller, by a change in a new overlay beside the disk")
 	f.BoolVar(&fl.noSandbox, "no-sandbox", false, "let the machine's process do all that its user may, for debugging")
@@ -110,7 +112,9 @@ Ctrl-C powers off at once; --ctrl-c=guest leaves it to the guest. Exits with sta
 	f.BoolVar(&fl.allow.DiscardState, "discard-state", false, "forget a session that VMware suspended")
 	f.BoolVar(&fl.allow.IgnoreLocks, "ignore-locks", false, "VMware's .lck folders are left over from a crash")
 	f.BoolVar(&fl.link, "link", false, "show the machine to the session that has started this program")
-	_ = f.MarkHidden("link") // cannot fail: it is there
+	for _, name := range []string{"link", "sound-file"} {
+		_ = f.MarkHidden(name) // cannot fail: it is there
+	}
 	return c
 }
 
@@ -355,6 +359,9 @@ func (fl *runFlags) runHere(ctx context.Context, file string, cfg *config.Machin
 	}
 	typed, typing := io.Pipe()
 	options.In = typed
+	if options.Sound, err = openSound(cfg, fl.soundFile, log); err != nil {
+		return err
+	}
 	m, err := machine.New(options)
 	if err != nil {
 		return err
