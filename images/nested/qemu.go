@@ -49,7 +49,8 @@ func arguments(c Config, k debian.Kernel, shares []wire.Share, tscKHz uint64) []
 			thread = "multi"
 		}
 		// TCG does not tell KVM when a guest sets XCR0, so that a guest with XSAVE finds its area too small and warns at length.
-		args = append(args, "-accel", "tcg,thread="+thread+",tb-size=1024", "-cpu", "EPYC,+svm,+npt,-xsave")
+		// What needs XSAVE has to go with it: systems take AVX for usable where they see it.
+		args = append(args, "-accel", "tcg,thread="+thread+",tb-size=1024", "-cpu", "EPYC,+svm,+npt,-xsave,-avx,-avx2,-f16c,-fma")
 	}
 	if !c.Isolated {
 		args = append(args, ninep("root", agent.RootTag, "/", ",readonly=on")...)
