@@ -32,7 +32,7 @@ disks='qemu-utils libvmdk-utils libvhdi-utils libnbd-bin fuse3 fdisk gdisk ntfs-
 # What a PC boots by.
 firmware='seabios ovmf'
 # Other people's boot loaders, to be booted by it.
-bootable='grub-common grub-pc-bin grub-efi-amd64-bin xorriso memtest86+ ipxe ipxe-qemu'
+bootable='grub-common grub-pc-bin grub-efi-amd64-bin xorriso memtest86+ ipxe ipxe-qemu mmdebstrap'
 case ${1-run} in
 run | session)
 	[ "${1-run}" = session ] && packages="$packages $firmware grub-common grub-pc-bin grub-efi-amd64-bin mtools"

@@ -47,8 +47,7 @@ func Build(ctx context.Context, path string, c Config) (err error) {
 		{"i386-pc", "(hd0," + partition + ")" + folder, core, []string{"biosdisk"}},
 		{"x86_64-efi", folder, efi, []string{"efi_gop", "all_video"}},
 	} {
-		args := []string{"-d", filepath.Join(modules, g.format), "-O", g.format, "-p", g.prefix, "-o", g.out}
-		if err := run(ctx, "grub-mkimage", append(append(args, common...), g.modules...)...); err != nil {
+		if err := MakeGRUB(ctx, g.format, g.out, "", g.prefix, append(g.modules, common...)...); err != nil {
 			return err
 		}
 	}
@@ -89,29 +88,17 @@ menuentry test {
 // writeBIOS makes the disk with its partition table and GRUB's two stages for BIOS.
 func writeBIOS(path, core string, size int64) error {
 	const (
-		offKernelSector = 0x5C  // in boot.img: where the core image begins
-		offBlocks       = 0x1F4 // in the core image's first sector: where the rest of it is
-		loadSegment     = 0x820
-		offTable        = 0x1BE
-		active, efi     = 0x80, 0xEF
+		offTable    = 0x1BE
+		active, efi = 0x80, 0xEF
 	)
-	disk, err := os.ReadFile(filepath.Join(modules, "i386-pc", "boot.img"))
+	disk, stage, err := Stages(core, 1)
 	if err != nil {
 		return err
 	}
-	stage, err := os.ReadFile(core)
-	if err != nil {
-		return err
-	}
-	stage = append(stage, make([]byte, -len(stage)&(sector-1))...)
-	if len(disk) != sector || len(stage) > start-sector {
-		return fmt.Errorf("GRUB of %d and %d bytes", len(disk), len(stage))
+	if len(stage) > start-sector {
+		return fmt.Errorf("GRUB of %d bytes", len(stage))
 	}
 	le := binary.LittleEndian
-	le.PutUint64(disk[offKernelSector:], 1)
-	le.PutUint64(stage[offBlocks:], 2)
-	le.PutUint16(stage[offBlocks+8:], uint16(len(stage)/sector-1))
-	le.PutUint16(stage[offBlocks+10:], loadSegment)
 	entry := disk[offTable:]
 	clear(entry[:64])
 	entry[0], entry[4] = active, efi
@@ -119,7 +106,6 @@ func writeBIOS(path, core string, size int64) error {
 	copy(entry[5:8], "\xFE\xFF\xFF")
 	le.PutUint32(entry[8:], start/sector)
 	le.PutUint32(entry[12:], uint32((size-start)/sector))
-	disk[510], disk[511] = 0x55, 0xAA
 	f, err := os.Create(path)
 	if err != nil {
 		return err
