@@ -77,6 +77,10 @@ soak: setup-test demo ## 100 boots in a row without a failure or a leak
 soak-snapshots: setup-test build ## suspend a machine under load 50 times in a row and have it go on
 	$(GO) run ./internal/testsuite -soak-snapshots 50
 
+.PHONY: matrix
+matrix: setup-test build ## boot a real Debian on every controller, by BIOS and UEFI, from VMDK and VHDX; RUN=TestDebian/nvme chooses (needs root once)
+	$(GO) run ./internal/testsuite -matrix $(if $(RUN),-run $(RUN))
+
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (default 30s) each
 	$(GO) run ./internal/testsuite -fuzz $(FUZZTIME)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,8 @@ import (
 const (
 	// guestLimit bounds the guest tests as a whole; they take a third of it on two quiet cores.
 	guestLimit = 30 * time.Minute
+	// matrixLimit bounds the 28 boots of the matrix.
+	matrixLimit = 2 * time.Hour
 	// nestedMemory in MiB holds the largest guest, of 4.5 GiB, and the images that tests keep in memory.
 	nestedMemory = 7168
 )
@@ -42,7 +45,7 @@ func (s *suite) guest(ctx context.Context, c *count) error {
 		if s.run != "" {
 			run = fmt.Sprintf(" -test.run '%s'", s.run)
 		}
-		script += fmt.Sprintf("%s -test.v -test.timeout %v%s || status=1\n", binary(p), guestLimit, run)
+		script += fmt.Sprintf("%s -test.v -test.timeout %v%s || status=1\n", binary(p), cmp.Or(s.limit, guestLimit), run)
 	}
 	script += "exit $status\n"
 	r, w, err := os.Pipe()
@@ -84,7 +87,7 @@ func (s *suite) where(ctx context.Context, c *count, script string, env []string
 	}
 	defer null.Close()
 	status, err := nested.Run(ctx, nested.Config{
-		Args: []string{"sh", "-c", script}, Env: env, Stdin: null, Stdout: w, Stderr: w, MemoryMiB: nestedMemory, Timeout: guestLimit,
+		Args: []string{"sh", "-c", script}, Env: env, Stdin: null, Stdout: w, Stderr: w, MemoryMiB: nestedMemory, Timeout: cmp.Or(s.limit, guestLimit),
 		Progress: func(line string) { fmt.Println("  " + line) },
 	})
 	if err != nil {

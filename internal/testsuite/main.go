@@ -4,11 +4,13 @@
 //	payload  runs a few instructions on /dev/kvm, whatever kind it is; skipped where none opens
 //	guest    boots real guests on real KVM: here if this host has it, otherwise in the nested host, booted once
 //
-// With -soak it only boots guests in a row, with -soak-snapshots it only suspends one; with -fuzz it runs every fuzz target for a while; with -hostile it only has a guest attack
+// With -matrix it boots a real Debian on every controller, by either firmware, from each format, and prints a table. With -soak it only boots guests in a row,
+// with -soak-snapshots it only suspends one; with -fuzz it runs every fuzz target for a while; with -hostile it only has a guest attack
 // its machine.
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -31,6 +33,7 @@ func main() {
 	snapshots := flag.Int("soak-snapshots", 0, "suspend a machine under load this many times in a row")
 	fuzz := flag.Duration("fuzz", 0, "run every fuzz target for this long")
 	hostile := flag.Duration("hostile", 0, "have a hostile guest attack its machine for this long")
+	matrix := flag.Bool("matrix", false, "boot Debian on every controller, by either firmware; -run chooses as TestDebian/ide/efi does")
 	run := flag.String("run", "", "run only the tests that match, at every level")
 	levels := flag.String("levels", "plain,payload,guest", "run only these levels")
 	verbose := flag.Bool("v", false, "print what every test prints")
@@ -49,6 +52,9 @@ func main() {
 	case *snapshots > 0:
 		s := &suite{verbose: true, run: "TestSuspend$", env: []string{fmt.Sprintf("VMM_SOAK_SNAPSHOTS=%d", *snapshots)}, levels: "guest"}
 		s.all(ctx)
+	case *matrix:
+		s := &suite{verbose: true, run: cmp.Or(*run, "TestDebian"), env: []string{"VMM_MATRIX=all"}, levels: "guest", limit: matrixLimit}
+		s.all(ctx)
 	case *hostile > 0:
 		s := &suite{verbose: true, run: "TestHostile", env: []string{"VMM_HOSTILE=" + hostile.String()}, levels: "guest"}
 		s.all(ctx)
@@ -66,9 +72,10 @@ func fail(err error) {
 // suite is a run of tests.
 type suite struct {
 	verbose bool
-	run     string   // regular expression of test names, "" for all
-	levels  string   // comma-separated
-	env     []string // for guest tests
+	run     string        // regular expression of test names, "" for all
+	levels  string        // comma-separated
+	env     []string      // for guest tests
+	limit   time.Duration // of the guest tests; 0 stands for guestLimit
 	counts  []count
 }
 

@@ -4,6 +4,7 @@ package kit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"slices"
 
 	"github.com/sharevm/vmm/images/bootdisk"
+	"github.com/sharevm/vmm/images/debiandisk"
 	"github.com/sharevm/vmm/images/initramfs"
 	"github.com/sharevm/vmm/internal/debian"
 )
@@ -28,6 +30,10 @@ const (
 	BootDisk = "boot.img" // PC disk of BootDiskSize bytes that BIOS and UEFI boot: GRUB, the generic kernel and PCInitrd
 
 	Root = "root.ext4" // file system of RootSize bytes with testguest as /init
+
+	// DebianVMDK and DebianVHDX are one disk with a real Debian. They are missing where the kit was made without being root.
+	DebianVMDK = "debian.vmdk"
+	DebianVHDX = "debian.vhdx"
 )
 
 // BootDiskSize is the size of the disk that firmware boots, in bytes.
@@ -97,7 +103,29 @@ func Make(ctx context.Context, dir string, progress debian.Progress) error {
 	if err := bootdisk.Build(ctx, filepath.Join(dir, BootDisk), disk); err != nil {
 		return err
 	}
+	if err := linkDebian(ctx, dir, progress); err != nil {
+		return err
+	}
 	return makeRoot(ctx, dir, init)
+}
+
+// linkDebian makes the cached disk with Debian known in the kit.
+func linkDebian(ctx context.Context, dir string, progress debian.Progress) error {
+	disk, err := debiandisk.Make(ctx, progress)
+	if errors.Is(err, debiandisk.ErrRoot) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for name, target := range map[string]string{DebianVMDK: disk.VMDK, DebianVHDX: disk.VHDX} {
+		link := filepath.Join(dir, name)
+		_ = os.Remove(link)
+		if err := os.Symlink(target, link); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // makeRoot makes the root file system with mkfs.ext4, which fills it without being root.

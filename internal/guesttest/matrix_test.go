@@ -1,0 +1,145 @@
+package guesttest
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sharevm/vmm/images/testguest/kit"
+)
+
+// matrix is where Debian's disk boots: the controllers, with the driver that Linux has for each.
+var matrix = []struct{ place, driver string }{
+	{"ide", "ata_piix"}, {"ahci", "ahci"}, {"nvme", "nvme"}, {"lsisas", "mptsas"}, {"lsilogic", "mptspi"}, {"pvscsi", "vmw_pvscsi"}, {"virtio", "virtio-pci"},
+}
+
+// matrixCards are the cards that each of these machines has, all at once.
+var matrixCards = []struct{ model, driver string }{{"e1000", "e1000"}, {"e1000e", "e1000e"}, {"vmxnet3", "vmxnet3"}, {"virtio", "virtio-pci"}}
+
+// expected is what Linux warns of on any machine of this kind, and what has nothing to do with a device of ours: the weaknesses of the processor that the nested
+// host emulates, how crowded that host is, how Debian configured its kernel, and firmware for radio that is not installed.
+var expected = regexp.MustCompile(`hrtimer: interrupt took|Speculative|Spectre|RETBleed|mitigation|microcode|IMA_DISABLE_HTABLE|regulatory|wiki\.debian\.org/Firmware`)
+
+// matrixRow is a machine of the matrix.
+type matrixRow struct{ place, driver, firmware, format string }
+
+func (r matrixRow) String() string { return r.place + "/" + r.firmware + "/" + r.format }
+
+// matrixRows are all machines if the environment asks for them, and otherwise three, others each day, so that the suite stays short and every one has its turn.
+func matrixRows(all bool, day int) (rows []matrixRow) {
+	// The formats take turns, so that the first half of the matrix has every controller with either firmware.
+	for _, formats := range [][2]string{{"vmdk", "vhdx"}, {"vhdx", "vmdk"}} {
+		for _, m := range matrix {
+			for i, firmware := range []string{"bios", "efi"} {
+				rows = append(rows, matrixRow{m.place, m.driver, firmware, formats[i]})
+			}
+		}
+	}
+	if all {
+		return rows
+	}
+	const few = 3
+	for i := range few {
+		rows = append(rows, rows[(day*few+i)%(len(matrix)*4)])
+	}
+	return rows[len(rows)-few:]
+}
+
+// TestMatrixRows holds the choice to its promise: within as many days as it takes, each machine has had its turn.
+func TestMatrixRows(t *testing.T) {
+	all := matrixRows(true, 0)
+	if len(all) != len(matrix)*4 {
+		t.Fatalf("%d machines", len(all))
+	}
+	seen := map[matrixRow]bool{}
+	for day := range len(all) {
+		for _, r := range matrixRows(false, day) {
+			seen[r] = true
+		}
+	}
+	if len(seen) != len(all) {
+		t.Errorf("%d of %d machines have a turn", len(seen), len(all))
+	}
+}
+
+// TestDebian boots one real Debian from each controller, in two formats, by BIOS and UEFI, up to a login, and has root look at the machine: the controller's and
+// every card's own driver, an address on each card, a disk that keeps what it was given, and nothing in the kernel's log that complains.
+func TestDebian(t *testing.T) {
+	needGuests(t)
+	if _, err := os.Stat(filepath.Join(kitDir, kit.DebianVMDK)); err != nil {
+		t.Skipf("the kit has no disk with Debian, which only root can make: %v", err)
+	}
+	table := []string{fmt.Sprintf("%-10s %-4s %-5s %-8s %-8s %s", "controller", "by", "disk", "login", "in all", "verdict")}
+	for _, r := range matrixRows(os.Getenv("VMM_MATRIX") != "", time.Now().YearDay()) {
+		start, login := time.Now(), time.Duration(0)
+		ok := t.Run(r.String(), func(t *testing.T) { login = r.boot(t) })
+		if login == 0 && ok {
+			continue // not asked for
+		}
+		verdict := "ok"
+		if !ok {
+			verdict = "FAILED"
+		}
+		table = append(table, fmt.Sprintf("%-10s %-4s %-5s %-8v %-8v %s", r.place, r.firmware, r.format, login.Round(time.Second), time.Since(start).Round(time.Second), verdict))
+	}
+	t.Logf("\n%s", strings.Join(table, "\n"))
+}
+
+// boot runs the machine and returns how long it took to its login.
+func (r matrixRow) boot(t *testing.T) (login time.Duration) {
+	f := newFirmwareFile(t, r.firmware)
+	f.set("memsize", "768")
+	disk := map[string]string{"vmdk": kit.DebianVMDK, "vhdx": kit.DebianVHDX}[r.format]
+	f.addDiskOn(r.place, filepath.Join(kitDir, disk))
+	for i, c := range matrixCards {
+		card := fmt.Sprintf("ethernet%d", i)
+		f.set(card+".present", "TRUE")
+		f.set(card+".connectionType", "nat")
+		f.set("vmm."+card+".virtualDev", c.model)
+	}
+	start := time.Now()
+	g := f.start(t, "--snapshot")
+	g.expect(`^Debian GNU/Linux 12 debian ttyS0`)
+	login = time.Since(start)
+	g.enter("root")
+	g.expect(`^shell: ready on /dev/ttyS0$`)
+	g.enter("check; poweroff")
+	g.expect(`^check: done$`)
+	if err := g.wait(); err != nil {
+		t.Fatalf("vmm run: %v", err)
+	}
+	for pattern, want := range map[string]string{`check: firmware (\w+)$`: r.firmware, `^check: root (\S+) `: r.driver, `^check: (disk keeps)$`: "disk keeps"} {
+		if got := g.said(pattern); len(got) != 1 || got[0][1] != want {
+			t.Errorf("%s: the guest said %q, want %s", pattern, got, want)
+		}
+	}
+	cards := map[string]string{}
+	for _, m := range g.said(`^check: card (\S*) (\S*)$`) {
+		cards[m[1]] = m[2]
+	}
+	for _, c := range matrixCards {
+		if cards[c.driver] != "10.0.2.15" {
+			t.Errorf("%s has the address %q", c.driver, cards[c.driver])
+		}
+	}
+	complaints := g.said(`^check: (?:complaint|failed) (.*)$`)
+	complaints = slices.DeleteFunc(complaints, func(m []string) bool { return expected.MatchString(m[1]) })
+	for _, m := range complaints {
+		t.Errorf("Debian complains: %s", m[1])
+	}
+	return login
+}
+
+// enter types a line on the console.
+func (g *guest) enter(line string) {
+	g.t.Helper()
+	if _, err := io.WriteString(g.stdin, line+"\n"); err != nil {
+		g.t.Fatal(err)
+	}
+}
