@@ -36,22 +36,24 @@ func TestReadme(t *testing.T) {
 	}
 }
 
-// TestSecurity checks the same of the threat model, whose tests are named by their packages.
-func TestSecurity(t *testing.T) {
+// TestNamedTests checks the same of the pages that name tests by their packages: the threat model, the list of devices, and what is said of Windows.
+func TestNamedTests(t *testing.T) {
 	folders := map[string][]string{}
 	for _, f := range packages(t) {
 		name := filepath.Base(f)
 		folders[name] = append(folders[name], f)
 	}
-	checked := 0
-	for _, m := range named.FindAllStringSubmatch(read(t, "docs/security.md"), -1) {
-		if !slices.ContainsFunc(folders[m[1]], func(f string) bool { return hasTest(t, f, m[2]) }) {
-			t.Errorf("docs/security.md names %s.%s, which is nowhere", m[1], m[2])
+	for page, least := range map[string]int{"docs/security.md": 40, "docs/devices.md": 100, "docs/windows.md": 8} {
+		checked := 0
+		for _, m := range named.FindAllStringSubmatch(read(t, page), -1) {
+			if !slices.ContainsFunc(folders[m[1]], func(f string) bool { return hasTest(t, f, m[2]) }) {
+				t.Errorf("%s names %s.%s, which is nowhere", page, m[1], m[2])
+			}
+			checked++
 		}
-		checked++
-	}
-	if checked < 40 {
-		t.Errorf("docs/security.md names %d tests only", checked)
+		if checked < least {
+			t.Errorf("%s names %d tests only", page, checked)
+		}
 	}
 }
 
