@@ -22,12 +22,12 @@ const limit = 60 * time.Second
 
 // booted is what one boot of one monitor showed.
 type booted struct {
-	toInit time.Duration
+	toMark time.Duration // from the start of the process
 	memory footprint
 }
 
-// boot starts a monitor, waits for what its guest says, looks at its memory and ends it.
-func boot(ctx context.Context, args []string, wantMemory bool) (booted, error) {
+// boot starts a monitor, waits until its guest says mark, looks at its memory if that is wanted, and ends it.
+func boot(ctx context.Context, args []string, mark string, wantMemory bool) (booted, error) {
 	var b booted
 	var console tail
 	c := exec.CommandContext(ctx, args[0], args[1:]...)
@@ -47,12 +47,12 @@ func boot(ctx context.Context, args []string, wantMemory bool) (booted, error) {
 		_ = c.Process.Signal(syscall.SIGQUIT) // ours then says what it waits for
 		time.AfterFunc(time.Second, func() { _ = c.Process.Kill() })
 	})
-	err = errors.New("the guest ended before its init spoke")
+	err = fmt.Errorf("the guest ended before it said %q", mark)
 	for s := bufio.NewScanner(out); s.Scan(); {
 		text := strings.TrimSpace(s.Text())
 		console.add(text)
-		if b.toInit == 0 && strings.HasSuffix(text, line.Init) {
-			b.toInit = time.Since(start)
+		if b.toMark == 0 && strings.Contains(text, mark) {
+			b.toMark = time.Since(start)
 			if err = nil; !wantMemory {
 				break
 			}
@@ -126,15 +126,15 @@ func bootRounds(ctx context.Context, o options, f *files, r *report.Report) erro
 				if o.verbose && round == 0 {
 					fmt.Fprintf(os.Stderr, "%s, %s:\n  %s\n", p.name, format, quoted(args))
 				}
-				b, err := boot(ctx, args, wantMemory)
+				b, err := boot(ctx, args, line.Init, wantMemory)
 				if ctx.Err() != nil {
 					return ctx.Err()
 				}
-				if b.toInit > 0 && o.only != "memory" && p.name != noNIC {
-					r.Of("boot-"+format, "ms", p.name).Add(float64(b.toInit.Microseconds()) / 1000)
+				if b.toMark > 0 && o.only != "memory" && p.name != noNIC {
+					r.Of("boot-"+format, "ms", p.name).Add(float64(b.toMark.Microseconds()) / 1000)
 				}
 				if o.verbose {
-					fmt.Fprintf(os.Stderr, "round %d: %s: %v, %d KiB beside RAM, %d KiB of them anonymous; %v\n", round+1, who, b.toInit.Round(time.Millisecond), b.memory.pss>>10, b.memory.anonymous>>10, err)
+					fmt.Fprintf(os.Stderr, "round %d: %s: %v, %d KiB beside RAM, %d KiB of them anonymous; %v\n", round+1, who, b.toMark.Round(time.Millisecond), b.memory.pss>>10, b.memory.anonymous>>10, err)
 				}
 				if err != nil {
 					failures[who]++

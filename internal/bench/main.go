@@ -36,7 +36,7 @@ func run(ctx context.Context, args []string) error {
 	var o options
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.IntVar(&o.rounds, "rounds", 5, "rounds, of which medians are taken")
-	f.StringVar(&o.only, "only", "", "measure only boot, memory, exits, network or block")
+	f.StringVar(&o.only, "only", "", "measure only boot, memory, firmware, exits, network or block")
 	f.BoolVar(&o.json, "json", false, "print the figures as JSON instead of tables")
 	f.BoolVar(&o.verbose, "verbose", false, "print commands and single rounds on standard error")
 	f.StringVar(&o.dir, "dir", "out/bench", "folder for what is built")
@@ -59,7 +59,7 @@ func run(ctx context.Context, args []string) error {
 
 func wellKnown(only string) bool {
 	switch only {
-	case "", "boot", "memory", "exits", "network", "block":
+	case "", "boot", "memory", "firmware", "exits", "network", "block":
 		return true
 	}
 	return false

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/sharevm/vmm/images/bootdisk"
 	"github.com/sharevm/vmm/images/initramfs"
 	"github.com/sharevm/vmm/internal/bench/report"
 	"github.com/sharevm/vmm/internal/debian"
@@ -31,6 +32,7 @@ var modules = []string{"virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net", 
 const (
 	vmmFile, gokvmFile, benchFile, initFile = "vmm", "gokvm", "bench", "guest-init"
 	vmlinuxFile, bzImageFile, initrdFile    = "vmlinux", "bzImage", "initrd"
+	bootDiskFile                            = "boot.raw"
 )
 
 // measureNested builds everything, and has the guests run in the nested host.
@@ -102,7 +104,12 @@ func build(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	return writeInitrd(filepath.Join(dir, initrdFile), initramfs.Config{Init: filepath.Join(dir, initFile), Modules: mods})
+	if err := writeInitrd(filepath.Join(dir, initrdFile), initramfs.Config{Init: filepath.Join(dir, initFile), Modules: mods}); err != nil {
+		return err
+	}
+	return bootdisk.Build(ctx, filepath.Join(dir, bootDiskFile), bootdisk.Config{
+		Kernel: filepath.Join(dir, bzImageFile), Initrd: filepath.Join(dir, initrdFile), Cmdline: cmdline, Size: 48 << 20,
+	})
 }
 
 func writeInitrd(path string, c initramfs.Config) (err error) {
@@ -126,8 +133,13 @@ func runInner(ctx context.Context, o options) error {
 	}
 	defer os.RemoveAll(f.dir)
 	var r report.Report
-	if o.only != "network" && o.only != "block" {
+	if o.only != "network" && o.only != "block" && o.only != "firmware" {
 		if err := bootRounds(ctx, o, f, &r); err != nil {
+			return err
+		}
+	}
+	if o.only == "" || o.only == "firmware" {
+		if err := firmwareRounds(ctx, o, f, &r); err != nil {
 			return err
 		}
 	}
@@ -156,7 +168,7 @@ func stage(from, qemu string) (*files, error) {
 		return nil, err
 	}
 	at := func(name string) string { return filepath.Join(dir, name) }
-	for _, name := range []string{vmmFile, gokvmFile, vmlinuxFile, bzImageFile, initrdFile} {
+	for _, name := range []string{vmmFile, gokvmFile, vmlinuxFile, bzImageFile, initrdFile, bootDiskFile} {
 		if err := copyFile(filepath.Join(from, name), at(name)); err != nil {
 			return nil, err
 		}
@@ -167,7 +179,7 @@ func stage(from, qemu string) (*files, error) {
 		}
 	}
 	return &files{
-		dir: dir, vmm: at(vmmFile), gokvm: at(gokvmFile), qemu: qemu, initrd: at(initrdFile),
+		dir: dir, vmm: at(vmmFile), gokvm: at(gokvmFile), qemu: qemu, initrd: at(initrdFile), bootDisk: at(bootDiskFile),
 		kernels: map[string]string{formats[0]: at(vmlinuxFile), formats[1]: at(bzImageFile)},
 	}, nil
 }

@@ -24,6 +24,8 @@ type files struct {
 	qemu    string
 	kernels map[string]string // by the format's name
 	initrd  string
+
+	bootDisk string // which firmware boots, up to GRUB
 }
 
 // formats are the kernel files, in the order of the report.
