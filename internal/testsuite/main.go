@@ -53,7 +53,7 @@ func main() {
 		s := &suite{verbose: true, run: "TestSuspend$", env: []string{fmt.Sprintf("VMM_SOAK_SNAPSHOTS=%d", *snapshots)}, levels: "guest"}
 		s.all(ctx)
 	case *matrix:
-		s := &suite{verbose: true, run: cmp.Or(*run, "TestDebian"), env: []string{"VMM_MATRIX=all"}, levels: "guest", limit: matrixLimit}
+		s := &suite{verbose: true, run: cmp.Or(*run, "TestDebian|TestFirmware"), env: []string{"VMM_MATRIX=all"}, levels: "guest", limit: matrixLimit}
 		s.all(ctx)
 	case *hostile > 0:
 		s := &suite{verbose: true, run: "TestHostile", env: []string{"VMM_HOSTILE=" + hostile.String()}, levels: "guest"}
