@@ -12,8 +12,10 @@ import (
 const (
 	// ahead is how much the server is asked to keep before it plays, which is what evens out the machine's pace.
 	ahead = 60 * time.Millisecond
-	// most is how much waits at either end of the socket: more is lost.
-	most   = 250 * time.Millisecond
+	// most is how much waits on our side of the socket: more is lost.
+	most = 250 * time.Millisecond
+	// queue is how much the server may keep: one that begins late has to hold what came meanwhile.
+	queue  = time.Second
 	volume = 0x10000 // as loud as the samples are
 )
 
@@ -122,9 +124,9 @@ func (s *stream) request() *proto.CreatePlaybackStream {
 	r := &proto.CreatePlaybackStream{
 		SampleSpec: proto.SampleSpec{Format: format, Channels: byte(s.format.Channels), Rate: uint32(s.format.Rate)},
 		ChannelMap: channels, SinkIndex: proto.Undefined,
-		BufferMaxLength:       uint32(bytesIn(s.format, most)),
+		BufferMaxLength:       uint32(bytesIn(s.format, queue)),
 		BufferTargetLength:    uint32(bytesIn(s.format, ahead)),
-		BufferPrebufferLength: proto.Undefined, BufferMinimumRequest: proto.Undefined,
+		BufferPrebufferLength: uint32(bytesIn(s.format, ahead)), BufferMinimumRequest: uint32(bytesIn(s.format, ahead/4)),
 		AdjustLatency: true,
 		Properties:    proto.PropList{"media.name": proto.PropListString(s.b.name), "media.role": proto.PropListString("game")},
 	}
