@@ -31,6 +31,8 @@ nested='qemu-system-x86'
 disks='qemu-utils libvmdk-utils libvhdi-utils libnbd-bin fuse3 fdisk gdisk ntfs-3g xfsprogs dosfstools mtools'
 # What a PC boots by.
 firmware='seabios ovmf'
+# An X server without a screen, and somebody who types and clicks there.
+windows='xvfb xdotool xclip'
 # Other people's boot loaders, to be booted by it.
 bootable='grub-common grub-pc-bin grub-efi-amd64-bin xorriso memtest86+ ipxe ipxe-qemu mmdebstrap'
 case ${1-run} in
@@ -42,7 +44,7 @@ run | session)
 	;;
 test)
 	# What other programs make of our tables, and of our disks and what guests keep on them.
-	packages="$packages $nested acpica-tools dmidecode vncsnapshot swtpm $disks $firmware $bootable"
+	packages="$packages $nested acpica-tools dmidecode vncsnapshot swtpm $windows $disks $firmware $bootable"
 	;;
 bench)
 	packages="$packages $nested acpica-tools $disks $firmware $bootable gcc libc6-dev"

@@ -74,6 +74,7 @@ Ctrl-C powers off at once; --ctrl-c=guest leaves it to the guest. Exits with sta
   vmm run debian.iso
   vmm run --snapshot windows.vhdx          try it and change nothing
   vmm run --web windows.vmx                its screen in a browser
+  vmm run --window windows.vmx             its screen in a window
   vmm run --nested chromeos.vmx            on a host without hardware virtualisation`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeRunnable,
@@ -376,7 +377,13 @@ func (fl *runFlags) runHere(ctx context.Context, file string, cfg *config.Machin
 		defer hide()
 	}
 	defer serveControl(cfg.Name, m, log)()
-	hide, err := fl.screen.serve(m, cfg, messages, log)
+	closed := func() { // the user's wish as with Ctrl-C
+		select {
+		case interrupts <- os.Interrupt:
+		default:
+		}
+	}
+	hide, err := fl.screen.serve(m, cfg, closed, messages, log)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/sharevm/vmm/display/frontend"
 	"github.com/sharevm/vmm/display/vnc"
 	"github.com/sharevm/vmm/display/web"
+	"github.com/sharevm/vmm/display/x11"
 	"github.com/sharevm/vmm/images/nested"
 	"github.com/sharevm/vmm/machine"
 )
@@ -32,6 +33,8 @@ type screenFlags struct {
 	password string // file
 	web      string
 	at       netip.AddrPort // of web
+	window   bool
+	full     bool
 }
 
 func (fl *screenFlags) add(f *pflag.FlagSet) {
@@ -40,6 +43,8 @@ func (fl *screenFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&fl.password, "vnc-password", "", "`FILE` whose first line is the password for VNC viewers")
 	f.StringVar(&fl.web, "web", "", "show the screen to browsers of this host at `[ADDRESS:]PORT` ("+defaultWeb+")")
 	f.Lookup("web").NoOptDefVal = defaultWeb
+	f.BoolVar(&fl.window, "window", false, "show the screen in a window of $DISPLAY; closing it presses the power button, closing it again powers off")
+	f.BoolVar(&fl.full, "fullscreen", false, "show the screen on all of $DISPLAY; Ctrl+Alt+Enter switches to a window and back")
 }
 
 // listenAddress reads [ADDRESS:]PORT or ADDRESS, where what is left out is that of def.
@@ -63,8 +68,8 @@ func (fl *screenFlags) override(cfg *config.Machine) error {
 	if err := fl.apply(&cfg.Display.VNC); err != nil {
 		return err
 	}
-	if (fl.vnc != "" || fl.web != "") && cfg.DisplayAdapter() == config.DisplayNone {
-		return errors.New("--vnc and --web: the machine has no graphics card (vmm.display = \"virtio\" in its .vmx)")
+	if (fl.vnc != "" || fl.web != "" || fl.windowed()) && cfg.DisplayAdapter() == config.DisplayNone {
+		return errors.New("--vnc, --web, --window and --fullscreen: the machine has no graphics card (vmm.display = \"virtio\" in its .vmx)")
 	}
 	return nil
 }
@@ -98,6 +103,8 @@ func (fl *screenFlags) apply(v *config.VNC) error {
 	return nil
 }
 
+func (fl *screenFlags) windowed() bool { return fl.window || fl.full }
+
 // forwards are the forwards that lead to the screen of a machine in the nested host.
 func (fl *screenFlags) forwards(v config.VNC) (lead []nested.Forward) {
 	if v.Enabled {
@@ -109,17 +116,19 @@ func (fl *screenFlags) forwards(v config.VNC) (lead []nested.Forward) {
 	return lead
 }
 
-// serve shows the machine's first screen where the configuration and the command line say. It has to be called before the sandbox is entered.
-func (fl *screenFlags) serve(m *machine.Machine, cfg *config.Machine, messages io.Writer, log *slog.Logger) (stop func(), err error) {
+// serve shows the machine's first screen where the configuration and the command line say; closed is called when the user closes its window, and must not
+// block. It has to be called before the sandbox is entered.
+func (fl *screenFlags) serve(m *machine.Machine, cfg *config.Machine, closed func(), messages io.Writer, log *slog.Logger) (stop func(), err error) {
 	if len(m.Screens()) == 0 {
 		return func() {}, nil
 	}
-	return fl.show(m.Frontend(0), cfg.Display.VNC, messages, log)
+	fl.full = fl.full || cfg.Display.FullScreen && fl.window
+	return fl.show(m.Frontend(0), cfg.Display.VNC, closed, messages, log)
 }
 
 // show is serve for any screen.
-func (fl *screenFlags) show(screen frontend.Machine, v config.VNC, messages io.Writer, log *slog.Logger) (stop func(), err error) {
-	if !v.Enabled && fl.web == "" {
+func (fl *screenFlags) show(screen frontend.Machine, v config.VNC, closed func(), messages io.Writer, log *slog.Logger) (stop func(), err error) {
+	if !v.Enabled && fl.web == "" && !fl.windowed() {
 		return func() {}, nil
 	}
 	forwarded := os.Getenv(nestedStart) != ""
@@ -141,6 +150,13 @@ func (fl *screenFlags) show(screen frontend.Machine, v config.VNC, messages io.W
 			stop()
 		}
 	}()
+	if fl.windowed() {
+		w, err := x11.Open(x11.Config{Machine: screen, FullScreen: fl.full, Closed: closed, Log: log})
+		if err != nil {
+			return nil, fmt.Errorf("--window: %w", err)
+		}
+		closers = append(closers, w)
+	}
 	if v.Enabled {
 		addr, err := netip.ParseAddr(v.Address)
 		if err != nil {

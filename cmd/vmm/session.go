@@ -45,6 +45,7 @@ all machines at once: arrows and Enter, a number or a click choose one. The mach
 Each machine is a process of its own. When one ends, the others stay; a machine whose writes are thrown away starts again by itself, others when you press Enter. The session ends
 when all are off, or by Ctrl-C: then their power buttons are pressed, and after half a minute their power is taken away; a second Ctrl-C does that at once.`,
 		Example: `  vmm session --web chromeos.vmx windows.vmx          on this host's browser, at the address that is printed
+  vmm session --window chromeos.vmx windows.vmx       in a window
   vmm session --vnc chromeos.vmx windows.vmx          for a VNC viewer
   vmm session --hotkey scrolllock --web a.vmx b.vmx`,
 		Args:              cobra.MinimumNArgs(1),
@@ -77,8 +78,8 @@ func (fl *sessionFlags) start(c *cobra.Command, files []string) error {
 	if err := fl.screen.apply(&v); err != nil {
 		return &exitError{exitUsage, err}
 	}
-	if !v.Enabled && fl.screen.web == "" {
-		return &exitError{exitUsage, errors.New("where is the session to be shown? --web, --vnc")}
+	if !v.Enabled && fl.screen.web == "" && !fl.screen.windowed() {
+		return &exitError{exitUsage, errors.New("where is the session to be shown? --window, --fullscreen, --web, --vnc")}
 	}
 	machines := make([]*config.Machine, len(files))
 	for i, file := range files {
@@ -138,16 +139,22 @@ func (fl *sessionFlags) keep(ctx context.Context, files []string, machines []*co
 		return &prefixed{mu: &lines, to: messages, prefix: name + ": "}
 	})
 	defer k.Close()
-	hide, err := fl.screen.show(k.Frontend("vmm session"), v, messages, log)
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	closed := func() { // the user's wish as with Ctrl-C
+		select {
+		case signals <- os.Interrupt:
+		default:
+		}
+	}
+	hide, err := fl.screen.show(k.Frontend("vmm session"), v, closed, messages, log)
 	if err != nil {
 		return err
 	}
 	defer hide()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	defer signal.Stop(signals)
 	hurry := make(chan struct{})
 	go func() {
 		<-signals
