@@ -21,16 +21,13 @@ func (s *Server) show() {
 	for {
 		select {
 		case on := <-s.watch:
-			every = glanceEvery
-			if on {
-				every = refreshEvery
-			}
+			every = pace(on)
 		case <-timer.C:
 			if !v.Polled() {
 				select {
 				case <-v.Changed():
 				case on := <-s.watch:
-					s.watch <- on // there is room: nobody else takes from it
+					every = pace(on)
 				case <-s.done:
 					return
 				}
@@ -45,6 +42,14 @@ func (s *Server) show() {
 		}
 		timer.Reset(every)
 	}
+}
+
+// pace is how often the picture is looked at.
+func pace(watched bool) time.Duration {
+	if watched {
+		return refreshEvery
+	}
+	return glanceEvery
 }
 
 // picture is what the session has been told of it.
