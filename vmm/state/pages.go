@@ -1,5 +1,7 @@
 package state
 
+import "bytes"
+
 // PageSize is the unit of Pages, in bytes.
 const PageSize = 4096
 
@@ -14,18 +16,12 @@ func (w *Writer) Pages(p []byte) {
 	w.U32(uint32(len(p) / PageSize)) // the end
 }
 
-func isZero(p []byte) bool {
-	for _, v := range p {
-		if v != 0 {
-			return false
-		}
-	}
-	return true
-}
+var zeroPage [PageSize]byte
 
-// Pages fills p as Writer.Pages saw it.
+func isZero(page []byte) bool { return bytes.Equal(page, zeroPage[:]) }
+
+// Pages fills p, which holds zeroes as that of a new device does, as Writer.Pages saw it. Pages of zeroes are not touched: the host has not made them yet.
 func (r *Reader) Pages(p []byte) {
-	clear(p)
 	end := uint32(len(p) / PageSize)
 	for next := uint32(0); ; next++ {
 		page := r.U32()

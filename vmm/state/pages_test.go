@@ -15,7 +15,7 @@ func TestPages(t *testing.T) {
 	if n := len(w.Data()); n != 3*(4+PageSize)+4+4 {
 		t.Errorf("%d bytes for three pages", n)
 	}
-	got := bytes.Repeat([]byte{7}, len(mem))
+	got := make([]byte, len(mem))
 	r := NewReader(w.Data())
 	r.Pages(got)
 	r.Pages(nil)

@@ -1,0 +1,222 @@
+package machine
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/sharevm/vmm/config/vmx"
+	"github.com/sharevm/vmm/machine/snapshot"
+	"github.com/sharevm/vmm/vmm/kvm"
+)
+
+// stand is a machine whose boards are made and never run. Any KVM will do for that.
+type stand struct {
+	m       *Machine
+	memory  string // path of a file that is RAM
+	meta    *snapshot.Meta
+	devices []byte // state of a board that has just been made
+}
+
+// newStand makes a machine of a .vmx with an IDE, a SATA, an NVMe and a SCSI disk of its own and more keys.
+func newStand(t testing.TB, keys string) *stand {
+	t.Helper()
+	sys, err := kvm.Open("")
+	if err != nil {
+		if os.Getenv("VMM_TEST_KVM") == "require" {
+			t.Fatal(err)
+		}
+		t.Skip("no KVM:", err)
+	}
+	t.Cleanup(func() { sys.Close() })
+	dir := t.TempDir()
+	text := "config.version = 8\nvirtualHW.version = 19\nguestOS = debian12-64\nmemsize = 64\nvmm.kernel = kernel\nvmm.agent = TRUE\n" + keys
+	files := map[string][]byte{"test.vmx": nil, "kernel": make([]byte, 1<<20)}
+	for _, address := range []string{"ide0:0", "sata0:0", "nvme0:0", "scsi0:0"} {
+		text += fmt.Sprintf("%s.present = TRUE\n%s.present = TRUE\n%s.fileName = %s.img\n", address[:len(address)-2], address, address, address[:3])
+		files[address[:3]+".img"] = make([]byte, 1<<20)
+	}
+	for i, model := range []string{"e1000e", "vmxnet3", "e1000"} {
+		text += fmt.Sprintf("ethernet%d.present = TRUE\nethernet%d.connectionType = none\nvmm.ethernet%d.virtualDev = %s\n", i, i, i, model)
+	}
+	files["test.vmx"] = []byte(text)
+	for name, b := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg, _, _, err := vmx.Load(filepath.Join(dir, "test.vmx"), vmx.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := New(Options{Config: cfg, System: sys, Discard: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	s := &stand{m: m, memory: filepath.Join(dir, "memory")}
+	b := &board{m: m, verdict: newVerdict()}
+	defer b.close()
+	for _, step := range []func() error{b.addMemory, b.addVM, b.addPlatform, b.addPCI} {
+		if err := step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-b.loading.done // a kernel of zeroes is none, and not needed
+	for _, d := range b.devices {
+		d.Pause()
+	}
+	if s.devices, err = b.save(); err != nil {
+		t.Fatal(err)
+	}
+	s.meta = &snapshot.Meta{Shape: m.shape(), CPUID: b.vm.CPUID(), UUID: m.uuid, MACs: m.macs}
+	f, err := os.Create(s.memory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.mem.WriteTo(f); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	return s
+}
+
+// restore makes a board of a state, has its devices go on, and takes it down.
+func (s *stand) restore(t testing.TB, devices []byte) error {
+	t.Helper()
+	f, err := os.Open(s.memory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.m.from = &Snapshot{meta: s.meta, devices: devices, memory: f}
+	b, err := s.m.newBoard()
+	if err != nil {
+		return err
+	}
+	b.resumeDevices()
+	for _, d := range b.devices {
+		d.Pause()
+	}
+	if _, err := b.save(); err != nil {
+		t.Errorf("what was restored cannot be saved: %v", err)
+	}
+	return b.close()
+}
+
+const pcBoard = "vmm.board = pc\nscsi0.virtualDev = lsisas1068\nhpet0.present = TRUE\nvmm.display = vga\n"
+
+// boards are the kinds of machines that are restored here.
+var boards = map[string]string{
+	"pc":       pcBoard,
+	"pvscsi":   "vmm.board = pc\nscsi0.virtualDev = pvscsi\nvmm.display = virtio\nvmm.input = virtio\n",
+	"lsilogic": "vmm.board = pc\nscsi0.virtualDev = lsilogic\nvmm.display = none\n",
+}
+
+// tamper changes a state somehow, half of the time where there is something: most of it is configuration space, of zeroes that must stay so.
+func tamper(rng *rand.Rand, b []byte) []byte {
+	b = bytes.Clone(b)
+	place := func(room int) int {
+		at := rng.IntN(len(b) - room)
+		for dense := rng.IntN(2) == 0; dense && b[at] == 0; {
+			at = rng.IntN(len(b) - room)
+		}
+		return at
+	}
+	switch rng.IntN(4) {
+	case 0: // a few bits
+		for range 1 + rng.IntN(8) {
+			b[place(0)] ^= 1 << rng.IntN(8)
+		}
+	case 1: // a number
+		at := place(8)
+		binary.LittleEndian.PutUint32(b[at:], []uint32{0, 1, 0x7fffffff, 0xffffffff, rng.Uint32()}[rng.IntN(5)])
+	case 2: // noise
+		for at, n := place(64), rng.IntN(64); n > 0; n-- {
+			b[at+n] = byte(rng.Uint32())
+		}
+	case 3:
+		b = b[:rng.IntN(len(b))]
+	}
+	return b
+}
+
+// TestRestoreTampered restores machines from states that somebody has tampered with, checksums and all. They are refused, or the devices go on somehow: there is no
+// panic, nothing hangs, and nothing is left behind.
+func TestRestoreTampered(t *testing.T) {
+	for name, keys := range boards {
+		t.Run(name, func(t *testing.T) {
+			s := newStand(t, keys)
+			if err := s.restore(t, bytes.Clone(s.devices)); err != nil {
+				t.Fatalf("untampered: %v", err)
+			}
+			fds, _ := held(t)
+			const rounds, seed = 12, 1
+			rng := rand.New(rand.NewPCG(seed, 1))
+			refused := 0
+			for range rounds {
+				if err := s.restore(t, tamper(rng, s.devices)); err != nil {
+					refused++
+				}
+			}
+			if now, _ := held(t); now > fds {
+				t.Errorf("%d descriptors, %d before", now, fds)
+			}
+			runtime.GC()
+			var mem runtime.MemStats
+			runtime.ReadMemStats(&mem)
+			const most = 128 << 20
+			if mem.HeapAlloc > most {
+				t.Errorf("%d MiB are in use", mem.HeapAlloc>>20)
+			}
+			t.Logf("%d bytes of state, %d of %d tampered ones refused, %d MiB in use", len(s.devices), refused, rounds, mem.HeapAlloc>>20)
+		})
+	}
+}
+
+// FuzzRestore restores a board from any state.
+func FuzzRestore(f *testing.F) {
+	s := newStand(f, pcBoard)
+	s.m.log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	for seed := range uint64(8) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		_ = s.restore(t, tamper(rand.New(rand.NewPCG(seed, 2)), s.devices))
+		if ctx.Err() != nil {
+			t.Error("it took too long")
+		}
+	})
+}
+
+// BenchmarkRestore takes the state of processors and devices, of a board that has all that there is.
+func BenchmarkRestore(b *testing.B) {
+	s := newStand(b, pcBoard)
+	var processors, devices time.Duration
+	n := 0
+	for b.Loop() {
+		s.m.opt.Timeline = NewTimeline(time.Now())
+		if err := s.restore(b, s.devices); err != nil {
+			b.Fatal(err)
+		}
+		at := map[string]time.Duration{}
+		for _, m := range s.m.opt.Timeline.Marks() {
+			at[m.Name] = m.After
+		}
+		processors += at["processors restored"] - at["snapshot fits"]
+		devices += at["devices restored"] - at["processors restored"]
+		n++
+	}
+	b.ReportMetric(float64(processors.Microseconds())/float64(n), "µs-processors/op")
+	b.ReportMetric(float64(devices.Microseconds())/float64(n), "µs-devices/op")
+}
