@@ -147,7 +147,7 @@ func diskFiles(s control.Status) ([]string, error) {
 func newSnapshotList() *cobra.Command {
 	return &cobra.Command{
 		Use:               "list FILE.vmx",
-		Short:             "List a machine's snapshots",
+		Short:             "List a machine's snapshots, and whether it is suspended",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeVMX,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -157,6 +157,10 @@ func newSnapshotList() *cobra.Command {
 			}
 			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "NAME\tSAVED\tSTATE")
+			if dir := suspendedAt(args[0]); isFolder(dir) {
+				saved, state := describeSnapshot(dir)
+				fmt.Fprintf(w, "(suspended)\t%s\t%s\n", saved, state)
+			}
 			for _, e := range list {
 				if strings.HasPrefix(e.Name(), ".") {
 					continue
@@ -167,6 +171,11 @@ func newSnapshotList() *cobra.Command {
 			return w.Flush()
 		},
 	}
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // describeSnapshot says when a snapshot was saved, and whether a machine can start from it.
