@@ -11,14 +11,14 @@ import (
 const (
 	// nvmeModel is what VMware's controllers say they are. Guests find their disks by it and by the serial number (/dev/disk/by-id).
 	nvmeModel = "VMware Virtual NVMe Disk"
-	// maxNVMeQueues bounds the I/O queue pairs of a controller, each of which takes an interrupt.
-	maxNVMeQueues = 16
+	// The I/O queue pairs of a controller, each of which takes an interrupt. EDK II's driver asks for two, and gives the controller up if it gets one.
+	leastNVMeQueues, mostNVMeQueues = 2, 16
 )
 
 // addNVMe adds a controller whose namespaces are its drives: drive nvme0:3 is namespace 4.
 func (b *board) addNVMe(c controller) error {
 	cfg := nvme.Config{
-		Name: c.Bus.String(), Memory: b.mem, MSI: b.vm, QueuePairs: min(b.m.cfg.CPU.Count, maxNVMeQueues),
+		Name: c.Bus.String(), Memory: b.mem, MSI: b.vm, QueuePairs: min(max(b.m.cfg.CPU.Count, leastNVMeQueues), mostNVMeQueues),
 		Serial: fmt.Sprintf("VMWARE NVME_%04d", c.Bus.Number), Model: nvmeModel, UUID: b.m.nvmeUUID(c.Bus), Log: b.m.log,
 	}
 	for _, d := range c.drives {
