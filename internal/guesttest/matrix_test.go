@@ -14,10 +14,17 @@ import (
 	"github.com/sharevm/vmm/images/testguest/kit"
 )
 
-// matrix is where Debian's disk boots: the controllers, with the driver that Linux has for each.
-var matrix = []struct{ place, driver string }{
-	{"ide", "ata_piix"}, {"ahci", "ahci"}, {"nvme", "nvme"}, {"lsisas", "mptsas"}, {"lsilogic", "mptspi"}, {"pvscsi", "vmw_pvscsi"}, {"virtio", "virtio-pci"},
+// matrix is where Debian's disk boots: the controllers, with the driver that Linux has for each. Debian's OVMF is built without the drivers for three of them.
+var matrix = []struct {
+	place, driver string
+	efi           bool
+}{
+	{"ide", "ata_piix", true}, {"ahci", "ahci", true}, {"nvme", "nvme", true}, {"virtio", "virtio-pci", true},
+	{"lsisas", "mptsas", false}, {"lsilogic", "mptspi", false}, {"pvscsi", "vmw_pvscsi", false},
 }
+
+// machines is how many there are, in two formats: one for each controller and firmware that fit.
+const machines = 22
 
 // matrixCards are the cards that each of these machines has, all at once.
 var matrixCards = []struct{ model, driver string }{{"e1000", "e1000"}, {"e1000e", "e1000e"}, {"vmxnet3", "vmxnet3"}, {"virtio", "virtio-pci"}}
@@ -37,6 +44,9 @@ func matrixRows(all bool, day int) (rows []matrixRow) {
 	for _, formats := range [][2]string{{"vmdk", "vhdx"}, {"vhdx", "vmdk"}} {
 		for _, m := range matrix {
 			for i, firmware := range []string{"bios", "efi"} {
+				if firmware == "efi" && !m.efi {
+					continue
+				}
 				rows = append(rows, matrixRow{m.place, m.driver, firmware, formats[i]})
 			}
 		}
@@ -46,7 +56,7 @@ func matrixRows(all bool, day int) (rows []matrixRow) {
 	}
 	const few = 2
 	for i := range few {
-		rows = append(rows, rows[(day*few+i)%(len(matrix)*4)])
+		rows = append(rows, rows[(day*few+i)%machines])
 	}
 	return rows[len(rows)-few:]
 }
@@ -54,7 +64,7 @@ func matrixRows(all bool, day int) (rows []matrixRow) {
 // TestMatrixRows holds the choice to its promise: within as many days as it takes, each machine has had its turn.
 func TestMatrixRows(t *testing.T) {
 	all := matrixRows(true, 0)
-	if len(all) != len(matrix)*4 {
+	if len(all) != machines {
 		t.Fatalf("%d machines", len(all))
 	}
 	seen := map[matrixRow]bool{}

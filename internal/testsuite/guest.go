@@ -19,7 +19,7 @@ import (
 const (
 	// guestLimit bounds the guest tests as a whole; they take a third of it on two quiet cores.
 	guestLimit = 30 * time.Minute
-	// matrixLimit bounds the 28 boots of the matrix.
+	// matrixLimit bounds the 22 boots of the matrix.
 	matrixLimit = 2 * time.Hour
 	// nestedMemory in MiB holds the largest guest, of 4.5 GiB, and the images that tests keep in memory.
 	nestedMemory = 7168
