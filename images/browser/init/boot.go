@@ -67,7 +67,7 @@ func boot() error {
 		return err
 	}
 	say("devices are ready")
-	return keepCompositor(kiosk)
+	return keepCompositor(kiosk, isVerbose(string(cmdline)))
 }
 
 // useConsole moves this program's output to the console whose driver has been loaded meanwhile: the kernel gave it the one that there was at the start, if any.

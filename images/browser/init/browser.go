@@ -18,7 +18,7 @@ const (
 	policyFile   = "/etc/chromium/policies/managed/vmm.json"
 	blankPage    = "about:blank"
 
-	// verboseWord on the kernel's command line has the browser tell its doings on the console.
+	// verboseWord on the kernel's command line has browser and compositor tell their doings on the console.
 	verboseWord = "vmm.kiosk.verbose"
 )
 
@@ -37,7 +37,7 @@ func keepBrowser() {
 		said := &tail{}
 		cmd := exec.Command(chromiumPath, arguments(k)...)
 		cmd.Stdout, cmd.Stderr = said, said
-		if slices.Contains(strings.Fields(string(cmdline)), verboseWord) {
+		if isVerbose(string(cmdline)) {
 			cmd.Stdout, cmd.Stderr = os.Stdout, os.Stdout
 			cmd.Args = append(cmd.Args[:len(cmd.Args)-1], "--enable-logging=stderr", "--v=1", cmd.Args[len(cmd.Args)-1])
 		}
@@ -52,6 +52,9 @@ func keepBrowser() {
 		time.Sleep(wait)
 	}
 }
+
+// isVerbose says whether a kernel command line asks for all that programs say.
+func isVerbose(cmdline string) bool { return slices.Contains(strings.Fields(cmdline), verboseWord) }
 
 // arguments are the browser's. Its sandbox and the separation of its processes stay as they are.
 func arguments(k config.Kiosk) []string {
@@ -133,21 +136,3 @@ func writePolicy(k config.Kiosk) error {
 	}
 	return os.WriteFile(policyFile, b, 0o644)
 }
-
-// tail keeps the end of what a program says.
-type tail struct {
-	b []byte
-}
-
-const tailLen = 4096
-
-// Write implements io.Writer. A command writes from one goroutine when both its outputs are the same.
-func (t *tail) Write(p []byte) (int, error) {
-	t.b = append(t.b, p...)
-	if n := len(t.b) - tailLen; n > 0 {
-		t.b = append(t.b[:0], t.b[n:]...)
-	}
-	return len(p), nil
-}
-
-func (t *tail) text() string { return strings.TrimSpace(string(t.b)) }

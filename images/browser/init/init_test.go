@@ -114,3 +114,23 @@ func TestTail(t *testing.T) {
 		t.Errorf("%d bytes: %q", len(s), s)
 	}
 }
+
+func TestFilter(t *testing.T) {
+	var console strings.Builder
+	f := filter{to: &console}
+	for _, part := range []string{"noise\nbrow", "ser: 1 s: started\nmore ", "noise\n", "browser: 2 s: ended\nhalf"} {
+		if n, err := f.Write([]byte(part)); n != len(part) || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if got, want := console.String(), "browser: 1 s: started\nbrowser: 2 s: ended\n"; got != want {
+		t.Errorf("on the console %q", got)
+	}
+	if got, want := f.text(), "noise\nmore noise"; got != want {
+		t.Errorf("kept %q", got)
+	}
+	f.Write(make([]byte, 1<<20))
+	if len(f.line) > maxLine || len(f.text()) > tailLen {
+		t.Errorf("%d and %d bytes are kept", len(f.line), len(f.text()))
+	}
+}

@@ -22,7 +22,10 @@ func main() {
 	powerOff()
 }
 
+// linePrefix is how lines for whoever watches the console start.
+const linePrefix = "browser: "
+
 // say prints a line for whoever watches the console, with the seconds since the kernel started.
 func say(format string, args ...any) {
-	fmt.Printf("browser: %s s: "+format+"\n", append([]any{uptime()}, args...)...)
+	fmt.Printf(linePrefix+"%s s: "+format+"\n", append([]any{uptime()}, args...)...)
 }

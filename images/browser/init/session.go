@@ -39,13 +39,17 @@ func (b *backoff) after(ran time.Duration) time.Duration {
 }
 
 // keepCompositor runs cage, which runs this program again as its only client, and starts it again whenever it ends. It returns only when it cannot be started.
-func keepCompositor(k config.Kiosk) error {
+func keepCompositor(k config.Kiosk, verbose bool) error {
 	var b backoff
 	for {
 		cmd := exec.Command(cagePath, "-d", "--", sessionPath)
 		cmd.Env = environment(k)
 		cmd.Dir = home
-		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		said := &filter{to: os.Stdout}
+		cmd.Stdout, cmd.Stderr = said, said
+		if verbose {
+			cmd.Stdout, cmd.Stderr = os.Stdout, os.Stdout
+		}
 		// cage gets root's rights by its set-user-ID bit, opens the graphics card, and drops them.
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}, Setsid: true}
 		start := time.Now()
@@ -58,7 +62,7 @@ func keepCompositor(k config.Kiosk) error {
 		// One that ends because the machine does is neither replaced nor missed.
 		awaitEnding()
 		wait := b.after(time.Since(start))
-		say("the compositor ended (%s); again in %v", status, wait)
+		say("the compositor ended (%s); again in %v. It said last:\n%s", status, wait, said.text())
 		time.Sleep(wait)
 	}
 }
