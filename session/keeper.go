@@ -28,9 +28,15 @@ const (
 // Keeper runs the machines of a session, each in a process of its own.
 type Keeper struct {
 	*Session
+	// Suspend, if set before Run, saves the machine of a process and powers it off when the session ends. It waits for that, until ctx ends. After an error the machine runs
+	// on, and its power button is pressed.
+	Suspend func(ctx context.Context, pid int) error
+
 	specs []Spec
 	out   func(name string) io.Writer
 	again chan int // machines that the user wants to start again
+	// lastPatience is how long a process may take to end whose machine's power was taken away.
+	lastPatience time.Duration
 
 	mu        sync.Mutex // guards the following
 	processes []*Process // nil where there is none
@@ -40,7 +46,7 @@ type Keeper struct {
 
 // NewKeeper makes a session of machines, the first of which is in front. out is where what a machine's process prints goes.
 func NewKeeper(c Config, specs []Spec, out func(name string) io.Writer) *Keeper {
-	k := &Keeper{specs: specs, out: out, again: make(chan int, len(specs)), processes: make([]*Process, len(specs)), starts: make([][]time.Time, len(specs))}
+	k := &Keeper{lastPatience: 10 * time.Second, specs: specs, out: out, again: make(chan int, len(specs)), processes: make([]*Process, len(specs)), starts: make([][]time.Time, len(specs))}
 	c.Restart = func(machine int) {
 		select {
 		case k.again <- machine:
@@ -67,8 +73,8 @@ func (k *Keeper) turned(to int) {
 	}
 }
 
-// Run starts all machines and keeps them running until ctx ends or every one has been powered off by its guest. Then it ends those that still run: it presses
-// their power buttons, and takes their power away after patience, or when hurry is closed.
+// Run starts all machines and keeps them running until ctx ends or every one has been powered off by its guest. Then it ends those that still run: it suspends them or presses
+// their power buttons, and takes their power away after patience, or when hurry is closed. What does not end even then is killed.
 func (k *Keeper) Run(ctx context.Context, patience time.Duration, hurry <-chan struct{}) error {
 	ended := make(chan int, len(k.specs))
 	var failed error
@@ -165,17 +171,34 @@ func (k *Keeper) end(running int, ended <-chan int, patience time.Duration, hurr
 			}
 		}
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	suspending, suspended := 0, make(chan struct{}, len(k.specs))
 	each(func(s Spec, p *Process) {
-		if s.Disposable {
+		switch {
+		case s.Disposable:
 			p.Remote.Power(link.TakeAway)
-		} else {
+		case k.Suspend == nil:
 			p.Remote.Power(link.PressButton)
+		default:
+			suspending++
+			go func() {
+				k.suspend(ctx, s.Name, p)
+				suspended <- struct{}{}
+			}()
 		}
 	})
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
-	for stage := 0; running > 0; {
+	if suspending > 0 {
+		timer.Stop() // it takes as long as the disk takes for a guest's memory
+	}
+	for stage := 0; running > 0 || suspending > 0; {
 		select {
+		case <-suspended:
+			if suspending--; suspending == 0 && stage == 0 && hurry != nil {
+				timer.Reset(patience)
+			}
 		case i := <-ended:
 			running--
 			k.mu.Lock()
@@ -183,6 +206,7 @@ func (k *Keeper) end(running int, ended <-chan int, patience time.Duration, hurr
 			k.mu.Unlock()
 		case <-hurry:
 			hurry = nil
+			cancel()
 			timer.Reset(0)
 		case <-timer.C:
 			if stage++; stage == 1 {
@@ -193,7 +217,21 @@ func (k *Keeper) end(running int, ended <-chan int, patience time.Duration, hurr
 			} else {
 				each(func(_ Spec, p *Process) { p.Kill() })
 			}
-			timer.Reset(10 * time.Second)
+			timer.Reset(k.lastPatience)
 		}
+	}
+}
+
+// suspend suspends a machine, or else presses its power button.
+func (k *Keeper) suspend(ctx context.Context, name string, p *Process) {
+	err := k.Suspend(ctx, p.PID())
+	if err == nil {
+		return
+	}
+	select {
+	case <-p.Ended(): // it was powered off at the same time
+	default:
+		k.cfg.Log.Warn("cannot be suspended: its power button is pressed", "machine", name, "error", err)
+		p.Remote.Power(link.PressButton)
 	}
 }

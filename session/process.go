@@ -57,6 +57,9 @@ func Start(program string, args []string, out io.Writer, changed func()) (*Proce
 	return p, nil
 }
 
+// PID is the process's number. It may be another's once the process has ended.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Ended is closed when the process has ended.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
 

@@ -28,6 +28,7 @@ import (
 // sessionFlags are the options of vmm session.
 type sessionFlags struct {
 	hotkey string
+	end    string
 	nested string
 	screen screenFlags
 	run    []string
@@ -43,10 +44,12 @@ them. The hotkey (F4) turns to the next machine at once; two taps in a row send 
 all machines at once: arrows and Enter, a number or a click choose one. The machine in front has keyboard and pointer.
 
 Each machine is a process of its own. When one ends, the others stay; a machine whose writes are thrown away starts again by itself, others when you press Enter. The session ends
-when all are off, or by Ctrl-C: then their power buttons are pressed, and after half a minute their power is taken away; a second Ctrl-C does that at once.`,
+when all are off, or by Ctrl-C: then their power buttons are pressed, and after half a minute their power is taken away; a second Ctrl-C does that at once. With --end suspend
+machines are saved beside their .vmx instead, as vmm suspend does, and go on from there in the next session.`,
 		Example: `  vmm session --web chromeos.vmx windows.vmx          on this host's browser, at the address that is printed
   vmm session --window chromeos.vmx windows.vmx       in a window
   vmm session --vnc chromeos.vmx windows.vmx          for a VNC viewer
+  vmm session --end suspend --web chromeos.vmx windows.vmx
   vmm session --hotkey scrolllock --web a.vmx b.vmx`,
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: completeVMXs,
@@ -54,6 +57,8 @@ when all are off, or by Ctrl-C: then their power buttons are pressed, and after 
 	}
 	f := c.Flags()
 	f.StringVar(&fl.hotkey, "hotkey", "f4", "`KEY` that turns to the next machine")
+	f.StringVar(&fl.end, "end", "poweroff", "`HOW` machines end with the session: poweroff or suspend")
+	_ = c.RegisterFlagCompletionFunc("end", cobra.FixedCompletions([]string{"poweroff", "suspend"}, cobra.ShellCompDirectiveNoFileComp)) // cannot fail: the flag is there
 	f.StringArrayVar(&fl.run, "run-option", nil, "an `OPTION` of vmm run for all machines, such as --cold")
 	f.StringVar(&fl.nested, "nested", "no", "run in the nested host: yes, no or auto (where KVM cannot run machines; slower)")
 	f.Lookup("nested").NoOptDefVal = "yes"
@@ -73,6 +78,9 @@ func (fl *sessionFlags) start(c *cobra.Command, files []string) error {
 	}
 	if err != nil {
 		return &exitError{exitUsage, fmt.Errorf("--hotkey %q: %w", fl.hotkey, err)}
+	}
+	if fl.end != "poweroff" && fl.end != "suspend" {
+		return &exitError{exitUsage, fmt.Errorf("--end %q: want poweroff or suspend", fl.end)}
 	}
 	v := config.VNC{}
 	if err := fl.screen.apply(&v); err != nil {
@@ -139,6 +147,9 @@ func (fl *sessionFlags) keep(ctx context.Context, files []string, machines []*co
 		return &prefixed{mu: &lines, to: messages, prefix: name + ": "}
 	})
 	defer k.Close()
+	if fl.end == "suspend" {
+		k.Suspend = suspendProcess
+	}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)

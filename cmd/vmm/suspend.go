@@ -49,6 +49,31 @@ func suspend(ctx context.Context, client control.Client, status control.Status) 
 	})
 }
 
+// suspendProcess suspends the machine that a process runs.
+func suspendProcess(ctx context.Context, pid int) error {
+	root, err := control.Root()
+	if err != nil {
+		return err
+	}
+	clients, err := control.List(root)
+	if err != nil {
+		return err
+	}
+	for _, client := range clients {
+		// One that does not answer is not asked for long: it may be another one that stands still.
+		soon, cancel := context.WithTimeout(ctx, answerLimit)
+		status, err := client.Status(soon)
+		cancel()
+		if err == nil && status.PID == pid {
+			if status.File == "" {
+				return fmt.Errorf("machine %s has no .vmx to be saved beside", client.ID)
+			}
+			return suspend(ctx, client, status)
+		}
+	}
+	return fmt.Errorf("the machine of process %d: %w", pid, control.ErrNoMachine)
+}
+
 // waitFor waits for the end of a machine's process.
 func waitFor(ctx context.Context, process *os.File, id string) error {
 	for end := time.Now().Add(gone); time.Now().Before(end); {

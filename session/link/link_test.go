@@ -238,3 +238,56 @@ func FuzzServer(f *testing.F) {
 		s.Close()
 	})
 }
+
+// TestDeaf has the machine's process stand still: nothing waits for it, what is kept for it is bounded, and when it goes on it learns how things are then, with no key that
+// stays down.
+func TestDeaf(t *testing.T) {
+	a, b := linktest.Pair(t)
+	r := Connect(b, func() {})
+	defer r.Close()
+	r.Power(PressButton)
+	for i := range 20 * maxQueue {
+		r.Events([]input.Event{{Type: input.TypeKey, Code: input.KeyA, Value: int32(i+1) % 2}})
+		r.Focus(i%2 == 0)
+		if i%maxQueue == 0 {
+			r.mu.Lock()
+			if len(r.queue) > maxQueue {
+				t.Errorf("%d messages wait", len(r.queue))
+			}
+			r.mu.Unlock()
+		}
+	}
+	r.Focus(true)
+	r.Events([]input.Event{{Type: input.TypeKey, Code: input.KeyB, Value: 1}})
+
+	hub, keys := &input.Hub{}, &keyboard{}
+	defer hub.Attach(input.Keyboard, keys)()
+	focus, power := make(chan bool, 1<<16), make(chan Power, 16)
+	s := Serve(a, Machine{Input: hub, Focus: func(on bool) { focus <- on }, Power: func(p Power) { power <- p }})
+	defer s.Close()
+	if p := <-power; p != PressButton {
+		t.Errorf("power: %v", p)
+	}
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		down := map[input.Code]bool{}
+		for _, e := range keys.events() {
+			down[e.Code] = e.Value != 0
+		}
+		if down[input.KeyB] {
+			if down[input.KeyA] {
+				t.Error("a key is stuck")
+			}
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the last key does not arrive")
+		}
+	}
+	last := false
+	for len(focus) > 0 {
+		last = <-focus
+	}
+	if !last {
+		t.Error("it does not know that it is in front")
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -41,7 +42,8 @@ type outgoing struct {
 	body []byte
 }
 
-// maxQueue bounds the messages that wait for a machine that does not read. Motion is left out then, and what is pressed is released at the end.
+// maxQueue bounds the messages that wait for a machine that does not read. What was typed and pointed at is left out then, and of everything else what was said before it was
+// said anew.
 const maxQueue = 4096
 
 // Connect begins to show the machine at the other end of u. changed is called when its state or its lights have changed; it must not block.
@@ -128,15 +130,23 @@ func (r *Remote) post(k kind, body []byte) {
 		return
 	}
 	if len(r.queue) >= maxQueue {
-		if k == kindEvents {
-			// The guest has not looked for thousands of events: it gets none of what happened meanwhile, and no key that stays down.
-			r.queue = append(r.queue[:0:0], outgoing{kind: kindRelease})
-			return
-		}
-		r.queue = r.queue[:0:0]
+		r.queue = latest(r.queue)
 	}
 	r.queue = append(r.queue, outgoing{k, body})
 	r.wake.Signal()
+}
+
+// latest is what still counts of messages that nobody has read for long: no event, all keys up, and the last of each other kind.
+func latest(queue []outgoing) []outgoing {
+	var list []outgoing
+	for _, m := range slices.Backward(queue) {
+		if m.kind != kindEvents && m.kind != kindRelease && !slices.ContainsFunc(list, func(o outgoing) bool { return o.kind == m.kind }) {
+			list = append(list, m)
+		}
+	}
+	list = append(list, outgoing{kind: kindRelease})
+	slices.Reverse(list)
+	return list
 }
 
 // send sends what is queued until the end.
