@@ -32,12 +32,7 @@ func (r *rig) isOpen() bool {
 
 // pixel is what the screen shows at a place, 0 outside.
 func (r *rig) pixel(at image.Point) uint32 {
-	u := r.viewer.Update()
-	if u.Frame.Off() || !at.In(u.Frame.Bounds()) {
-		return 0
-	}
-	p := u.Frame.Line(at.Y)[4*at.X:]
-	return 0xff000000 | uint32(p[0]) | uint32(p[1])<<8 | uint32(p[2])<<16
+	return pixelOf(r.viewer.Update(), at)
 }
 
 // near says whether two colours are the same but for rounding.

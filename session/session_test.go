@@ -2,6 +2,7 @@ package session
 
 import (
 	"image"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -16,7 +17,12 @@ import (
 	"github.com/sharevm/vmm/session/link/linktest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if how := os.Getenv(childEnv); how != "" {
+		os.Exit(child(how))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // guest is a machine of a test: one colour, and a keyboard that remembers.
 type guest struct {
