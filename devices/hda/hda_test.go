@@ -597,6 +597,7 @@ func FuzzRestore(f *testing.F) {
 		d.dev.Resume()
 		d.clock.Advance(100 * time.Millisecond)
 		d.store(ecamBase+1<<15+0x10, 4, windowBase)
+		d.store(ecamBase+1<<15+0x14, 4, 0)
 		d.store(ecamBase+1<<15+4, 2, 6)
 		d.start()
 		d.prepare()

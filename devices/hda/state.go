@@ -123,6 +123,11 @@ func (d *Device) Restore(r *state.Reader) error {
 			r.Fail("%s: register %#x is %#x, this controller has %#x", stateName, at, regs[at], d.regs[at])
 		}
 	}
+	for at := regWAKEEN; at < regWAKEEN+4; at++ { // WAKEEN and STATESTS: bits of codecs that are not there would outlast a reset
+		if regs[at]&^(masks.writable[at]|masks.clears[at]) != 0 {
+			r.Fail("%s: register %#x is %#x", stateName, at, regs[at])
+		}
+	}
 	for _, v := range c.amp {
 		if v&gainBits > gainSteps {
 			r.Fail("%s: a gain of %d steps", stateName, v&gainBits)
