@@ -59,6 +59,9 @@ func (b *board) addROM(r *romware) error {
 		return err
 	}
 	if r.variables == nil {
+		if b.slept != nil {
+			return nil // its copy below 1 MiB is in use
+		}
 		address, p := firmware.Shadow(r.code)
 		return b.mem.Write(address, p)
 	}

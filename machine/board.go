@@ -9,6 +9,7 @@ import (
 	"github.com/sharevm/vmm/devices/acpipm"
 	"github.com/sharevm/vmm/devices/i8042"
 	"github.com/sharevm/vmm/devices/pci"
+	"github.com/sharevm/vmm/devices/rtc"
 	"github.com/sharevm/vmm/devices/vmgenid"
 	"github.com/sharevm/vmm/virtio/balloon"
 	"github.com/sharevm/vmm/virtio/console"
@@ -32,6 +33,7 @@ type board struct {
 	power  *acpipm.Device
 	// keyboard is the controller of keyboard and mouse; on the fast board nothing is plugged into it.
 	keyboard *i8042.Device
+	clock    *rtc.RTC
 	hvc      *console.Device
 	balloon  *balloon.Device // nil without
 	agent    *agent          // nil without
@@ -40,7 +42,9 @@ type board struct {
 	loading    *loading
 	verdict    *verdict
 	// from is what the board goes on from; nil for one that is powered on.
-	from   *Snapshot
+	from *Snapshot
+	// slept is what the board goes on from that was suspended to RAM, or nil.
+	slept  *sleep
 	paused bool
 
 	// closers run in reverse order of their making, after the vCPUs have stopped.
@@ -55,9 +59,9 @@ type board struct {
 	devices []state.Device
 }
 
-// newBoard assembles a board, in the order in which its parts depend on one another. Nothing runs before start.
-func (m *Machine) newBoard() (_ *board, err error) {
-	b := &board{m: m, verdict: newVerdict(), from: m.takeSnapshot()}
+// newBoard assembles a board, to go on from slept unless that is nil, in the order in which its parts depend on one another. Nothing runs before start.
+func (m *Machine) newBoard(slept *sleep) (_ *board, err error) {
+	b := &board{m: m, verdict: newVerdict(), from: m.takeSnapshot(), slept: slept}
 	defer func() {
 		if err != nil {
 			_ = b.close()
@@ -68,7 +72,10 @@ func (m *Machine) newBoard() (_ *board, err error) {
 		do   func() error
 	}
 	last := step{"kernel loaded", b.finishLoading}
-	if b.from != nil {
+	switch {
+	case slept != nil:
+		last = step{"guest woken", b.wake}
+	case b.from != nil:
 		last = step{"devices restored", b.restore}
 	}
 	for _, step := range []step{
@@ -92,6 +99,11 @@ func (b *board) addMemory() (err error) {
 	if b.layout, err = layout.New(uint64(cfg.Memory), b.m.physBits); err != nil {
 		return err
 	}
+	b.closers = append(b.closers, closeMemory{b})
+	if b.slept != nil {
+		b.mem, b.loading = b.slept.memory, noKernel()
+		return nil
+	}
 	high := b.layout.High.Base
 	c := memory.Config{Size: b.layout.RAM, LowLimit: lowLimit(b.layout), HighBase: high, Mergeable: cfg.Run.KSM}
 	if b.m.opt.HugePages {
@@ -104,13 +116,23 @@ func (b *board) addMemory() (err error) {
 	if err != nil {
 		return err
 	}
-	b.closers = append(b.closers, b.mem)
 	if b.from == nil {
 		b.startLoading()
 	} else {
 		b.prefetch()
 	}
 	return nil
+}
+
+// closeMemory gives RAM back, unless the machine sleeps and will go on from it.
+type closeMemory struct{ b *board }
+
+// Close implements io.Closer.
+func (c closeMemory) Close() error {
+	if c.b.mem == nil || c.b.verdict.what == suspended {
+		return nil
+	}
+	return c.b.mem.Close()
 }
 
 // lowLimit is where memory has to be split; anything above the size will do where it is not.

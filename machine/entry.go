@@ -31,6 +31,20 @@ func setEntry(cpu *kvm.VCPU, s entry.State) error {
 	return cpu.SetRegs(kvm.Regs{RIP: s.RIP, RSP: s.RSP, RBX: s.RBX, RSI: s.RSI, RFLAGS: reserved})
 }
 
+// setRealMode has a processor that was reset begin at an address below 1 MiB, as ACPI 6.5, section 16.3.1 wakes a system.
+func setRealMode(cpu *kvm.VCPU, address uint32) error {
+	s, err := cpu.Sregs()
+	if err != nil {
+		return err
+	}
+	s.CS.Selector, s.CS.Base = uint16(address>>4), uint64(address&^15)
+	if err := cpu.SetSregs(s); err != nil {
+		return err
+	}
+	const reserved = 1 << 1 // always set in RFLAGS
+	return cpu.SetRegs(kvm.Regs{RIP: uint64(address & 15), RFLAGS: reserved})
+}
+
 func segment(s entry.Segment) kvm.Segment {
 	return kvm.Segment{
 		Base: uint64(s.Base), Limit: s.Limit, Selector: s.Selector, Type: s.Type, Present: 1,

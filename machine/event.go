@@ -8,6 +8,7 @@ type outcome int
 const (
 	poweredOff outcome = iota
 	rebooted
+	suspended // to RAM, which the next cycle goes on from
 	failed
 )
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sharevm/vmm/audio"
 	"github.com/sharevm/vmm/config"
+	"github.com/sharevm/vmm/devices/acpipm"
 	"github.com/sharevm/vmm/devices/tpm/swtpm"
 	"github.com/sharevm/vmm/disk"
 	"github.com/sharevm/vmm/display"
@@ -98,10 +99,11 @@ type Machine struct {
 	turn sync.Mutex
 
 	mu     sync.Mutex
-	board  *board // nil while powered off
-	pauses int    // in force; they outlive a power cycle
-	off    bool   // powered off for good: what restarts does not start any more
-	stuck  bool   // a board could not be taken down: what it holds is not to be touched
+	board  *board    // nil while powered off
+	pauses int       // in force; they outlive a power cycle
+	calls  chan call // to a machine that sleeps; nil while it does not
+	off    bool      // powered off for good: what restarts does not start any more
+	stuck  bool      // a board could not be taken down: what it holds is not to be touched
 	// reclaimed is what the guest is asked to give up of its memory, in bytes.
 	reclaimed uint64
 	columns   uint16
@@ -191,8 +193,9 @@ func macOf(n *config.NIC) config.MAC {
 // Run powers the machine on, and returns when it has been powered off: by the guest, by PowerOff, or because ctx ended. A reboot by
 // the guest is part of the run. The error says why a machine could not start or go on.
 func (m *Machine) Run(ctx context.Context) error {
+	var slept *sleep
 	for {
-		b, err := m.powerOn()
+		b, err := m.powerOn(slept)
 		if err != nil {
 			return err
 		}
@@ -207,6 +210,14 @@ func (m *Machine) Run(ctx context.Context) error {
 		if err := m.takeDown(b, answerLimit); err != nil {
 			return errors.Join(b.verdict.err, fmt.Errorf("take the board down: %w", err))
 		}
+		slept = nil
+		if b.verdict.what == suspended {
+			var on bool
+			if slept, on = m.doze(ctx, b); !on {
+				return nil
+			}
+			continue
+		}
 		if b.verdict.what != rebooted || m.opt.NoReboot {
 			return b.verdict.err
 		}
@@ -215,8 +226,8 @@ func (m *Machine) Run(ctx context.Context) error {
 	}
 }
 
-func (m *Machine) powerOn() (*board, error) {
-	b, err := m.newBoard()
+func (m *Machine) powerOn(slept *sleep) (*board, error) {
+	b, err := m.newBoard(slept)
 	if err != nil {
 		return nil, err
 	}
@@ -243,10 +254,14 @@ func (m *Machine) adopt(b *board) {
 	}
 }
 
-// PowerButton presses the power button: the guest decides what to do. It says whether the guest listens.
+// PowerButton presses the power button: the guest decides what to do, or wakes if it sleeps. It says whether the guest listens.
 func (m *Machine) PowerButton() (heard bool) {
-	m.withBoard(func(b *board) { heard = b.power.PressPowerButton() })
-	return heard
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.board != nil {
+		return m.board.power.PressPowerButton()
+	}
+	return m.rouse(call{cause: acpipm.WokenByButton})
 }
 
 // PowerOff ends the machine at once, whatever the guest is doing, also between two power cycles and before Run. Disks are flushed and
@@ -255,13 +270,22 @@ func (m *Machine) PowerOff() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.off = true
+	m.rouse(call{cold: true})
 	if m.board != nil {
 		m.board.verdict.decide(poweredOff, nil)
 	}
 }
 
 // Reset starts the guest anew.
-func (m *Machine) Reset() { m.withBoard(func(b *board) { b.verdict.decide(rebooted, nil) }) }
+func (m *Machine) Reset() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.board != nil {
+		m.board.verdict.decide(rebooted, nil)
+		return
+	}
+	m.rouse(call{cold: true})
+}
 
 // Pause stops the guest between two instructions, and its devices between two requests. Calls nest. A machine that is powered off
 // starts paused. It takes as long as the requests that are under way; PowerOff and the others need not wait for that.

@@ -29,14 +29,17 @@ func (b *board) addPlatform() error {
 
 // addPower adds ACPI's fixed hardware, but for its reset register, which lies amid the ports of PCI: see addPCI.
 func (b *board) addPower() error {
-	b.power = acpipm.New(acpipm.Config{
+	c := acpipm.Config{
 		Line:   b.vm.Line(layout.GSISCI),
 		Notify: b.powerEvent,
 		Log:    b.m.log,
 		S5:     layout.SleepTypeS5,
 		Enable: layout.SMIEnableACPI, Disable: layout.SMIDisableACPI,
-		NoSMM: b.pc(),
-	})
+	}
+	if b.pc() {
+		c.NoSMM, c.S3, c.S4 = true, layout.SleepTypeS3, layout.SleepTypeS4
+	}
+	b.power = acpipm.New(c)
 	b.closers = append(b.closers, closeFunc(b.power.Pause))
 	b.devices = append(b.devices, b.power)
 	if !b.pc() { // there the LPC bridge maps it
@@ -52,6 +55,8 @@ func (b *board) powerEvent(e acpipm.PowerEvent) {
 	switch e {
 	case acpipm.Reset:
 		b.verdict.decide(rebooted, nil)
+	case acpipm.Suspend:
+		b.verdict.decide(suspended, nil)
 	default:
 		b.verdict.decide(poweredOff, nil)
 	}
@@ -98,6 +103,7 @@ func (b *board) addClock() error {
 		c.Offset += time.Until(cfg.Start)
 	}
 	d := rtc.New(c)
+	b.clock = d
 	b.closers = append(b.closers, closeFunc(d.Pause))
 	b.devices = append(b.devices, d)
 	return b.vm.Ports.Map(layout.PortRTC, rtc.Size, d)

@@ -98,7 +98,7 @@ func (s *stand) restore(t testing.TB, devices []byte) error {
 		t.Fatal(err)
 	}
 	s.m.from = &Snapshot{meta: s.meta, devices: devices, memory: f}
-	b, err := s.m.newBoard()
+	b, err := s.m.newBoard(nil)
 	if err != nil {
 		return err
 	}

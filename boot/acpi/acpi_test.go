@@ -358,3 +358,28 @@ func BenchmarkBuild(b *testing.B) {
 		s.Link(layout.ACPI)
 	}
 }
+
+func TestWakingVector(t *testing.T) {
+	mem, err := memory.FromRegions(memory.Region{Host: make([]byte, layout.HighMemory)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := WakingVector(mem); err == nil {
+		t.Error("found without tables")
+	}
+	s, err := Build(configs(t)["pc"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Place(mem); err != nil {
+		t.Fatal(err)
+	}
+	tables, err := mem.Slice(layout.ACPI, layout.ACPISize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary.LittleEndian.PutUint32(tables[bytes.Index(tables, []byte("FACS"))+12:], 0x98000)
+	if v, err := WakingVector(mem); v != 0x98000 || err != nil {
+		t.Errorf("%#x, %v", v, err)
+	}
+}

@@ -1,6 +1,13 @@
 package acpi
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/sharevm/vmm/boot/layout"
+	"github.com/sharevm/vmm/vmm/memory"
+)
 
 // Revisions of the tables.
 const (
@@ -82,4 +89,22 @@ func facs() Table {
 	binary.LittleEndian.PutUint32(b[offLength:], size)
 	b[32] = version
 	return Table{Name: "FACS", Data: b, Align: 64}
+}
+
+// wakingVector is the offset of the firmware waking vector in the FACS.
+const wakingVector = 12
+
+// WakingVector is the address at which a guest wants to wake in real mode, read from the FACS that Place has put into RAM; 0 is none. Where it is and what it
+// holds is the guest's.
+func WakingVector(mem *memory.Guest) (uint32, error) {
+	b := make([]byte, layout.ACPISize)
+	if err := mem.Read(layout.ACPI, b); err != nil {
+		return 0, fmt.Errorf("acpi: read the waking vector: %w", err)
+	}
+	for at := 0; at+wakingVector+4 <= len(b); at += 64 {
+		if string(b[at:at+4]) == "FACS" {
+			return binary.LittleEndian.Uint32(b[at+wakingVector:]), nil
+		}
+	}
+	return 0, errors.New("acpi: the guest has overwritten the FACS")
 }

@@ -110,7 +110,11 @@ func fadt(c *Config) []byte {
 		arch |= bootArchNoRTC
 	}
 	le.PutUint16(b[fadtBootArch:], arch)
-	le.PutUint32(b[fadtFlags:], flagWBINVD|flagProcC1|flagNoSleep|flagNoFixedRTC|flagTimer32|flagReset|flagPlatformTime)
+	flags := uint32(flagWBINVD | flagProcC1 | flagNoSleep | flagNoFixedRTC | flagTimer32 | flagReset | flagPlatformTime)
+	if c.S3 {
+		flags &^= flagNoFixedRTC // its alarm wakes
+	}
+	le.PutUint32(b[fadtFlags:], flags)
 	if c.KeyboardReset {
 		address(b[fadtReset:], layout.PortI8042Command, 8, accessByte)
 		b[fadtResetValue] = layout.ResetPulse

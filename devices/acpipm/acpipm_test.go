@@ -278,8 +278,13 @@ func TestReset(t *testing.T) {
 
 func TestWake(t *testing.T) {
 	r := newRig(t)
-	r.Wake()
+	r.Wake(WokenByUser)
 	r.want("status", uint64(r.in16(0x600)), statusWake)
+	r.want("control", uint64(r.in16(0x604)), controlSCI)
+	r.Wake(WokenByButton)
+	r.want("status", uint64(r.in16(0x600)), statusWake|eventButton)
+	r.Wake(WokenByClock)
+	r.want("status", uint64(r.in16(0x600)), statusWake|eventButton|eventRTC)
 }
 
 func TestHolesReadZero(t *testing.T) {

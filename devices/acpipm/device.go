@@ -135,11 +135,29 @@ func (d *Device) PressPowerButton() (heard bool) {
 	return d.control&controlSCI != 0 && d.enable&eventButton != 0
 }
 
-// Wake tells the guest that it has slept: the board calls it before the guest runs again after Suspend.
-func (d *Device) Wake() {
+// WakeCause is what ended a sleep.
+type WakeCause uint8
+
+// The causes.
+const (
+	WokenByUser WakeCause = iota // something that no event of the fixed hardware stands for
+	WokenByButton
+	WokenByClock
+)
+
+// Wake tells the guest that it has slept: the board calls it before the guest runs again after Suspend. The fixed hardware is the guest's
+// again, as firmware leaves it.
+func (d *Device) Wake(c WakeCause) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.control |= controlSCI
 	d.status |= statusWake
+	switch c {
+	case WokenByButton:
+		d.status |= eventButton
+	case WokenByClock:
+		d.status |= eventRTC
+	}
 	d.update()
 }
 

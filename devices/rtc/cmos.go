@@ -2,6 +2,7 @@ package rtc
 
 // Bytes of CMOS memory that firmware reads.
 const (
+	cmosShutdown    = 0x0F // why the processor was reset
 	cmosEquipment   = 0x14
 	cmosBaseMemory  = 0x15 // KiB, two bytes
 	cmosExtended    = 0x17 // KiB above 1 MiB, two bytes
@@ -48,4 +49,11 @@ func (r *RTC) fillCMOS(c Config) {
 		sum += uint16(v)
 	}
 	r.ram[cmosSum], r.ram[cmosSum+1] = uint8(sum>>8), uint8(sum)
+}
+
+// SetShutdownStatus has firmware find in CMOS memory why it runs.
+func (r *RTC) SetShutdownStatus(v uint8) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ram[cmosShutdown] = v
 }

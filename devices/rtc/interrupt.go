@@ -142,3 +142,18 @@ func (r *RTC) expired() {
 	r.settle()
 	r.update()
 }
+
+// UntilAlarm is how long it is until the alarm, if the guest has enabled it: a machine that sleeps wakes then.
+func (r *RTC) UntilAlarm() (time.Duration, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ram[regB]&bAlarm == 0 || r.stopped() {
+		return 0, false
+	}
+	r.settle()
+	if r.ram[regC]&bAlarm != 0 {
+		return 0, true
+	}
+	at, ok := r.nextAlarm(r.guest())
+	return at.Sub(r.guest()), ok
+}

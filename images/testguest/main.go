@@ -66,6 +66,7 @@ var tasks = map[string]task{
 	"serve":      serve,
 	"sg-reset":   resetDisk,
 	"snap":       snap,
+	"suspend":    suspend,
 	"tpm":        useTPM,
 	"try":        try,
 }

@@ -114,3 +114,20 @@ func (f *machineFile) addDrive(t *testing.T, at string) {
 		t.Fatal(err)
 	}
 }
+
+// TestSuspendToRAM has the clock's alarm wake a guest, with a disk's driver and a second processor that have to follow.
+func TestSuspendToRAM(t *testing.T) {
+	f := newPCFile(t, "disk:/dev/vda:4:1,suspend:3,disk:/dev/vda:4:2,suspend:3,disk:/dev/vda:4:3,cpus,info")
+	f.set("scsi0.present", "TRUE")
+	f.set("scsi0.virtualDev", "virtio")
+	f.set("numvcpus", "2")
+	f.addDrive(t, "scsi0:0")
+	g := f.start(t)
+	g.finish()
+	if n := len(g.said(`^awake after \d+ s`)); n != 2 {
+		t.Errorf("it woke %d times", n)
+	}
+	for _, c := range g.said(`^info complaint (.*)`) {
+		t.Logf("the kernel says: %s", c[1])
+	}
+}
