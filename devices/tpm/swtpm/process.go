@@ -1,6 +1,7 @@
 package swtpm
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -138,8 +139,12 @@ func (t *TPM) Close() error {
 	return err
 }
 
+// sayLimit is how long explain waits for what the program said: it says it before it answers, but through a pipe that another goroutine reads.
+const sayLimit = 500 * time.Millisecond
+
 // explain adds to err what the program said.
 func (t *TPM) explain(err error) error {
+	t.said.wait(sayLimit)
 	if said := t.said.String(); said != "" {
 		return fmt.Errorf("%w (%s)", err, said)
 	}
@@ -154,6 +159,18 @@ type tail struct {
 
 // tailSize is how much a tail keeps, in bytes.
 const tailSize = 512
+
+// wait waits until there is a whole line, for at most the given time.
+func (l *tail) wait(limit time.Duration) {
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(limit / 100) {
+		l.mu.Lock()
+		whole := bytes.HasSuffix(l.last, []byte{'\n'})
+		l.mu.Unlock()
+		if whole {
+			return
+		}
+	}
+}
 
 // Write implements io.Writer.
 func (l *tail) Write(p []byte) (int, error) {
