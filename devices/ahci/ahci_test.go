@@ -9,6 +9,7 @@ import (
 	"github.com/sharevm/vmm/devices/ata"
 	"github.com/sharevm/vmm/devices/ata/atatest"
 	"github.com/sharevm/vmm/devices/scsi"
+	"github.com/sharevm/vmm/disk/imagetest"
 	"github.com/sharevm/vmm/internal/clock"
 	"github.com/sharevm/vmm/internal/throttle"
 	"github.com/sharevm/vmm/vmm/state"
@@ -369,7 +370,7 @@ func (d *driver) do2(r request) {
 }
 
 // newCD returns a drive with a disc of n blocks.
-func newCD(t testing.TB, image *atatest.Image) *ata.CDROM {
+func newCD(t testing.TB, image *imagetest.Image) *ata.CDROM {
 	t.Helper()
 	c := scsi.CDROMConfig{KeepSense: true}
 	if image != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/sharevm/vmm/devices/ata"
 	"github.com/sharevm/vmm/devices/ata/atatest"
 	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/disk/imagetest"
 	"github.com/sharevm/vmm/internal/throttle"
 	"github.com/sharevm/vmm/vmm/state"
 )
@@ -235,7 +236,7 @@ func TestTrim(t *testing.T) {
 			t.Errorf("status %#x, %d ranges", c.Result.Status, image.Discards.Load())
 		}
 	}
-	if !bytes.Equal(image.Content(100*512, 3*512), make([]byte, 3*512)) || image.Content(103*512, 512)[1] == 0 {
+	if !bytes.Equal(image.Content(100*512, 3*512), bytes.Repeat([]byte{imagetest.Discarded}, 3*512)) || image.Content(103*512, 512)[1] == 0 {
 		t.Error("the wrong range")
 	}
 	le.PutUint64(data[0:], sectors-1|2<<48)

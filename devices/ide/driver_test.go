@@ -11,6 +11,7 @@ import (
 	"github.com/sharevm/vmm/devices/ata/atatest"
 	"github.com/sharevm/vmm/devices/pci"
 	"github.com/sharevm/vmm/devices/scsi"
+	"github.com/sharevm/vmm/disk/imagetest"
 	"github.com/sharevm/vmm/vmm/bus"
 	"github.com/sharevm/vmm/vmm/irq"
 	"github.com/sharevm/vmm/vmm/memory"
@@ -76,7 +77,7 @@ func newDisk(t testing.TB, c ata.DiskConfig) *ata.Disk {
 }
 
 // newCD returns a drive with a disc.
-func newCD(t testing.TB, image *atatest.Image) *ata.CDROM {
+func newCD(t testing.TB, image *imagetest.Image) *ata.CDROM {
 	t.Helper()
 	unit, err := scsi.NewCDROM(scsi.CDROMConfig{Image: image, KeepSense: true})
 	if err != nil {

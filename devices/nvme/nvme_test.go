@@ -8,6 +8,7 @@ import (
 
 	"github.com/sharevm/vmm/devices/nvme"
 	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/disk/imagetest"
 )
 
 const imageSize = 1 << 20
@@ -63,8 +64,7 @@ func TestRegisters(t *testing.T) {
 }
 
 func TestIdentify(t *testing.T) {
-	large := newImage(imageSize)
-	large.info.SectorSize = 4096
+	large := imagetest.New(imageSize, disk.Info{SectorSize: 4096})
 	protected := newImage(imageSize / 2)
 	c := nvme.Config{Serial: "SERIAL", Model: "Model", UUID: [16]byte{1}, QueuePairs: 3, Namespaces: []nvme.Namespace{
 		{ID: 1, Image: newImage(imageSize)}, {ID: 3, Image: large}, {ID: 4, Image: protected, ReadOnly: true},
@@ -189,12 +189,12 @@ func TestPRP(t *testing.T) {
 			for _, p := range guest {
 				rest += copy(p, want[rest:])
 			}
-			clear(image.data)
+			image.Fill(0, make([]byte, imageSize))
 			q.must(transfer(write, 5, test.blocks, pages[0]+test.offset, prp2))
-			if !bytes.Equal(image.content(5*512, length), want) {
+			if !bytes.Equal(image.Content(5*512, length), want) {
 				t.Error("the image does not hold what was written")
 			}
-			if !bytes.Equal(image.content(5*512+length, 512), make([]byte, 512)) {
+			if !bytes.Equal(image.Content(5*512+length, 512), make([]byte, 512)) {
 				t.Error("more than the data was written")
 			}
 			for _, p := range guest {
@@ -316,12 +316,12 @@ func TestDurability(t *testing.T) {
 			w[12] |= test.fua
 			q.must(w)
 		}
-		if n := image.flushes.Load(); n != test.want {
+		if n := image.Flushes.Load(); n != test.want {
 			t.Errorf("%s: %d flushes, want %d", test.name, n, test.want)
 		}
 		q.must(cmd(flush, 1, 0, 0))
 		q.must(cmd(flush, 1<<32-1, 0, 0))
-		if n := image.flushes.Load(); n != test.want+2 {
+		if n := image.Flushes.Load(); n != test.want+2 {
 			t.Errorf("%s: %d flushes after two flushes, want %d", test.name, n, test.want+2)
 		}
 	}
@@ -329,14 +329,14 @@ func TestDurability(t *testing.T) {
 
 func TestZeroesAndDeallocation(t *testing.T) {
 	image := newImage(imageSize)
-	copy(image.data, pattern(9, imageSize))
+	image.Fill(0, pattern(9, imageSize))
 	d, q := start(t, one(image))
 	z := transfer(writeZeroes, 3, 5, 0, 0)
 	q.must(z)
 	z[12] |= 1 << 25
 	q.must(z)
-	if !bytes.Equal(image.content(3*512, 5*512), make([]byte, 5*512)) || image.zeroes.Load() != 2 || image.unmaps.Load() != 1 {
-		t.Errorf("zeroes: %d calls, %d unmap", image.zeroes.Load(), image.unmaps.Load())
+	if !bytes.Equal(image.Content(3*512, 5*512), make([]byte, 5*512)) || image.Zeroes.Load() != 2 || image.Unmaps.Load() != 1 {
+		t.Errorf("zeroes: %d calls, %d unmap", image.Zeroes.Load(), image.Unmaps.Load())
 	}
 	at := d.alloc(1)
 	for i, r := range []struct{ first, n uint32 }{{20, 2}, {30, 0}, {40, 1}} {
@@ -345,12 +345,12 @@ func TestZeroesAndDeallocation(t *testing.T) {
 		binary.LittleEndian.PutUint64(p[8:], uint64(r.first))
 	}
 	q.must(cmd(dataset, 1, at, 0, 2, 0)) // a hint of no interest
-	if image.discards.Load() != 0 {
+	if image.Discards.Load() != 0 {
 		t.Error("discarded without being asked to")
 	}
 	q.must(cmd(dataset, 1, at, 0, 2, 4))
-	if image.discards.Load() != 2 || image.content(20*512, 1)[0] != 0xdd || image.content(22*512, 1)[0] == 0xdd || image.content(40*512, 1)[0] != 0xdd {
-		t.Errorf("%d discards", image.discards.Load())
+	if image.Discards.Load() != 2 || image.Content(20*512, 1)[0] != 0xdd || image.Content(22*512, 1)[0] == 0xdd || image.Content(40*512, 1)[0] != 0xdd {
+		t.Errorf("%d discards", image.Discards.Load())
 	}
 }
 
@@ -359,13 +359,13 @@ func TestImageFails(t *testing.T) {
 	image := newImage(imageSize)
 	d, q := start(t, one(image))
 	buf := d.alloc(1)
-	image.failing.Store(true)
+	image.FailAt.Store(imagetest.Everywhere)
 	for op, want := range map[uint8]uint16{read: 0x281, write: 0x280, flush: 0x280, writeZeroes: 0x280} {
 		if a := q.do(transfer(op, 7, 1, buf, 0)); a.status != want {
 			t.Errorf("opcode %d: status %#x, want %#x", op, a.status, want)
 		}
 	}
-	image.failing.Store(false)
+	image.FailAt.Store(imagetest.Nowhere)
 	q.must(transfer(read, 7, 1, buf, 0))
 	d.admin.must(cmd(getLog, 0, buf, 0, 63<<16|1, 0))
 	p := d.ram(buf, 256)
@@ -383,10 +383,10 @@ func TestImageFails(t *testing.T) {
 func TestPanic(t *testing.T) {
 	image := newImage(imageSize)
 	d, q := start(t, one(image))
-	image.panics.Store(true)
+	image.PanicAt.Store(imagetest.Everywhere)
 	q.submit(transfer(read, 0, 1, d.alloc(1), 0))
 	d.await(fatal, fatal)
-	image.panics.Store(false)
+	image.PanicAt.Store(imagetest.Nowhere)
 	d.enable()
 	d.pair(1, 8, 8).must(transfer(read, 0, 1, d.alloc(1), 0))
 }
@@ -402,18 +402,17 @@ func TestReset(t *testing.T) {
 			image := newImage(imageSize)
 			d, q := start(t, one(image))
 			buf := d.alloc(1)
-			hold := newGate()
-			image.hold.Store(hold)
+			hold := image.Hold(imagetest.Everywhere)
 			for range 20 {
 				q.submit(transfer(read, 0, 1, buf, 0))
 			}
-			<-hold.reached
+			<-hold.Reached
 			reset(d)
 			if s := d.reg(regCSTS); s&ready == 0 {
 				t.Error("not ready any more while a read is under way")
 			}
-			image.hold.Store(nil)
-			close(hold.open)
+			image.Release()
+			close(hold.Open)
 			d.await(ready, 0)
 			if _, ok := q.poll(); ok {
 				t.Error("a command of before the reset has completed")
@@ -440,17 +439,16 @@ func functionReset(d *driver) {
 func TestEnableDuringReset(t *testing.T) {
 	image := newImage(imageSize)
 	d, q := start(t, one(image))
-	hold := newGate()
-	image.hold.Store(hold)
+	hold := image.Hold(imagetest.Everywhere)
 	q.submit(transfer(read, 0, 1, d.alloc(1), 0))
-	<-hold.reached
+	<-hold.Reached
 	d.setReg(regCC, 0)
 	d.setReg(regCC, enableBits)
 	if s := d.reg(regCSTS); s&ready != 0 {
 		t.Error("ready before the reset is over")
 	}
-	image.hold.Store(nil)
-	close(hold.open)
+	image.Release()
+	close(hold.Open)
 	d.await(ready|fatal, ready)
 	clear(d.ram(d.admin.cq, page))
 	d.admin = &pair{d: d, sq: d.admin.sq, cq: d.admin.cq, size: 32, cqSize: 32, phase: 1}
@@ -482,18 +480,17 @@ func TestFatalStatus(t *testing.T) {
 func TestShutdown(t *testing.T) {
 	image := newImage(imageSize)
 	d, q := start(t, one(image))
-	hold := newGate()
-	image.hold.Store(hold)
+	hold := image.Hold(imagetest.Everywhere)
 	d.setReg(regCC, enableBits|1<<14)
-	<-hold.reached
+	<-hold.Reached
 	if s := d.reg(regCSTS) >> 2 & 3; s != 1 {
 		t.Errorf("shutdown status %d while a flush is under way", s)
 	}
-	image.hold.Store(nil)
-	close(hold.open)
+	image.Release()
+	close(hold.Open)
 	d.await(0xc, 8)
-	if image.flushes.Load() != 1 {
-		t.Errorf("%d flushes", image.flushes.Load())
+	if image.Flushes.Load() != 1 {
+		t.Errorf("%d flushes", image.Flushes.Load())
 	}
 	q.must(cmd(flush, 1, 0, 0))
 	d.enable()
@@ -662,8 +659,7 @@ func TestDoorbellBuffers(t *testing.T) {
 
 func TestConfig(t *testing.T) {
 	image := newImage(imageSize)
-	odd := newImage(imageSize)
-	odd.info.SectorSize = 520
+	odd := imagetest.New(imageSize, disk.Info{SectorSize: 520})
 	mem := newRAM(t)
 	for name, change := range map[string]func(c *nvme.Config){
 		"namespace 0":     func(c *nvme.Config) { c.Namespaces[0].ID = 0 },

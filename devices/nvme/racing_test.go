@@ -14,7 +14,7 @@ import (
 func TestRacingCommand(t *testing.T) {
 	image := newImage(imageSize)
 	original := pattern(5, imageSize)
-	copy(image.data, original)
+	image.Fill(0, original)
 	d, q := start(t, one(image))
 	buf, list := d.alloc(8), d.alloc(1)
 	entries := d.ram(list, 24)
@@ -55,7 +55,7 @@ func TestRacingCommand(t *testing.T) {
 		t.Errorf("CSTS %#x", s)
 	}
 	const first, end = 8 * 512, 40 * 512
-	if !bytes.Equal(image.data[:first], original[:first]) || !bytes.Equal(image.data[end:], original[end:]) {
+	if !bytes.Equal(image.Content(0, first), original[:first]) || !bytes.Equal(image.Content(end, imageSize-end), original[end:]) {
 		t.Error("a block that no sound command named was changed")
 	}
 }

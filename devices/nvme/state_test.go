@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/sharevm/vmm/devices/nvme"
+	"github.com/sharevm/vmm/disk/imagetest"
 	"github.com/sharevm/vmm/vmm/state"
 	"github.com/sharevm/vmm/vmm/state/statetest"
 )
@@ -41,7 +42,7 @@ func TestSnapshots(t *testing.T) {
 		t.Helper()
 		copy(d.ram(buf, page), pattern(seed, page))
 		q.must(transfer(write, uint64(seed), 8, buf, 0))
-		if !bytes.Equal(image.content(int(seed)*512, page), pattern(seed, page)) {
+		if !bytes.Equal(image.Content(int(seed)*512, page), pattern(seed, page)) {
 			t.Error("the image does not hold what was written")
 		}
 	}
@@ -49,8 +50,8 @@ func TestSnapshots(t *testing.T) {
 		use(seed)
 		d.migrate(c)
 	}
-	if image.flushes.Load() != 5 {
-		t.Errorf("the cache was off, but there were %d flushes", image.flushes.Load())
+	if image.Flushes.Load() != 5 {
+		t.Errorf("the cache was off, but there were %d flushes", image.Flushes.Load())
 	}
 	// With completions that the driver has not taken, and commands that wait for room.
 	for range 6 {
@@ -82,13 +83,12 @@ func TestSnapshotOfAReset(t *testing.T) {
 	image := newImage(imageSize)
 	c := one(image)
 	d, q := start(t, c)
-	hold := newGate()
-	image.hold.Store(hold)
+	hold := image.Hold(imagetest.Everywhere)
 	q.submit(transfer(read, 0, 1, d.alloc(1), 0))
-	<-hold.reached
+	<-hold.Reached
 	d.setReg(regCC, 0)
-	image.hold.Store(nil)
-	close(hold.open)
+	image.Release()
+	close(hold.Open)
 	d.migrate(c)
 	if s := d.reg(regCSTS); s != 0 {
 		t.Errorf("CSTS %#x", s)

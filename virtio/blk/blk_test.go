@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/disk/imagetest"
 	"github.com/sharevm/vmm/virtio"
 	"github.com/sharevm/vmm/virtio/blk"
 	"github.com/sharevm/vmm/virtio/virtiotest"
@@ -81,12 +82,6 @@ func status(r *virtiotest.Request) byte {
 	return w[len(w)-1]
 }
 
-func (m *fakeImage) content(off, n int) []byte {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return bytes.Clone(m.data[off : off+n])
-}
-
 // cuts splits p into pieces of the given lengths; the rest is the last piece.
 func cuts(p []byte, lengths ...int) (pieces [][]byte) {
 	for _, n := range lengths {
@@ -120,7 +115,7 @@ func TestFraming(t *testing.T) {
 			image := newImage(imageSize)
 			c := blk.Config{Image: image}
 			if vectored {
-				c.Image = &vectorImage{fakeImage: image}
+				c.Image = &vectorImage{Image: image}
 			}
 			d := start(t, c)
 			q := d.Queues[0]
@@ -128,20 +123,20 @@ func TestFraming(t *testing.T) {
 			suffix := fmt.Sprintf(", vectored %v, indirect %v", vectored, indirect)
 			for name, out := range writes {
 				t.Run("write "+name+suffix, func(t *testing.T) {
-					clear(image.data)
+					image.Fill(0, make([]byte, imageSize))
 					r := q.Submit(out, 1)
 					if s := status(r); s != statusOK || r.Written != 1 {
 						t.Fatalf("status %d, %d bytes used", s, r.Written)
 					}
-					if !bytes.Equal(image.content(at*sector, n), data) {
+					if !bytes.Equal(image.Content(at*sector, n), data) {
 						t.Error("the image does not hold what was written")
 					}
-					if got := image.content(at*sector+n, sector); !bytes.Equal(got, make([]byte, sector)) {
+					if got := image.Content(at*sector+n, sector); !bytes.Equal(got, make([]byte, sector)) {
 						t.Error("more than the request's data was written")
 					}
 				})
 			}
-			copy(image.data[at*sector:], data)
+			image.Fill(at*sector, data)
 			for name, in := range reads {
 				t.Run("read "+name+suffix, func(t *testing.T) {
 					r := q.Submit([][]byte{header(typeIn, at)}, in...)
@@ -159,12 +154,12 @@ func TestFraming(t *testing.T) {
 
 func TestOtherRequests(t *testing.T) {
 	image := newImage(imageSize)
-	copy(image.data, pattern(3, imageSize))
+	image.Fill(0, pattern(3, imageSize))
 	d := start(t, blk.Config{Image: image, Serial: "disk-0123456789"})
 	q := d.Queues[0]
 
-	if s := status(q.Submit([][]byte{header(typeFlush, 0)}, 1)); s != statusOK || image.flushes.Load() != 1 {
-		t.Errorf("flush: status %d, %d flushes", s, image.flushes.Load())
+	if s := status(q.Submit([][]byte{header(typeFlush, 0)}, 1)); s != statusOK || image.Flushes.Load() != 1 {
+		t.Errorf("flush: status %d, %d flushes", s, image.Flushes.Load())
 	}
 	for _, room := range []int{20, 64, 7} {
 		r := q.Submit([][]byte{header(typeGetID, 0)}, room, 1)
@@ -175,10 +170,10 @@ func TestOtherRequests(t *testing.T) {
 		}
 	}
 	r := q.Submit([][]byte{header(typeDiscard, 0), zeroRange(2, 3, 0), zeroRange(100, 1, 0)}, 1)
-	if s := status(r); s != statusOK || image.discards.Load() != 2 {
-		t.Errorf("discard: status %d, %d calls", s, image.discards.Load())
+	if s := status(r); s != statusOK || image.Discards.Load() != 2 {
+		t.Errorf("discard: status %d, %d calls", s, image.Discards.Load())
 	}
-	if got := image.content(2*sector, 3*sector); !bytes.Equal(got, bytes.Repeat([]byte{0xdd}, 3*sector)) {
+	if got := image.Content(2*sector, 3*sector); !bytes.Equal(got, bytes.Repeat([]byte{0xdd}, 3*sector)) {
 		t.Error("discard: the wrong range")
 	}
 	for _, unmap := range []uint32{0, 1} {
@@ -186,7 +181,7 @@ func TestOtherRequests(t *testing.T) {
 		if s := status(q.Submit([][]byte{header(typeZeroes, 0), zeroRange(at, 2, unmap)}, 1)); s != statusOK {
 			t.Errorf("write zeroes: status %d", s)
 		}
-		if got := image.content(int(at)*sector, 3*sector); !bytes.Equal(got[:2*sector], make([]byte, 2*sector)) || got[2*sector] == 0 && got[2*sector+1] == 0 {
+		if got := image.Content(int(at)*sector, 3*sector); !bytes.Equal(got[:2*sector], make([]byte, 2*sector)) || got[2*sector] == 0 && got[2*sector+1] == 0 {
 			t.Error("write zeroes: the wrong range")
 		}
 	}
@@ -243,7 +238,7 @@ func TestFaultyRequests(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			image := newImage(imageSize)
 			original := pattern(9, imageSize)
-			copy(image.data, original)
+			image.Fill(0, original)
 			d := start(t, blk.Config{Image: image, ReadOnly: test.readOnly})
 			r := d.Queues[0].Submit(test.out, append(slices.Clone(test.in), 1)...)
 			if s := status(r); s != test.want {
@@ -252,7 +247,7 @@ func TestFaultyRequests(t *testing.T) {
 			if r.Written != 1 {
 				t.Errorf("%d bytes used, want the status alone", r.Written)
 			}
-			if !bytes.Equal(image.data, original) {
+			if !bytes.Equal(image.Content(0, imageSize), original) {
 				t.Error("the image was changed")
 			}
 			if s := status(d.Queues[0].Submit([][]byte{header(typeIn, 0)}, 512, 1)); s != statusOK {
@@ -289,11 +284,9 @@ func TestSlowRequestStallsNobody(t *testing.T) {
 	image := newImage(imageSize)
 	d := start(t, blk.Config{Image: image})
 	q := d.Queues[0]
-	g := newGate()
-	image.heldAt = 0
-	image.hold.Store(g)
+	g := image.Hold(0)
 	slow := q.Submit([][]byte{header(typeIn, 0)}, 512, 1)
-	<-g.reached
+	<-g.Reached
 	if s := status(q.Submit([][]byte{header(typeIn, 5)}, 512, 1)); s != statusOK {
 		t.Errorf("read beside a slow one: status %d", s)
 	}
@@ -303,7 +296,7 @@ func TestSlowRequestStallsNobody(t *testing.T) {
 	if slow.Done {
 		t.Error("the slow read came back before it could")
 	}
-	close(g.open)
+	close(g.Open)
 	if s := status(slow); s != statusOK {
 		t.Errorf("slow read: status %d", s)
 	}
@@ -318,26 +311,23 @@ func TestTrustInQuickImageEnds(t *testing.T) {
 	for range 200 {
 		status(first.Submit([][]byte{header(typeIn, 5)}, sector, 1))
 	}
-	g := newGate()
-	image.heldAt = 0
-	image.hold.Store(g)
+	g := image.Hold(0)
 	slow := first.Submit([][]byte{header(typeIn, 0)}, sector, 1)
-	<-g.reached
+	<-g.Reached
 	if s := status(second.Submit([][]byte{header(typeIn, 5)}, sector, 1)); s != statusOK {
 		t.Errorf("read on another queue: status %d", s)
 	}
 	time.Sleep(10 * time.Millisecond) // this is what makes it slow
-	close(g.open)
+	close(g.Open)
 	status(slow)
 
-	g = newGate()
-	image.hold.Store(g)
+	g = image.Hold(0)
 	slow = first.Submit([][]byte{header(typeIn, 0)}, sector, 1)
-	<-g.reached
+	<-g.Reached
 	if s := status(first.Submit([][]byte{header(typeIn, 5)}, sector, 1)); s != statusOK || slow.Done {
 		t.Errorf("read behind the second slow one: status %d", s)
 	}
-	close(g.open)
+	close(g.Open)
 	status(slow)
 }
 
@@ -372,9 +362,7 @@ func TestOneInterruptForMany(t *testing.T) {
 // More requests than slots, all stuck: the rest waits in the ring and is served later.
 func TestMoreThanSlots(t *testing.T) {
 	image := newImage(imageSize)
-	g := newGate()
-	image.heldAt = 0
-	image.hold.Store(g)
+	g := image.Hold(0)
 	d := start(t, blk.Config{Image: image})
 	q := d.Queues[0]
 	q.Indirect = true
@@ -382,8 +370,8 @@ func TestMoreThanSlots(t *testing.T) {
 	for range 200 {
 		requests = append(requests, q.Submit([][]byte{header(typeIn, 0)}, 512, 1))
 	}
-	<-g.reached
-	close(g.open)
+	<-g.Reached
+	close(g.Open)
 	for i, r := range requests {
 		if s := status(r); s != statusOK {
 			t.Errorf("request %d: status %d", i, s)
@@ -394,7 +382,7 @@ func TestMoreThanSlots(t *testing.T) {
 func TestMultiQueue(t *testing.T) {
 	const queues, each = 4, 60
 	image := newImage(imageSize)
-	d := start(t, blk.Config{Image: &vectorImage{fakeImage: image}, Queues: queues})
+	d := start(t, blk.Config{Image: &vectorImage{Image: image}, Queues: queues})
 	if n := len(d.Queues); n != queues {
 		t.Fatalf("%d queues", n)
 	}
@@ -411,7 +399,7 @@ func TestMultiQueue(t *testing.T) {
 		}
 	}
 	for at := range queues * each {
-		if !bytes.Equal(image.content(at*sector, sector), pattern(byte(at), sector)) {
+		if !bytes.Equal(image.Content(at*sector, sector), pattern(byte(at), sector)) {
 			t.Errorf("sector %d is wrong", at)
 		}
 	}
@@ -425,7 +413,7 @@ func batch(d *virtiotest.Driver, add func(q *virtiotest.Queue)) {
 }
 
 func TestAdjacentRequestsTravelTogether(t *testing.T) {
-	image := &vectorImage{fakeImage: newImage(imageSize)}
+	image := &vectorImage{Image: newImage(imageSize)}
 	d := start(t, blk.Config{Image: image})
 	var requests []*virtiotest.Request
 	batch(d, func(q *virtiotest.Queue) {
@@ -441,7 +429,7 @@ func TestAdjacentRequestsTravelTogether(t *testing.T) {
 		}
 	}
 	for i := range 8 {
-		if !bytes.Equal(image.content((10+i)*sector, sector), pattern(byte(i), sector)) {
+		if !bytes.Equal(image.Content((10+i)*sector, sector), pattern(byte(i), sector)) {
 			t.Errorf("sector %d is wrong", 10+i)
 		}
 	}
@@ -455,10 +443,10 @@ func TestFailureIsNotShared(t *testing.T) {
 	for _, vectored := range []bool{false, true} {
 		var logged bytes.Buffer
 		image := newImage(imageSize)
-		image.failAt.Store(12 * sector)
+		image.FailAt.Store(12 * sector)
 		c := blk.Config{Image: image, Log: slog.New(slog.NewTextHandler(&logged, nil))}
 		if vectored {
-			c.Image = &vectorImage{fakeImage: image}
+			c.Image = &vectorImage{Image: image}
 		}
 		d := start(t, c)
 		for range 3 {
@@ -511,13 +499,13 @@ func TestCacheModes(t *testing.T) {
 			}
 			for i := range int32(3) {
 				status(d.Queues[0].Submit([][]byte{header(typeOut, 0), make([]byte, sector)}, 1))
-				if durable := image.durable.Load() == i+1; durable != test.want {
+				if durable := image.Durable.Load() == i+1; durable != test.want {
 					t.Errorf("after write %d: durable %v, want %v", i+1, durable, test.want)
 				}
 			}
-			before := image.flushes.Load()
+			before := image.Flushes.Load()
 			status(d.Queues[0].Submit([][]byte{header(typeZeroes, 0), zeroRange(0, 1, 0)}, 1))
-			if durable := image.flushes.Load() > before; durable != test.want {
+			if durable := image.Flushes.Load() > before; durable != test.want {
 				t.Errorf("zeroes: durable %v, want %v", durable, test.want)
 			}
 		})
@@ -525,8 +513,7 @@ func TestCacheModes(t *testing.T) {
 }
 
 func TestConfigSpace(t *testing.T) {
-	image := newImage(imageSize + 300) // the odd end cannot be reached
-	image.info = disk.Info{SectorSize: 4096}
+	image := imagetest.New(imageSize+300, disk.Info{SectorSize: 4096}) // the odd end cannot be reached
 	d := start(t, blk.Config{Image: image, Queues: 3})
 	le := binary.LittleEndian
 	c := d.DeviceConfig(0, 60)
@@ -564,9 +551,7 @@ func TestResize(t *testing.T) {
 	device.Resized() // before a driver is there
 	d := virtiotest.New(t, device)
 	d.Start(allFeatures)
-	image.mu.Lock()
-	image.data = append(image.data, make([]byte, imageSize)...)
-	image.mu.Unlock()
+	image.Grow(imageSize)
 	device.Resized()
 	d.AwaitConfigChange()
 	if n := binary.LittleEndian.Uint64(d.DeviceConfig(0, 8)); n != 2*imageSize/sector {
@@ -580,12 +565,10 @@ func TestResize(t *testing.T) {
 // A reset waits for what is on its way, and forgets what has not begun.
 func TestResetInFlight(t *testing.T) {
 	image := newImage(imageSize)
-	g := newGate()
-	image.heldAt = 0
-	image.hold.Store(g)
+	g := image.Hold(0)
 	d := start(t, blk.Config{Image: image, Executors: 1})
 	d.Queues[0].Submit([][]byte{header(typeIn, 0)}, sector, 1)
-	<-g.reached
+	<-g.Reached
 	d.Queues[0].Submit([][]byte{header(typeOut, 1), pattern(1, sector)}, 1) // behind it
 	var released, early atomic.Bool
 	done := make(chan struct{})
@@ -595,7 +578,7 @@ func TestResetInFlight(t *testing.T) {
 		early.Store(!released.Load())
 	}()
 	released.Store(true)
-	close(g.open)
+	close(g.Open)
 	<-done
 	if early.Load() {
 		t.Error("the reset was over while a read was in flight")
@@ -608,16 +591,14 @@ func TestResetInFlight(t *testing.T) {
 
 func TestPauseFinishesWhatIsInFlight(t *testing.T) {
 	image := newImage(imageSize)
-	g := newGate()
-	image.heldAt = 0
-	image.hold.Store(g)
+	g := image.Hold(0)
 	d := start(t, blk.Config{Image: image, Executors: 1})
 	q := d.Queues[0]
 	first := q.Submit([][]byte{header(typeIn, 0)}, sector, 1)
-	<-g.reached
+	<-g.Reached
 	paused := make(chan struct{})
 	go func() { d.Transport.Pause(); close(paused) }()
-	close(g.open)
+	close(g.Open)
 	<-paused
 	for r := q.Poll(); r != nil; r = q.Poll() {
 	}
@@ -658,7 +639,7 @@ func TestSnapshotCycle(t *testing.T) {
 			if got := d.DeviceConfig(32, 1)[0]; got != 0 {
 				t.Error("the cache mode was lost")
 			}
-			if image.durable.Load() != image.writes.Load() {
+			if image.Durable.Load() != image.Writes.Load() {
 				t.Error("a write was not durable")
 			}
 		})
@@ -666,13 +647,13 @@ func TestSnapshotCycle(t *testing.T) {
 
 func TestPanickingImage(t *testing.T) {
 	image := newImage(imageSize)
-	image.panicAt.Store(0)
+	image.PanicAt.Store(0)
 	d := start(t, blk.Config{Image: image})
 	for range 10 { // more than there are executors
 		d.Queues[0].Submit([][]byte{header(typeIn, 0)}, sector, 1)
 	}
 	d.AwaitReset()
-	image.panicAt.Store(-1)
+	image.PanicAt.Store(-1)
 	d.Start(allFeatures)
 	if s := status(d.Queues[0].Submit([][]byte{header(typeIn, 0)}, sector, 1)); s != statusOK {
 		t.Errorf("after the reset: status %d", s)
@@ -680,8 +661,7 @@ func TestPanickingImage(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	odd := newImage(imageSize)
-	odd.info.SectorSize = 520
+	odd := imagetest.New(imageSize, disk.Info{SectorSize: 520})
 	for name, c := range map[string]blk.Config{
 		"long serial":  {Image: newImage(0), Serial: strings.Repeat("x", 21)},
 		"queues":       {Image: newImage(0), Queues: 65},

@@ -13,7 +13,7 @@ func FuzzBlk(f *testing.F) {
 	for op := range byte(22) {
 		f.Add([]byte{3, 0, 0, op, op % 6, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 1, 1, 0, op, 2, 2, 1, 1, 0, 0, 1})
 	}
-	image := &vectorImage{fakeImage: newImage(64 << 10)}
+	image := &vectorImage{Image: newImage(64 << 10)}
 	kinds := []uint32{typeIn, typeOut, typeFlush, typeGetID, typeDiscard, typeZeroes, 16, 1 << 31}
 	lengths := []int{512, 1, 1024, 20, 4096, 513}
 	craft := func(s *virtiotest.Source, _ int) (out [][]byte, in []int) {
