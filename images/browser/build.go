@@ -53,7 +53,7 @@ func Build(ctx context.Context, folder string, o Options) error {
 	if err != nil {
 		return fmt.Errorf("the browser machine's init: %w", err)
 	}
-	inputs := fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%q\n%q\n%s\n%x", edition, lockText, wanted, modules, vmxText, sha256.Sum256(program))))
+	inputs := fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%q\n%q\n%s\n%s\n%x", edition, lockText, wanted, modules, vmxText, startPage, sha256.Sum256(program))))
 	was := readManifest(folder)
 	if was.current(folder, inputs) {
 		return nil

@@ -32,7 +32,7 @@ func TestMachine(t *testing.T) {
 			t.Errorf("%s: %s", f.Key, f.Reason)
 		}
 	}
-	if m.Board != config.BoardFast || m.Display.Adapter != config.DisplayVirtio || m.Input.Model != config.InputVirtio || !m.Disks[0].ReadOnly || m.Run.Kiosk.URL == "" {
+	if m.Board != config.BoardFast || m.Display.Adapter != config.DisplayVirtio || m.Input.Model != config.InputVirtio || !m.Disks[0].ReadOnly || m.Run.Kiosk.URL != "" || m.Run.Kiosk.Keyboard != "us" {
 		t.Errorf("%+v", m)
 	}
 	img, err := formats.Open(filepath.Join(dir, rootName), disk.OpenOptions{ReadOnly: true})

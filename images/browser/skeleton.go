@@ -1,9 +1,19 @@
 package browser
 
-import "github.com/sharevm/vmm/images/erofs"
+import (
+	_ "embed"
+
+	"github.com/sharevm/vmm/images/erofs"
+)
 
 // sessionPath is where the root disk has the init, which is also the program that keeps the browser running.
 const sessionPath = "usr/lib/vmm/session"
+
+// startPath is the page that is shown where the .vmx names none. It needs no network.
+const startPath = "usr/share/vmm/start.html"
+
+//go:embed start.html
+var startPage []byte
 
 // modules are what the guest's devices, its root disk and the layer on top of it need of Debian's generic kernel.
 var modules = []string{
@@ -15,6 +25,7 @@ var modules = []string{
 
 // skeleton is what no package brings: folders to mount on, and who there is.
 var skeleton = []erofs.File{
+	{Name: startPath, Data: startPage},
 	{Name: "bin", Link: "usr/bin"},
 	{Name: "lib", Link: "usr/lib"},
 	{Name: "lib64", Link: "usr/lib64"},

@@ -43,7 +43,8 @@ ethernet0.addressType = "generated"
 svga.maxWidth = "1280"
 svga.maxHeight = "800"
 
-vmm.kiosk.url = "about:version"
+# The page to start with; without this line, one that asks for an address.
+# vmm.kiosk.url = "https://example.org/"
 # Hosts that may be reached, all others may not: "example.org *.debian.org"; without this line, all.
 # vmm.kiosk.allow = ""
 # A layout of xkeyboard-config, with its variant in brackets: "de(nodeadkeys)"

@@ -16,7 +16,7 @@ const (
 	chromiumPath = "/usr/lib/chromium/chromium"
 	profileDir   = "/tmp/profile"
 	policyFile   = "/etc/chromium/policies/managed/vmm.json"
-	blankPage    = "about:blank"
+	startPage    = "file:///usr/share/vmm/start.html"
 
 	// verboseWord on the kernel's command line has browser and compositor tell their doings on the console.
 	verboseWord = "vmm.kiosk.verbose"
@@ -58,13 +58,12 @@ func isVerbose(cmdline string) bool { return slices.Contains(strings.Fields(cmdl
 
 // arguments are the browser's. Its sandbox and the separation of its processes stay as they are.
 func arguments(k config.Kiosk) []string {
-	url := k.URL
-	if url == "" || strings.HasPrefix(url, "-") {
-		url = blankPage
-	}
+	url := firstPage(k)
 	args := []string{
 		"--kiosk", "--start-fullscreen", "--ozone-platform=wayland", "--user-data-dir=" + profileDir,
 		"--disable-gpu", // there is none that could draw
+		// On a slow host the browser's first work takes longer than its processes wait for it, and those that gave up take the page with them.
+		"--ipc-connection-timeout=600",
 		"--no-first-run", "--no-default-browser-check", "--noerrdialogs", "--disable-infobars", "--password-store=basic",
 		"--disable-sync", "--disable-background-networking", "--disable-component-update", "--disable-extensions", "--disable-breakpad",
 		"--disable-features=Translate,MediaRouter,OptimizationHints,DialMediaRouteProvider,PreloadTopChromeWebUI,WebUIOmniboxPopup,WebUIOmniboxFullPopup,WebUIOmniboxAimPopup",
@@ -78,14 +77,26 @@ func arguments(k config.Kiosk) []string {
 	return append(args, url)
 }
 
+// firstPage is what the browser starts with.
+func firstPage(k config.Kiosk) string {
+	if k.URL == "" || strings.HasPrefix(k.URL, "-") {
+		return startPage
+	}
+	return k.URL
+}
+
 // policy is what the browser is not to leave to its user.
 func policy(k config.Kiosk) map[string]any {
 	p := map[string]any{
 		"BrowserSignin":                0,
 		"BackgroundModeEnabled":        false,
+		"ComponentUpdatesEnabled":      false,
 		"DefaultBrowserSettingEnabled": false,
 		"DownloadDirectory":            home + "/Downloads",
+		"HomepageIsNewTabPage":         false,
+		"HomepageLocation":             firstPage(k),
 		"MetricsReportingEnabled":      false,
+		"NewTabPageLocation":           firstPage(k),
 		"PasswordManagerEnabled":       false,
 		"PromotionsEnabled":            false,
 		"SyncDisabled":                 true,

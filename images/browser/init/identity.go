@@ -73,8 +73,10 @@ func renewIdentity() error {
 	if err := os.WriteFile("/run/machine-id", []byte(text+"\n"), 0o644); err != nil {
 		return err
 	}
-	if err := unix.Sethostname([]byte("browser-" + text[:8])); err != nil {
+	name := "browser-" + text[:8]
+	if err := unix.Sethostname([]byte(name)); err != nil {
 		return fmt.Errorf("naming the machine: %w", err)
 	}
+	say("this is %s", name)
 	return nil
 }

@@ -41,7 +41,7 @@ func TestArguments(t *testing.T) {
 	}
 	for _, url := range []string{"", "--no-sandbox"} {
 		args := arguments(config.Kiosk{URL: url})
-		if args[len(args)-1] != blankPage || slices.Contains(args, "--no-sandbox") {
+		if args[len(args)-1] != startPage || slices.Contains(args, "--no-sandbox") {
 			t.Errorf("start page %q gives %q", url, args)
 		}
 	}

@@ -14,9 +14,9 @@ import (
 
 const (
 	quietStep  = 100 * time.Millisecond
-	quietSteps = 5                // in a row
-	quietLimit = 60 * time.Second // a page that is never done is ready then
-	quietShare = 25               // percent of the processors' time that may still be in use
+	quietSteps = 5               // in a row
+	quietLimit = 5 * time.Minute // a page that is never done is ready then
+	quietShare = 25              // percent of the processors' time that may still be in use
 )
 
 // awaitQuiet marks the machine as ready when it has drawn its page: once the processors have had next to nothing to do for half a second.
