@@ -55,3 +55,53 @@ func Exercise(t *testing.T, s Subject, content []byte) {
 		again.Close()
 	}
 }
+
+// Maintain repairs, arranges, resizes and relinks an image of unknown content, from memory. Where Check found nothing wrong before, it finds nothing wrong
+// afterwards. Sizes up to limit are tried.
+func Maintain(t *testing.T, s Subject, content []byte, size, limit int64) {
+	files := NewRecorder()
+	path := "d/" + s.File
+	files.Put(path, content)
+	o := disk.OpenOptions{Files: files, Alone: true}
+	before, err := s.Check(path, o)
+	if err != nil {
+		return
+	}
+	sound := len(before.Problems) == 0
+	if err := s.Repair(path, o); err != nil && sound {
+		t.Fatal(err)
+	}
+	i, err := s.Open(path, o)
+	if err != nil {
+		return
+	}
+	if arrangeable, ok := i.(disk.Arrangeable); ok {
+		if arenas, err := arrangeable.Arenas(); err == nil {
+			moveOne(arenas[0])
+		}
+	}
+	if r, ok := i.(disk.Resizer); ok {
+		r.Resize(size % limit &^ 511)
+	}
+	if r, ok := i.(disk.Relinker); ok {
+		r.Relink("", "")
+	}
+	if err := i.Close(); err != nil && sound {
+		t.Fatal(err)
+	}
+	if after, err := s.Check(path, o); sound && (err != nil || len(after.Problems) > 0) {
+		t.Fatalf("it was sound before: %+v, %v", after, err)
+	}
+}
+
+// moveOne moves the first block that is stored to the end of the file.
+func moveOne(a disk.Arena) {
+	for b := range min(a.Blocks(), 100) {
+		if a.Slot(b) >= 0 {
+			a.Move(b, a.Slots())
+			break
+		}
+	}
+	a.Flush()
+	a.Trim()
+}

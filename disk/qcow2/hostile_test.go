@@ -29,21 +29,7 @@ const (
 // written returns the file of a 64 KiB disk in clusters of 4 KiB, of which the second and third are stored.
 func written(tb testing.TB, variant string) []byte {
 	tb.Helper()
-	files := disktest.NewRecorder()
-	if err := qcow2.Create(path, disk.CreateOptions{Size: 64 << 10, BlockSize: cluster, Variant: variant, Files: files}); err != nil {
-		tb.Fatal(err)
-	}
-	i, err := qcow2.Open(path, disk.OpenOptions{Files: files})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if _, err := i.WriteAt(content(), cluster); err != nil {
-		tb.Fatal(err)
-	}
-	if err := i.Close(); err != nil {
-		tb.Fatal(err)
-	}
-	return files.Get(path)
+	return disktest.Written(tb, qcow2.Create, qcow2.Open, path, disk.CreateOptions{Size: 64 << 10, BlockSize: cluster, Variant: variant}, disktest.Write{Off: cluster, Data: content()})
 }
 
 func content() []byte {
@@ -147,22 +133,7 @@ func TestHostile(t *testing.T) {
 		}, "lead nowhere"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			files := disktest.NewRecorder()
-			files.Put(path, c.change(written(t, "v3")))
-			i, err := qcow2.Open(path, disk.OpenOptions{Files: files})
-			if err == nil {
-				i.Close()
-				t.Fatal("opened")
-			}
-			if !errors.Is(err, disk.ErrCorrupt) && !errors.Is(err, disk.ErrUnsupported) {
-				t.Errorf("%v: neither ErrCorrupt nor ErrUnsupported", err)
-			}
-			if msg := err.Error(); !strings.Contains(msg, c.want) || !strings.Contains(msg, path) || strings.Contains(msg, "\n") {
-				t.Errorf("%q is not one line that names the file and says %q", msg, c.want)
-			}
-			if files.Events() != 0 {
-				t.Error("the file was changed")
-			}
+			disktest.Refused(t, qcow2.Open, path, c.change(written(t, "v3")), c.want)
 		})
 	}
 }

@@ -3,8 +3,6 @@ package vdi_test
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
-	"strings"
 	"testing"
 
 	"github.com/sharevm/vmm/disk"
@@ -22,21 +20,7 @@ const (
 // written returns the file of a 64 KiB disk in blocks of 16 KiB, of which the second and third are stored.
 func written(tb testing.TB, variant string) []byte {
 	tb.Helper()
-	files := disktest.NewRecorder()
-	if err := vdi.Create(path, disk.CreateOptions{Size: 64 << 10, BlockSize: block, Variant: variant, Files: files}); err != nil {
-		tb.Fatal(err)
-	}
-	i, err := vdi.Open(path, disk.OpenOptions{Files: files})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if _, err := i.WriteAt(content(), block); err != nil {
-		tb.Fatal(err)
-	}
-	if err := i.Close(); err != nil {
-		tb.Fatal(err)
-	}
-	return files.Get(path)
+	return disktest.Written(tb, vdi.Create, vdi.Open, path, disk.CreateOptions{Size: 64 << 10, BlockSize: block, Variant: variant}, disktest.Write{Off: block, Data: content()})
 }
 
 func content() []byte {
@@ -85,22 +69,7 @@ func TestHostile(t *testing.T) {
 		"nothing":               {func([]byte) []byte { return nil }, "ends inside its header"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			files := disktest.NewRecorder()
-			files.Put(path, c.change(written(t, "dynamic")))
-			i, err := vdi.Open(path, disk.OpenOptions{Files: files})
-			if err == nil {
-				i.Close()
-				t.Fatal("opened")
-			}
-			if !errors.Is(err, disk.ErrCorrupt) && !errors.Is(err, disk.ErrUnsupported) {
-				t.Errorf("%v: neither ErrCorrupt nor ErrUnsupported", err)
-			}
-			if msg := err.Error(); !strings.Contains(msg, c.want) || !strings.Contains(msg, path) || strings.Contains(msg, "\n") {
-				t.Errorf("%q is not one line that names the file and says %q", msg, c.want)
-			}
-			if files.Events() != 0 {
-				t.Error("the file was changed")
-			}
+			disktest.Refused(t, vdi.Open, path, c.change(written(t, "dynamic")), c.want)
 		})
 	}
 }
@@ -270,46 +239,14 @@ func FuzzImage(f *testing.F) {
 	f.Fuzz(func(t *testing.T, content []byte) { disktest.Exercise(t, s, content) })
 }
 
-// FuzzMaintain repairs, arranges and resizes an image of unknown content. Where Check found nothing wrong before, it finds nothing wrong afterwards.
+// FuzzMaintain is the suite Maintain on images of unknown content.
 func FuzzMaintain(f *testing.F) {
 	for _, img := range [][]byte{written(f, "dynamic"), written(f, "fixed"), put(vdi.AllocatedAt, 0)(written(f, "dynamic"))} {
 		small := put(vdi.DataAt, 1024)(append(bytes.Clone(img[:1024]), img[blockAt:]...))
 		f.Add(small, int64(200<<10))
 		f.Add(small, int64(20<<10))
 	}
-	f.Fuzz(func(t *testing.T, content []byte, size int64) {
-		files := disktest.NewRecorder()
-		files.Put(path, content)
-		o := disk.OpenOptions{Files: files}
-		before, err := vdi.Check(path, o)
-		if err != nil {
-			return
-		}
-		sound := len(before.Problems) == 0
-		if err := vdi.Repair(path, o); err != nil && sound {
-			t.Fatal(err)
-		}
-		i, err := vdi.Open(path, o)
-		if err != nil {
-			return
-		}
-		if arenas, err := i.Arenas(); err == nil {
-			a := arenas[0]
-			for b := range min(a.Blocks(), 100) {
-				if a.Slot(b) >= 0 {
-					a.Move(b, a.Slots())
-					break
-				}
-			}
-			a.Flush()
-			a.Trim()
-		}
-		i.Resize(size % (4 << 20) &^ 511)
-		if err := i.Close(); err != nil && sound {
-			t.Fatal(err)
-		}
-		if after, err := vdi.Check(path, o); sound && (err != nil || len(after.Problems) > 0) {
-			t.Fatalf("it was sound before: %+v, %v", after, err)
-		}
-	})
+	s := subjects()["dynamic"]
+	s.Repair = vdi.Repair
+	f.Fuzz(func(t *testing.T, content []byte, size int64) { disktest.Maintain(t, s, content, size, 4<<20) })
 }

@@ -14,21 +14,8 @@ const path = "d/disk.vhd"
 // written returns the file of a 64 KiB disk in blocks of 16 KiB, of which the second and third are stored.
 func written(tb testing.TB, variant string) []byte {
 	tb.Helper()
-	files := disktest.NewRecorder()
-	if err := vhd.Create(path, disk.CreateOptions{Size: 64 << 10, BlockSize: 16 << 10, Variant: variant, Files: files}); err != nil {
-		tb.Fatal(err)
-	}
-	i, err := vhd.Open(path, disk.OpenOptions{Files: files})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if _, err := i.WriteAt(bytes.Repeat([]byte{0x5a}, 32<<10), 16<<10); err != nil {
-		tb.Fatal(err)
-	}
-	if err := i.Close(); err != nil {
-		tb.Fatal(err)
-	}
-	return files.Get(path)
+	return disktest.Written(tb, vhd.Create, vhd.Open, path, disk.CreateOptions{Size: 64 << 10, BlockSize: 16 << 10, Variant: variant},
+		disktest.Write{Off: 16 << 10, Data: bytes.Repeat([]byte{0x5a}, 32<<10)})
 }
 
 func FuzzImage(f *testing.F) {
@@ -75,51 +62,19 @@ func FuzzChild(f *testing.F) {
 	})
 }
 
-// FuzzMaintain repairs, arranges, resizes and relinks an image of unknown content. What it then holds is as good as the image was; where Check
-// found nothing wrong before, it finds nothing wrong afterwards.
+// FuzzMaintain is the suite Maintain on images of unknown content.
 func FuzzMaintain(f *testing.F) {
 	dynamic := written(f, "dynamic")
 	f.Add(dynamic, int64(200<<10), true)
 	f.Add(dynamic, int64(20<<10), false)
 	f.Add(dynamic[:len(dynamic)-512], int64(0), true)
 	f.Add(written(f, "fixed"), int64(100<<10), true)
+	s := subjects()["dynamic"]
+	s.Repair = vhd.Repair
 	f.Fuzz(func(t *testing.T, content []byte, size int64, mend bool) {
 		if mend {
 			vhd.Mend(content)
 		}
-		files := disktest.NewRecorder()
-		files.Put(path, content)
-		o := disk.OpenOptions{Files: files, Alone: true}
-		before, err := vhd.Check(path, o)
-		if err != nil {
-			return
-		}
-		sound := len(before.Problems) == 0
-		if err := vhd.Repair(path, o); err != nil && sound {
-			t.Fatal(err)
-		}
-		i, err := vhd.Open(path, o)
-		if err != nil {
-			return
-		}
-		if arenas, err := i.Arenas(); err == nil {
-			a := arenas[0]
-			for b := range min(a.Blocks(), 100) {
-				if a.Slot(b) >= 0 {
-					a.Move(b, a.Slots())
-					break
-				}
-			}
-			a.Flush()
-			a.Trim()
-		}
-		i.Resize(size % (1 << 20) &^ 511)
-		i.Relink("", "")
-		if err := i.Close(); err != nil && sound {
-			t.Fatal(err)
-		}
-		if after, err := vhd.Check(path, o); sound && (err != nil || len(after.Problems) > 0) {
-			t.Fatalf("it was sound before: %+v, %v", after, err)
-		}
+		disktest.Maintain(t, s, content, size, 1<<20)
 	})
 }

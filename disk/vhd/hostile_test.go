@@ -3,8 +3,6 @@ package vhd_test
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
-	"strings"
 	"testing"
 
 	"github.com/sharevm/vmm/disk"
@@ -109,22 +107,7 @@ func TestHostile(t *testing.T) {
 
 func refused(t *testing.T, img []byte, want string) {
 	t.Helper()
-	files := disktest.NewRecorder()
-	files.Put(path, img)
-	i, err := vhd.Open(path, disk.OpenOptions{Files: files})
-	if err == nil {
-		i.Close()
-		t.Fatal("opened")
-	}
-	if !errors.Is(err, disk.ErrCorrupt) && !errors.Is(err, disk.ErrUnsupported) {
-		t.Errorf("%v: neither ErrCorrupt nor ErrUnsupported", err)
-	}
-	if msg := err.Error(); !strings.Contains(msg, want) || !strings.Contains(msg, path) || strings.Contains(msg, "\n") {
-		t.Errorf("%q is not one line that names the file and says %q", msg, want)
-	}
-	if files.Events() != 0 {
-		t.Error("the file was changed")
-	}
+	disktest.Refused(t, vhd.Open, path, img, want)
 }
 
 // reads opens img and expects a disk of size bytes whose part [16 KiB, 48 KiB) is as written.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -239,22 +238,7 @@ func TestReplayZeroes(t *testing.T) {
 
 func refused(t *testing.T, img []byte, want string) {
 	t.Helper()
-	files := disktest.NewRecorder()
-	files.Put(path, img)
-	i, err := vhdx.Open(path, disk.OpenOptions{Files: files})
-	if err == nil {
-		i.Close()
-		t.Fatal("opened")
-	}
-	if !errors.Is(err, disk.ErrCorrupt) && !errors.Is(err, disk.ErrUnsupported) {
-		t.Errorf("%v: neither ErrCorrupt nor ErrUnsupported", err)
-	}
-	if msg := err.Error(); !strings.Contains(msg, want) || !strings.Contains(msg, path) || strings.Contains(msg, "\n") {
-		t.Errorf("%q is not one line that names the file and says %q", msg, want)
-	}
-	if files.Events() != 0 {
-		t.Error("the file was changed")
-	}
+	disktest.Refused(t, vhdx.Open, path, img, want)
 }
 
 // TestLoggedPages reads elsewhere while a page of the table is in the log only: without caches, it must stay in memory.

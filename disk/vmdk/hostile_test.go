@@ -3,8 +3,6 @@ package vmdk_test
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
-	"strings"
 	"testing"
 
 	"github.com/sharevm/vmm/disk"
@@ -17,23 +15,8 @@ const path = "d/disk.vmdk"
 // written returns the file of a 4 MiB disk in grains of 4 KiB whose first grain and one in the middle are stored.
 func written(t *testing.T) []byte {
 	t.Helper()
-	files := disktest.NewRecorder()
-	if err := vmdk.Create(path, disk.CreateOptions{Size: 4 << 20, BlockSize: 4096, Files: files}); err != nil {
-		t.Fatal(err)
-	}
-	i, err := vmdk.Open(path, disk.OpenOptions{Files: files})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, off := range []int64{0, 3 << 20} {
-		if _, err := i.WriteAt(bytes.Repeat([]byte{0x5a}, 4096), off); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := i.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return files.Get(path)
+	grain := bytes.Repeat([]byte{0x5a}, 4096)
+	return disktest.Written(t, vmdk.Create, vmdk.Open, path, disk.CreateOptions{Size: 4 << 20, BlockSize: 4096}, disktest.Write{Off: 0, Data: grain}, disktest.Write{Off: 3 << 20, Data: grain})
 }
 
 // sector returns the byte offset that a header field holds.
@@ -120,22 +103,7 @@ func TestHostile(t *testing.T) {
 		}, "parent"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			files := disktest.NewRecorder()
-			files.Put(path, c.change(written(t)))
-			i, err := vmdk.Open(path, disk.OpenOptions{Files: files})
-			if err == nil {
-				i.Close()
-				t.Fatal("opened")
-			}
-			if !errors.Is(err, disk.ErrCorrupt) && !errors.Is(err, disk.ErrUnsupported) {
-				t.Errorf("%v: neither ErrCorrupt nor ErrUnsupported", err)
-			}
-			if msg := err.Error(); !strings.Contains(msg, c.want) || !strings.Contains(msg, path) || strings.Contains(msg, "\n") {
-				t.Errorf("%q is not one line that names the file and says %q", msg, c.want)
-			}
-			if files.Events() != 0 {
-				t.Error("the file was changed")
-			}
+			disktest.Refused(t, vmdk.Open, path, c.change(written(t)), c.want)
 		})
 	}
 }
