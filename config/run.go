@@ -30,6 +30,8 @@ type Run struct {
 	Balloon  bool     // the guest can give memory back to the host
 	KSM      bool     // the host may keep equal pages of several guests once
 	Agent    bool     // the guest has a port by which it learns that it was restored from a snapshot
+	// Clipboard is ClipboardAuto unless set; see [Machine.SharesClipboard].
+	Clipboard Clipboard
 }
 
 // Kiosk configures the browser machine (vmm.kiosk.*).

@@ -11,6 +11,7 @@ import (
 	"github.com/sharevm/vmm/devices/pci"
 	"github.com/sharevm/vmm/devices/rtc"
 	"github.com/sharevm/vmm/devices/vmgenid"
+	"github.com/sharevm/vmm/display/vdagent"
 	"github.com/sharevm/vmm/virtio/balloon"
 	"github.com/sharevm/vmm/virtio/console"
 	"github.com/sharevm/vmm/vmm"
@@ -37,6 +38,7 @@ type board struct {
 	hvc      *console.Device
 	balloon  *balloon.Device // nil without
 	agent    *agent          // nil without
+	spice    *vdagent.Agent  // nil without a clipboard
 	// generation is the number by which a guest that firmware started finds out that it was restored; nil without firmware.
 	generation *vmgenid.Device
 	loading    *loading
@@ -187,6 +189,9 @@ func (b *board) start() {
 	b.vm.Start()
 	if b.from != nil {
 		b.agent.restored()
+		if b.spice != nil {
+			b.spice.Restored()
+		}
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 
 // Frontend is what shows a screen of the machine and takes the user's keys for it. The screen must exist.
 func (m *Machine) Frontend(screen int) frontend.Machine {
-	return frontend.Machine{Name: m.cfg.Name, Surface: m.screens[screen], Input: &m.input}
+	return frontend.Machine{Name: m.cfg.Name, Surface: m.screens[screen], Input: &m.input, Clipboard: m.Clipboard()}
 }
 
 // Input is where the user's keys and pointer go, for as long as the machine is open. It outlives power cycles.

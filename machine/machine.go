@@ -17,6 +17,7 @@ import (
 	"github.com/sharevm/vmm/devices/tpm/swtpm"
 	"github.com/sharevm/vmm/disk"
 	"github.com/sharevm/vmm/display"
+	"github.com/sharevm/vmm/display/frontend"
 	"github.com/sharevm/vmm/display/input"
 	"github.com/sharevm/vmm/machine/limits"
 	"github.com/sharevm/vmm/machine/sandbox"
@@ -80,6 +81,7 @@ type Machine struct {
 	marks     *markPort
 	input     input.Hub
 	screens   []*display.Surface
+	clipboard frontend.Clipboard
 	sound     *audio.Output
 	remote    remote
 	macs      []config.MAC

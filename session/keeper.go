@@ -17,6 +17,7 @@ type Spec struct {
 	Args    []string // without the program's name
 	// Disposable machines have nothing to lose: they start again by themselves, and are not asked when the session ends.
 	Disposable bool
+	Clip       Clip
 }
 
 // restarts bounds how often a machine starts again by itself: at most so many times within restartWindow.
@@ -56,7 +57,7 @@ func NewKeeper(c Config, specs []Spec, out func(name string) io.Writer) *Keeper 
 	c.Turned = k.turned
 	k.Session = New(c)
 	for _, s := range specs {
-		k.Add(s.Name)
+		k.Share(k.Add(s.Name), s.Clip)
 	}
 	return k
 }

@@ -38,6 +38,8 @@ type Session struct {
 	cfg     Config
 	hub     input.Hub
 	surface *display.Surface
+	shared  frontend.Clipboard
+	clip    *frontend.Holder // of shared
 	detach  []func()
 	states  chan struct{} // a machine's state has changed
 	done    chan struct{}
@@ -52,6 +54,7 @@ type Session struct {
 	overview *overview   // nil unless it is shown
 	panel    panel
 	keys     keys
+	text     string // on the clipboard
 	closed   bool
 }
 
@@ -62,6 +65,8 @@ type member struct {
 	why     string       // there is none
 	started time.Time
 	told    link.State // that the user has been told of
+	clip    Clip
+	text    string // that it has got, or has handed over, last
 }
 
 // New returns a session without machines.
@@ -78,13 +83,14 @@ func New(c Config) *Session {
 	for _, class := range []input.Class{input.Keyboard, input.Mouse, input.Tablet} {
 		s.detach = append(s.detach, s.hub.Attach(class, sink{s}))
 	}
+	s.clip = s.shared.Join(s.offered)
 	s.wg.Go(s.attend)
 	return s
 }
 
 // Frontend is the session's screen for a frontend.
 func (s *Session) Frontend(name string) frontend.Machine {
-	return frontend.Machine{Name: name, Surface: s.surface, Input: &s.hub}
+	return frontend.Machine{Name: name, Surface: s.surface, Input: &s.hub, Clipboard: &s.shared}
 }
 
 // Add adds a machine, which has no process yet, and returns its number. The first is in front.
@@ -111,7 +117,8 @@ func (s *Session) Connected(machine int, r *link.Remote) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := s.machines[machine]
-	m.remote, m.why, m.started, m.told = r, "", time.Now(), link.Starting
+	m.remote, m.why, m.started, m.told, m.text = r, "", time.Now(), link.Starting, ""
+	r.OnCopied(func(text string) { s.copied(machine, r, text) })
 	if s.size != (image.Point{}) {
 		r.Surface.Wish(s.size)
 	}
@@ -168,6 +175,7 @@ func (s *Session) Close() {
 	s.stopLooking()
 	s.mu.Unlock()
 	close(s.done)
+	s.clip.Leave()
 	s.surface.Detach((*composite)(s))
 	for _, f := range s.detach {
 		f()
@@ -192,6 +200,7 @@ func (s *Session) turn(to int) {
 	}
 	if m.remote != nil {
 		m.remote.Focus(true)
+		s.paste()
 	}
 	s.panel.say(s.describe(m))
 	s.startLooking()

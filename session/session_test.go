@@ -12,6 +12,7 @@ import (
 
 	"github.com/sharevm/vmm/display"
 	"github.com/sharevm/vmm/display/displaytest"
+	"github.com/sharevm/vmm/display/frontend"
 	"github.com/sharevm/vmm/display/input"
 	"github.com/sharevm/vmm/session/link"
 	"github.com/sharevm/vmm/session/link/linktest"
@@ -30,6 +31,8 @@ type guest struct {
 	colour uint32
 	remote *link.Remote
 	server *link.Server
+	clip   *frontend.Holder
+	pasted chan string // into the guest
 
 	mu  sync.Mutex
 	got []input.Event
@@ -81,7 +84,7 @@ func (r *rig) add(t testing.TB, i int) {
 	g.screen = displaytest.New(t, surface, 640, 480)
 	g.screen.Fill(image.Rect(0, 0, 640, 480), g.colour)
 	t.Cleanup(hub.Attach(input.Keyboard, g))
-	g.server = link.Serve(a, link.Machine{Surface: surface, Input: hub, Focus: func(bool) {}, Power: func(link.Power) {}})
+	g.server = link.Serve(a, link.Machine{Surface: surface, Input: hub, Clipboard: shared(g), Focus: func(bool) {}, Power: func(link.Power) {}})
 	t.Cleanup(g.server.Close)
 	g.remote = link.Connect(b, r.Changed)
 	t.Cleanup(g.remote.Close)

@@ -138,7 +138,9 @@ func (fl *sessionFlags) keep(ctx context.Context, files []string, machines []*co
 		if err != nil {
 			return err
 		}
+		in, out := m.SharesClipboard()
 		specs[i] = session.Spec{
+			Clip: session.Clip{In: in, Out: out},
 			Name: m.Name, Program: self, Args: append(append([]string{"run", "--link"}, fl.run...), file), Disposable: m.Run.Restart || m.Run.Overlay == config.OverlayDisposable,
 		}
 	}

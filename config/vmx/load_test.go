@@ -186,6 +186,7 @@ func TestKeys(t *testing.T) {
 		{"", func(m *config.Machine) any { return []any{m.Run.Balloon, m.Run.KSM} }, []any{true, false}},
 		{"vmm.input = Virtio", func(m *config.Machine) any { return m.Input.Model }, config.InputVirtio},
 		{"vmm.memory.balloon = FALSE\nvmm.memory.ksm = TRUE", func(m *config.Machine) any { return []any{m.Run.Balloon, m.Run.KSM} }, []any{false, true}},
+		{"vmm.clipboard = In", func(m *config.Machine) any { return m.Run.Clipboard }, config.ClipboardIn},
 		{"vmm.agent = TRUE", func(m *config.Machine) any { return m.Run.Agent }, true},
 		{"vmm.priority = Low\nvmm.overlay = disposable\nvmm.hotkey = F5", func(m *config.Machine) any { return []any{m.Run.Priority, m.Run.Overlay, m.Run.Hotkey} },
 			[]any{config.PriorityLow, config.OverlayDisposable, "F5"}},

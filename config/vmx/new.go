@@ -387,6 +387,7 @@ func (w *writer) wishes() {
 	w.bool("vmm.memory.balloon", r.Balloon, true)
 	w.bool("vmm.memory.ksm", r.KSM, false)
 	w.bool("vmm.agent", r.Agent, false)
+	w.text("vmm.clipboard", string(r.Clipboard))
 	w.text("vmm.kiosk.url", r.Kiosk.URL)
 	w.text("vmm.kiosk.allow", strings.Join(r.Kiosk.Allow, ","))
 	w.text("vmm.kiosk.keyboard", r.Kiosk.Keyboard)

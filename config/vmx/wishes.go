@@ -25,6 +25,12 @@ func (l *loader) wishes() {
 	default:
 		l.refuse("vmm.overlay", "", "%q must be none, disposable or keep", clip(string(o)))
 	}
+	switch c := config.Clipboard(l.word("vmm.clipboard")); c {
+	case config.ClipboardAuto, config.ClipboardOff, config.ClipboardIn, config.ClipboardOut, config.ClipboardBoth:
+		r.Clipboard = c
+	default:
+		l.refuse("vmm.clipboard", "", "%q must be off, in, out or both", clip(string(c)))
+	}
 	r.Balloon = l.bool("vmm.memory.balloon", true)
 	r.KSM = l.bool("vmm.memory.ksm", false)
 	r.Agent = l.bool("vmm.agent", false)

@@ -61,6 +61,13 @@ func (h *Holder) Set(text string) {
 	}
 }
 
+// Text is what is on the clipboard now.
+func (h *Holder) Text() string {
+	h.clipboard.mu.Lock()
+	defer h.clipboard.mu.Unlock()
+	return h.clipboard.text
+}
+
 // Leave takes the holder away. No call of its changed is running when it returns.
 func (h *Holder) Leave() {
 	c := h.clipboard

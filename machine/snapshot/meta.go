@@ -34,6 +34,9 @@ func Shape(m *config.Machine, sizes []int64) []string {
 		fmt.Sprintf("board %s, firmware %s", m.Board, m.Firmware.Kind),
 		fmt.Sprintf("balloon %t, agent %t", m.Run.Balloon, m.Run.Agent),
 	}
+	if in, out := m.SharesClipboard(); in || out {
+		s = append(s, "a clipboard")
+	}
 	for i := range m.Disks {
 		d := &m.Disks[i]
 		s = append(s, fmt.Sprintf("%s %s of %d bytes, read-only %t", d.Media, d.Address, sizes[i], d.ReadOnly))

@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sharevm/vmm/display/frontend"
 )
 
 // kind is what a message is.
@@ -24,6 +26,7 @@ const (
 	kindPlace                  // of the cursor: x, y, visible
 	kindLEDs                   // a byte
 	kindState                  // a byte, then a text
+	kindCopied                 // a text that the guest has put on its clipboard
 	// From the session.
 	kindWatch   // a byte: whether anybody looks
 	kindWish    // width, height
@@ -31,12 +34,13 @@ const (
 	kindRelease // nothing: keys and buttons are up
 	kindFocus   // a byte
 	kindPower   // a byte
+	kindPaste   // a text for the guest's clipboard
 )
 
 const (
 	headSize = 5
-	maxBody  = 1 << 20 // bytes; the largest is a cursor
-	maxFDs   = 4       // that may wait to be asked for
+	maxBody  = frontend.MaxClipboard // bytes
+	maxFDs   = 4                     // that may wait to be asked for
 )
 
 // ErrProtocol is wrapped where the other side sends nonsense.

@@ -145,7 +145,7 @@ func TestNonsense(t *testing.T) {
 		body []byte
 	}{
 		{0, nil}, {99, nil}, {kindShow, huge}, {kindDamage, []byte{1}}, {kindCursor, words(1<<20, 1<<20, 0, 0)}, {kindCursor, words(-1, 1, 0, 0)}, {kindPlace, nil}, {kindLEDs, nil},
-		{kindState, []byte{byte(states)}}, {kindState, append([]byte{1}, bytes.Repeat([]byte{'x'}, maxText)...)}, {kindState, []byte{1, 0xff}}, {kindFocus, []byte{1}},
+		{kindState, []byte{byte(states)}}, {kindState, append([]byte{1}, bytes.Repeat([]byte{'x'}, maxText)...)}, {kindState, []byte{1, 0xff}}, {kindFocus, []byte{1}}, {kindCopied, []byte{0xff}},
 	} {
 		a, b := linktest.Pair(t)
 		r := Connect(b, func() {})
@@ -162,7 +162,7 @@ func TestNonsense(t *testing.T) {
 	for _, m := range []struct {
 		k    kind
 		body []byte
-	}{{0, nil}, {kindShow, huge}, {kindWatch, nil}, {kindWatch, []byte{2}}, {kindWish, []byte{1}}, {kindEvents, []byte{1}}, {kindFocus, nil}, {kindPower, []byte{byte(powers)}}} {
+	}{{0, nil}, {kindShow, huge}, {kindWatch, nil}, {kindWatch, []byte{2}}, {kindWish, []byte{1}}, {kindEvents, []byte{1}}, {kindFocus, nil}, {kindPower, []byte{byte(powers)}}, {kindPaste, []byte{0xff}}} {
 		a, b := linktest.Pair(t)
 		s := Serve(a, Machine{Input: &input.Hub{}, Focus: func(bool) {}, Power: func(Power) {}})
 		c := newConn(b)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sharevm/vmm/display"
+	"github.com/sharevm/vmm/display/frontend"
 	"github.com/sharevm/vmm/display/input"
 )
 
@@ -15,6 +16,8 @@ import (
 type Machine struct {
 	Surface *display.Surface // nil without a screen
 	Input   *input.Hub
+	// Clipboard is what the guest shares; nil for nothing.
+	Clipboard *frontend.Clipboard
 	// Focus is told whether the machine is in front; Power what is wanted. They must not block.
 	Focus func(bool)
 	Power func(Power)
@@ -33,6 +36,13 @@ type Server struct {
 	done   chan struct{}
 	wg     sync.WaitGroup
 	source *input.Source
+	clip   *frontend.Holder // nil without a clipboard
+
+	copied struct {
+		mu   sync.Mutex // guards the following
+		text string     // that the session has to be told
+		news bool
+	}
 
 	mu    sync.Mutex // guards the following, and is held while the state is sent
 	state State
@@ -45,18 +55,18 @@ type Server struct {
 func Serve(u *net.UnixConn, m Machine) *Server {
 	s := &Server{m: m, c: newConn(u), done: make(chan struct{}), watch: make(chan bool, 1), source: m.Input.NewSource()}
 	lights := make(chan struct{}, 1)
-	stop := m.Input.WatchLEDs(func(input.LEDs) {
-		select {
-		case lights <- struct{}{}:
-		default:
-		}
-	})
+	stop := m.Input.WatchLEDs(func(input.LEDs) { wake(lights) })
+	texts := make(chan struct{}, 1)
+	leave := s.join(texts)
 	s.wg.Go(func() {
+		defer leave()
 		defer stop()
 		for {
 			select {
 			case <-lights:
 				_ = s.c.send(kindLEDs, -1, []byte{byte(m.Input.LEDs())})
+			case <-texts:
+				s.sendCopied()
 			case <-s.done:
 				return
 			}
@@ -137,6 +147,8 @@ func (s *Server) obey() error {
 			return fmt.Errorf("%w: power", ErrProtocol)
 		}
 		s.m.Power(Power(p[0]))
+	case kindPaste:
+		return s.paste(p)
 	default:
 		return fmt.Errorf("%w: message %d", ErrProtocol, k)
 	}

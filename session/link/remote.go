@@ -33,7 +33,8 @@ type Remote struct {
 	text    string
 	leds    input.LEDs
 	changed func()
-	err     error // why the link has ended
+	copied  func(text string) // nil for nobody
+	err     error             // why the link has ended
 }
 
 // outgoing is a message to the machine.
@@ -215,6 +216,8 @@ func (r *Remote) take(k kind, p []byte) error {
 			return err
 		}
 		r.Surface.MoveCursor(point(n))
+	case kindCopied:
+		return r.takeCopied(p)
 	case kindLEDs, kindState:
 		return r.status(k, p)
 	default:

@@ -477,3 +477,45 @@ func TestNewRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestReopened has a guest close a port with more input waiting for it than the device reads ahead: when it opens the port again, none of that comes.
+func TestReopened(t *testing.T) {
+	in, host := io.Pipe()
+	defer host.Close()
+	closed := make(chan bool, 9)
+	g, _ := multiport(t, console.PortConfig{Name: "agent", In: in, Opened: func(open bool) {
+		if !open {
+			closed <- true
+		}
+	}})
+	g.send(0, portReady, 1)
+	g.expect(0, portName, 1, "agent")
+	g.expect(0, portOpen, 1, "")
+	g.send(0, portOpen, 1)
+	old := bytes.Repeat([]byte("old"), 4000) // more than the ring and the pump hold
+	written := make(chan struct{})
+	go func() {
+		host.Write(old)
+		host.Write([]byte("new"))
+		close(written)
+	}()
+	if got := g.Queues[0].Submit(nil, 3).Wait(); string(got) != "old" {
+		t.Fatalf("%q", got)
+	}
+	rest := len(old) - 3
+	g.send(0, portOpen, 0)
+	<-closed
+	g.send(0, portOpen, 1)
+	for {
+		got := g.Queues[0].Submit(nil, len(old)).Wait()
+		if bytes.HasSuffix(got, []byte("new")) {
+			rest -= len(got) - 3
+			break
+		}
+		rest -= len(got)
+	}
+	<-written
+	if rest < 4<<10 {
+		t.Errorf("only %d bytes of what the guest had not read were dropped", rest)
+	}
+}

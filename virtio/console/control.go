@@ -189,9 +189,13 @@ func (p *port) setGuestOpen(open bool) {
 	changed := p.guestOpen != open
 	p.guestOpen = open
 	p.dev.mu.Unlock()
-	if changed && p.opened != nil {
-		p.opened(open)
+	if !changed || p.opened == nil {
+		return
 	}
+	if !open {
+		p.in.drop()
+	}
+	p.opened(open)
 }
 
 // reset forgets what the driver said and was told.

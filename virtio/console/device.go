@@ -24,7 +24,8 @@ type PortConfig struct {
 	In io.Reader
 	// Out is where the guest's output goes; nil drops it. After an error it gets no more, and output is dropped.
 	Out io.Writer
-	// Opened, if not nil, is told when the guest opens and closes its end (only with several or named ports). It must not block.
+	// Opened, if not nil, is told when the guest opens and closes its end (only with several or named ports). It must not block. Whoever wants to be told
+	// begins anew each time: input that the guest has not read when it closes its end is dropped then, all but what In returns at that very moment.
 	Opened func(open bool)
 }
 

@@ -15,6 +15,7 @@ type ring struct {
 	buf    []byte // allocated when the first byte comes
 	start  int    // position of the oldest byte
 	used   int
+	drops  int // how often its bytes were dropped
 }
 
 func newRing(size int) *ring {
@@ -59,14 +60,23 @@ func (r *ring) get(p []byte) int {
 func (r *ring) write(p []byte) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for {
+	for drops := r.drops; drops == r.drops; r.moved.Wait() {
 		p = p[r.store(p):]
 		r.feed()
 		if len(p) == 0 || r.closed {
-			return !r.closed
+			break
 		}
-		r.moved.Wait()
 	}
+	return !r.closed
+}
+
+// drop empties the ring, and has a pump that waits for room give up the rest of what it brings.
+func (r *ring) drop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.start, r.used = 0, 0
+	r.drops++
+	r.moved.Signal()
 }
 
 // read takes up to len(p) bytes, for the pump, and waits for the first one. It returns 0 when the ring is closed and empty.
