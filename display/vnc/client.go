@@ -25,11 +25,13 @@ type client struct {
 	buttons  uint8            // of the viewer's pointer, as of its last event
 	kick     chan struct{}    // gets a value when the writer has to look
 
-	mu      sync.Mutex // guards the following, which the reader leaves for the writer
-	format  pixelFormat
-	caps    capabilities
-	request request
-	owed    owed
+	mu     sync.Mutex // guards the following, which the reader leaves for the writer
+	format pixelFormat
+	caps   capabilities
+	// clipCaps are the flags of the extended clipboard that the viewer knows.
+	clipCaps uint32
+	request  request
+	owed     owed
 
 	canvas // the writer's alone, once the handshake is over
 }
@@ -43,6 +45,7 @@ type capabilities struct {
 	ledState     bool
 	cursor       bool
 	alphaCursor  bool
+	extendedClip bool
 }
 
 // request is a viewer's wish for an update.
@@ -59,8 +62,11 @@ type owed struct {
 	size         bool  // its size, even if that is unchanged
 	sizeReason   uint8 // why (ExtendedDesktopSize)
 	sizeStatus   uint8
-	cut          string // clipboard
-	hasCut       bool
+	cut          string // the clipboard
+	hasCut       bool   // it is new
+	provide      bool   // the viewer has asked for it
+	ask          bool   // the viewer has a text
+	clipStart    bool   // what is understood of the extended clipboard
 }
 
 // sizeOff is the size of a screen that is off, for viewers that come then.
@@ -69,7 +75,7 @@ var sizeOff = image.Pt(640, 480)
 func newClient(conn net.Conn, cfg Config, password string) *client {
 	return &client{
 		conn: conn, in: bufio.NewReaderSize(conn, 4<<10), out: bufio.NewWriterSize(conn, 64<<10), cfg: cfg, password: password,
-		kick: make(chan struct{}, 1), format: ownFormat,
+		kick: make(chan struct{}, 1), format: ownFormat, clipCaps: clipText | clipRequest | clipNotify | clipProvide,
 	}
 }
 

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"image"
 	"io"
-	"strings"
 
-	"github.com/sharevm/vmm/display/frontend"
 	"github.com/sharevm/vmm/display/input"
 )
 
@@ -42,6 +40,7 @@ const (
 	encodingLEDState     int32 = -261
 	encodingExtendedSize int32 = -308
 	encodingAlphaCursor  int32 = -314
+	encodingExtendedClip int32 = -0x3f5e1a32 // C0A1E5CEh
 )
 
 // read takes the viewer's messages until one makes no sense or the connection ends.
@@ -134,6 +133,8 @@ func (c *client) setEncodings() error {
 			caps.cursor = true
 		case encodingAlphaCursor:
 			caps.alphaCursor = true
+		case encodingExtendedClip:
+			caps.extendedClip = c.clip != nil
 		}
 	}
 	c.owe(func(o *owed) {
@@ -141,6 +142,7 @@ func (c *client) setEncodings() error {
 		o.extendedKeys = o.extendedKeys || caps.extendedKeys && !had.extendedKeys
 		o.leds = o.leds || caps.ledState && !had.ledState
 		o.size = o.size || caps.extendedSize && !had.extendedSize
+		o.clipStart = o.clipStart || caps.extendedClip && !had.extendedClip
 		c.caps = caps
 	})
 	return nil
@@ -223,31 +225,6 @@ func (c *client) pointer() error {
 		}
 	}
 	c.buttons = b[0]
-	return nil
-}
-
-// cutText takes the viewer's clipboard, which is Latin-1.
-func (c *client) cutText() error {
-	var head [7]byte
-	if err := c.take(head[:]); err != nil {
-		return err
-	}
-	n := int(int32(binary.BigEndian.Uint32(head[3:])))
-	if n < 0 || n > frontend.MaxClipboard {
-		return fmt.Errorf("a clipboard of %d bytes", uint32(n))
-	}
-	b := make([]byte, n)
-	if err := c.take(b); err != nil {
-		return err
-	}
-	if c.clip == nil {
-		return nil
-	}
-	var text strings.Builder
-	for _, v := range b {
-		text.WriteRune(rune(v))
-	}
-	c.clip.Set(text.String())
 	return nil
 }
 

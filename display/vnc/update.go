@@ -30,8 +30,9 @@ type canvas struct {
 
 // work is what there is to do for the writer.
 type work struct {
-	format pixelFormat
-	caps   capabilities
+	format   pixelFormat
+	caps     capabilities
+	clipCaps uint32
 	request
 	owed
 }
@@ -45,10 +46,8 @@ func (c *client) write(done <-chan struct{}) error {
 	var last time.Time
 	for {
 		w := c.work()
-		if w.hasCut {
-			if err := c.sendCut(w.cut); err != nil {
-				return err
-			}
+		if err := c.sendClipboard(&w); err != nil {
+			return err
 		}
 		rest := frameTime - time.Since(last)
 		var changed <-chan struct{}
@@ -85,8 +84,11 @@ func (c *client) write(done <-chan struct{}) error {
 func (c *client) work() work {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	w := work{c.format, c.caps, c.request, c.owed}
-	c.owed.hasCut, c.owed.cut = false, ""
+	w := work{c.format, c.caps, c.clipCaps, c.request, c.owed}
+	c.owed.hasCut, c.owed.provide, c.owed.ask, c.owed.clipStart = false, false, false, false
+	if !c.caps.extendedClip {
+		c.owed.cut = "" // nobody will ask for it
+	}
 	c.request.full = image.Rectangle{} // from here on in pending
 	c.add(w.full)
 	return w
@@ -232,21 +234,4 @@ func (c *client) extras(u *display.Update, w *work) (b []byte, n int) {
 		b, n = cursorRect(b, cur, w), n+1
 	}
 	return b, n
-}
-
-// sendCut tells the viewer what is on the clipboard, in Latin-1; what that lacks becomes a question mark.
-func (c *client) sendCut(text string) error {
-	latin := make([]byte, 0, len(text))
-	for _, r := range text {
-		if r > 0xff {
-			r = '?'
-		}
-		latin = append(latin, byte(r))
-	}
-	b := binary.BigEndian.AppendUint32([]byte{3, 0, 0, 0}, uint32(len(latin)))
-	c.conn.SetWriteDeadline(time.Now().Add(sendTime))
-	if _, err := c.out.Write(append(b, latin...)); err != nil {
-		return err
-	}
-	return c.out.Flush()
 }
