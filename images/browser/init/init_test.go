@@ -90,6 +90,16 @@ func TestLayout(t *testing.T) {
 	}
 }
 
+func TestEnvironment(t *testing.T) {
+	const late = "WLR_LIBINPUT_NO_DEVICES=1"
+	if slices.Contains(environment(config.Kiosk{}, true), late) {
+		t.Error("the compositor finds devices only when the first is used")
+	}
+	if !slices.Contains(environment(config.Kiosk{}, false), late) {
+		t.Error("the compositor ends where there is nothing to type on")
+	}
+}
+
 func TestStat(t *testing.T) {
 	busy, total := parseStat("cpu  10 1 5 100 20 2 3 4 50 6\ncpu0 1 1 1 1\n")
 	if busy != 45 || total != 145 {

@@ -8,6 +8,9 @@ import (
 	"strings"
 )
 
+// inputDevices are the files of keyboards and pointers.
+const inputDevices = "/dev/input/event*"
+
 // seat gives graphics card and input devices to the user, and describes them as udev would.
 func seat() error {
 	const db = "/run/udev/data"
@@ -49,7 +52,7 @@ func seat() error {
 			return err
 		}
 	}
-	return own("/dev/dri/*", "/dev/input/event*")
+	return own("/dev/dri/*", inputDevices)
 }
 
 // describe writes the entry in udev's data of the character device that class, a folder of /sys/class, stands for.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -40,10 +41,14 @@ func (b *backoff) after(ran time.Duration) time.Duration {
 
 // keepCompositor runs cage, which runs this program again as its only client, and starts it again whenever it ends. It returns only when it cannot be started.
 func keepCompositor(k config.Kiosk, verbose bool) error {
+	inputs, err := filepath.Glob(inputDevices)
+	if err != nil {
+		return err
+	}
 	var b backoff
 	for {
 		cmd := exec.Command(cagePath, "-d", "--", sessionPath)
-		cmd.Env = environment(k)
+		cmd.Env = environment(k, len(inputs) > 0)
 		cmd.Dir = home
 		said := &filter{to: os.Stdout}
 		cmd.Stdout, cmd.Stderr = said, said
@@ -83,17 +88,21 @@ func reapUntil(pid int) string {
 	}
 }
 
-// environment is what compositor and browser run in.
-func environment(k config.Kiosk) []string {
+// environment is what compositor and browser run in. inputs says whether there are keyboards or pointers.
+func environment(k config.Kiosk, inputs bool) []string {
 	layout, variant := splitLayout(k.Keyboard)
 	env := []string{
 		"PATH=/usr/bin", "HOME=" + home, "LANG=C.UTF-8", "XDG_RUNTIME_DIR=" + runtimeDir,
 		// The seat is this machine's only one, and has no virtual terminals.
 		"LIBSEAT_BACKEND=builtin", "SEATD_VTBOUND=0",
-		"WLR_RENDERER=pixman", "WLR_LIBINPUT_NO_DEVICES=1", "WLR_NO_HARDWARE_CURSORS=1", "XCURSOR_SIZE=24",
+		"WLR_RENDERER=pixman", "WLR_NO_HARDWARE_CURSORS=1", "XCURSOR_SIZE=24",
 		// cage insists on an X server that could be started. No client here speaks X.
 		"WLR_XWAYLAND=" + sessionPath,
 		"XKB_DEFAULT_LAYOUT=" + layout,
+	}
+	if !inputs {
+		// Where there are some, this would have the compositor find them only when the first is used, and that use would be lost.
+		env = append(env, "WLR_LIBINPUT_NO_DEVICES=1")
 	}
 	if variant != "" {
 		env = append(env, "XKB_DEFAULT_VARIANT="+variant)
