@@ -5,18 +5,22 @@ import (
 	"sync"
 )
 
-// userConsole joins the user's terminal with the guest's two consoles, serial port and virtio. What either prints goes to the terminal. What the
+// userConsole joins the user's terminal, and those who attach to it, with the guest's two consoles, serial port and virtio. What either prints goes to all of them. What a
 // user types goes to the virtio console once the guest has printed there, and to the serial port until then: a
 // kernel talks on the serial port early, and a system on the better one later.
 type userConsole struct {
 	outMu sync.Mutex
-	out   io.Writer
+	out   io.Writer // nil once it has failed
+
+	seenMu  sync.Mutex // guards the following
+	history history
+	others  []*attached
 
 	mu    sync.Mutex
 	cond  *sync.Cond
 	ends  []*consoleEnd // attached, in order of attachment
 	typed []byte        // not yet taken by the guest
-	eof   bool          // the user will type no more
+	taken int           // bytes that the guest has taken so far
 	done  bool          // nobody will read any more
 }
 
@@ -26,9 +30,6 @@ const maxTyped = 4096
 // newUserConsole starts reading in, which may be nil, until it ends.
 func newUserConsole(in io.Reader, out io.Writer) *userConsole {
 	c := &userConsole{out: out}
-	if out == nil {
-		c.out = io.Discard
-	}
 	c.cond = sync.NewCond(&c.mu)
 	if in != nil {
 		go c.read(in)
@@ -44,8 +45,7 @@ func (c *userConsole) read(in io.Reader) {
 		for len(c.typed)+n > maxTyped && !c.done {
 			c.cond.Wait()
 		}
-		c.eof = c.eof || err != nil || c.done
-		end := c.eof
+		end := err != nil || c.done
 		if !c.done {
 			c.typed = append(c.typed, buf[:n]...)
 		}
@@ -109,12 +109,13 @@ func (e *consoleEnd) Read(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for {
-		if e.closed || (c.eof && len(c.typed) == 0) {
+		if e.closed {
 			return 0, io.EOF
 		}
 		if len(c.typed) > 0 && c.target() == e {
 			n := copy(p, c.typed)
 			c.typed = c.typed[:copy(c.typed, c.typed[n:])]
+			c.taken += n
 			c.cond.Broadcast()
 			e.firstUse(&e.read)
 			return n, nil
@@ -123,7 +124,7 @@ func (e *consoleEnd) Read(p []byte) (int, error) {
 	}
 }
 
-// Write prints on the user's terminal.
+// Write prints on the user's terminal, and for those who have attached. It does not fail: one of them that is gone is no reason to let the others wait.
 func (e *consoleEnd) Write(p []byte) (int, error) {
 	c := e.c
 	if e.preferred {
@@ -131,9 +132,15 @@ func (e *consoleEnd) Write(p []byte) (int, error) {
 		e.firstUse(&e.printed)
 		c.mu.Unlock()
 	}
+	c.show(p)
 	c.outMu.Lock()
 	defer c.outMu.Unlock()
-	return c.out.Write(p)
+	if c.out != nil {
+		if _, err := c.out.Write(p); err != nil {
+			c.out = nil
+		}
+	}
+	return len(p), nil
 }
 
 // firstUse notes that the guest has come to use the end in one way. c.mu is held.

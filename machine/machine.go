@@ -19,6 +19,7 @@ import (
 	"github.com/sharevm/vmm/display"
 	"github.com/sharevm/vmm/display/frontend"
 	"github.com/sharevm/vmm/display/input"
+	"github.com/sharevm/vmm/machine/journal"
 	"github.com/sharevm/vmm/machine/limits"
 	"github.com/sharevm/vmm/machine/sandbox"
 	"github.com/sharevm/vmm/network"
@@ -36,6 +37,8 @@ type Options struct {
 	// In and Out are the user's terminal. Either may be nil.
 	In  io.Reader
 	Out io.Writer
+	// Journal takes what the guest prints, line by line; nil keeps nothing.
+	Journal *journal.Journal
 	// FirmwareFolder holds firmware that is preferred to Debian's, under the same names; "" for none.
 	FirmwareFolder string
 	// FirmwareLog takes what firmware prints on its debug console, a bounded amount. It must not block. nil spares the guest printing it.
@@ -135,6 +138,9 @@ func New(o Options) (_ *Machine, err error) {
 	if m.uuid.IsZero() {
 		_, _ = rand.Read(m.uuid[:])                                     // never fails
 		m.uuid[7], m.uuid[8] = m.uuid[7]&0x0f|0x40, m.uuid[8]&0x3f|0x80 // random, RFC 9562 section 5.4, in SMBIOS's order of bytes
+	}
+	if o.Journal != nil {
+		m.console.join(o.Journal.Source(journal.Guest), false)
 	}
 	m.remote = remote{turn: make(chan struct{}, 1), source: m.input.NewSource()}
 	defer func() {

@@ -46,7 +46,8 @@ func (s *standIn) Stop(hard bool) error {
 func TestActs(t *testing.T) {
 	runtimeFolder(t)
 	m := &standIn{}
-	defer serveControl("vm", m, logger(newRoot()))()
+	_, stop := serveControl("vm", m, logger(newRoot()))
+	defer stop()
 	for _, test := range []struct{ args, did, fails string }{
 		{"key vm ctrl-alt-delete f4", "press [leftctrl leftalt delete]|press [f4]", ""},
 		{"key vm a what", "", `"what" is not the name of a key`},

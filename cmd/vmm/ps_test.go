@@ -83,7 +83,8 @@ func TestPS(t *testing.T) {
 	if out, err := command(t, "ps"); err != nil || strings.Count(out, "\n") != 1 {
 		t.Errorf("without machines: %q, %v", out, err)
 	}
-	defer serveControl("My VM", &standIn{}, logger(newRoot()))()
+	_, stop := serveControl("My VM", &standIn{}, logger(newRoot()))
+	defer stop()
 	silent(t, root)
 	out, err := command(t, "ps")
 	if err != nil {
@@ -137,7 +138,8 @@ func silent(t *testing.T, root string) {
 
 func TestLimit(t *testing.T) {
 	runtimeFolder(t)
-	defer serveControl("vm", &standIn{}, logger(newRoot()))()
+	_, stop := serveControl("vm", &standIn{}, logger(newRoot()))
+	defer stop()
 	for _, test := range []struct{ args, want string }{ // of the output, or of the error
 		{"vm", ""},
 		{"vm disk.iops=500 net.out=10Mbit", "disk.iops  500\nnet.out    1250000\n"},

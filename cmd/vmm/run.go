@@ -22,6 +22,7 @@ import (
 	"github.com/sharevm/vmm/internal/spool"
 	"github.com/sharevm/vmm/internal/terminal"
 	"github.com/sharevm/vmm/machine"
+	"github.com/sharevm/vmm/machine/journal"
 	"github.com/sharevm/vmm/vmm/host"
 	"github.com/sharevm/vmm/vmm/kvm"
 	"github.com/sharevm/vmm/vmm/vcpu"
@@ -48,6 +49,7 @@ type runFlags struct {
 	nested     string
 	ctrlC      string
 	noSandbox  bool
+	noLog      bool
 	link       bool // run for a session, at whose link this process finds a socket
 	adopting   bool
 	firmware   string // folder
@@ -107,6 +109,7 @@ Ctrl-C powers off at once; --ctrl-c=guest leaves it to the guest. Exits with sta
 	fl.screen.add(f)
 	f.BoolVar(&fl.adopting, "adopt", false, "have the Windows on the first disk load the driver of its controller, by a change in a new overlay beside the disk")
 	f.BoolVar(&fl.noSandbox, "no-sandbox", false, "let the machine's process do all that its user may, for debugging")
+	f.BoolVar(&fl.noLog, "no-log", false, "keep nothing of what the machine says (vmm logs)")
 	f.BoolVar(&fl.allow.AllowOutside, "allow-outside", false, "the .vmx may name files outside its folder")
 	f.BoolVar(&fl.allow.AllowHostDevices, "allow-host-devices", false, "the .vmx may name devices of the host")
 	f.BoolVar(&fl.allow.AllowHostAccess, "allow-host-access", false, "the .vmx may give the guest this host's network services")
@@ -121,8 +124,11 @@ Ctrl-C powers off at once; --ctrl-c=guest leaves it to the guest. Exits with sta
 
 func (fl *runFlags) run(c *cobra.Command, file string) error {
 	// What a guest's doings print must not stop its processors when nobody takes it.
-	messages := spool.New(os.Stderr)
-	defer messages.Close()
+	stderr := spool.New(os.Stderr)
+	defer stderr.Close()
+	book := journal.New()
+	defer book.Close()
+	messages := io.MultiWriter(stderr, book.Source(journal.Host))
 	log := loggerTo(messages, c)
 	cfg, err := fl.load(c.Context(), file, messages, log)
 	if err != nil {
@@ -148,7 +154,13 @@ func (fl *runFlags) run(c *cobra.Command, file string) error {
 	if file, err = filepath.Abs(file); err != nil {
 		return err
 	}
-	return fl.runHere(c.Context(), file, cfg, allowed, messages, log)
+	err = fl.runHere(c.Context(), file, cfg, allowed, book, messages, log)
+	if err != nil { // on the terminal it is shown by whoever gets it
+		fmt.Fprintln(book.Source(journal.Host), "ended:", err)
+	} else {
+		fmt.Fprintln(book.Source(journal.Host), "ended")
+	}
+	return err
 }
 
 // load reads a .vmx, or makes up a machine around a bare disk image and says so.
@@ -307,7 +319,7 @@ func (fl *runFlags) runNested(ctx context.Context, file string, cfg *config.Mach
 const settled = time.Second
 
 // runHere runs the machine on this host's KVM.
-func (fl *runFlags) runHere(ctx context.Context, file string, cfg *config.Machine, allowed []uint16, messages io.Writer, log *slog.Logger) (err error) {
+func (fl *runFlags) runHere(ctx context.Context, file string, cfg *config.Machine, allowed []uint16, book *journal.Journal, messages io.Writer, log *slog.Logger) (err error) {
 	publishInNested(cfg)
 	timeline := newTimeline()
 	timeline.Add("command line and .vmx read")
@@ -331,6 +343,9 @@ func (fl *runFlags) runHere(ctx context.Context, file string, cfg *config.Machin
 	options := machine.Options{
 		Config: cfg, File: file, System: sys, Out: os.Stdout, Discard: fl.discard || fl.from != "", AllowHostPorts: allowed, NoReboot: fl.noReboot, HugePages: fl.hugePages,
 		FirmwareFolder: fl.firmware, Timeline: timeline, Log: log,
+	}
+	if !fl.noLog {
+		options.Journal = book
 	}
 	if fl.firmLog != "" {
 		out, err := os.Create(fl.firmLog)
@@ -376,7 +391,12 @@ func (fl *runFlags) runHere(ctx context.Context, file string, cfg *config.Machin
 		}
 		defer hide()
 	}
-	defer serveControl(cfg.Name, m, log)()
+	id, stopControl := serveControl(cfg.Name, m, log)
+	defer stopControl()
+	if !fl.noLog {
+		keepJournal(book, id, log)
+	}
+	fmt.Fprintf(book.Source(journal.Host), "started: process %d, %s\n", os.Getpid(), file)
 	closed := func() { // the user's wish as with Ctrl-C
 		select {
 		case interrupts <- os.Interrupt:

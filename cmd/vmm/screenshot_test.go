@@ -9,7 +9,8 @@ import (
 func TestScreenshot(t *testing.T) {
 	runtimeFolder(t)
 	t.Chdir(t.TempDir())
-	defer serveControl("vm", &standIn{}, logger(newRoot()))()
+	_, stop := serveControl("vm", &standIn{}, logger(newRoot()))
+	defer stop()
 	for _, test := range []struct{ args, file, want string }{
 		{"screenshot vm", "vm.png", "a picture"},
 		{"screenshot vm -o boot.png --screen 0", "boot.png", "a picture"},

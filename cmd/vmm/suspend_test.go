@@ -11,7 +11,8 @@ func TestSessionSuspend(t *testing.T) {
 	root := runtimeFolder(t)
 	silent(t, root)
 	m := &standIn{}
-	defer serveControl("vm", m, logger(newRoot()))()
+	_, stop := serveControl("vm", m, logger(newRoot()))
+	defer stop()
 	for pid, want := range map[int]string{os.Getpid(): "no .vmx", 1: "no such machine"} {
 		if err := suspendProcess(t.Context(), pid); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("process %d: %v, want %q", pid, err, want)

@@ -37,8 +37,10 @@ func TestTop(t *testing.T) {
 	if out, err := command(t, "top", "--once", "--interval", "100ms"); err != nil || strings.Count(out, "\n") != 1 {
 		t.Errorf("without machines: %q, %v", out, err)
 	}
-	defer serveControl("lazy", &worker{step: 1}, logger(newRoot()))()
-	defer serveControl("busy", &worker{step: 4}, logger(newRoot()))()
+	_, stop := serveControl("lazy", &worker{step: 1}, logger(newRoot()))
+	defer stop()
+	_, stopBusy := serveControl("busy", &worker{step: 4}, logger(newRoot()))
+	defer stopBusy()
 	silent(t, root)
 	out, err := command(t, "top", "--once", "--interval", "100ms")
 	if err != nil {

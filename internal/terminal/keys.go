@@ -15,6 +15,7 @@ const (
 	PowerOff                 // q
 	Reset                    // r
 	Times                    // t
+	Detach                   // d or q, at a console that one has attached to
 	Help                     // ? and any other key
 )
 
@@ -25,11 +26,18 @@ const HelpText = `Ctrl-] then  p  press the power button      q  power off at on
 Ctrl-C presses the power button, a second one powers off.
 `
 
+// AttachedHelp explains them at a console that one has attached to.
+const AttachedHelp = `Ctrl-] then  d  detach: the machine runs on  p  press the power button
+             r  reset                        Ctrl-]  send Ctrl-] to the guest
+`
+
 // Keys separates what a user types into the guest's input and commands. The zero value takes Ctrl-C as a command.
 type Keys struct {
 	// GuestInterrupt leaves Ctrl-C to the guest.
 	GuestInterrupt bool
-	escaped        bool
+	// Attached is for a console that one has attached to, and leaves again.
+	Attached bool
+	escaped  bool
 }
 
 // Filter returns what of p is for the guest, in the same memory, and calls do for each command.
@@ -53,17 +61,26 @@ func (k *Keys) Filter(p []byte, do func(Command)) []byte {
 			out = append(out, Escape)
 		case 'c', ctrlC:
 			out = append(out, ctrlC)
-		case 'p':
-			do(Button)
-		case 'q', 'x':
-			do(PowerOff)
-		case 'r':
-			do(Reset)
-		case 't':
-			do(Times)
 		default:
-			do(Help)
+			do(k.command(b))
 		}
 	}
 	return out
+}
+
+// command is what a key behind Escape stands for.
+func (k *Keys) command(b byte) Command {
+	switch {
+	case b == 'p':
+		return Button
+	case b == 'r':
+		return Reset
+	case k.Attached && (b == 'd' || b == 'q' || b == 'x'): // who is used to q does not expect the power to go
+		return Detach
+	case !k.Attached && (b == 'q' || b == 'x'):
+		return PowerOff
+	case !k.Attached && b == 't':
+		return Times
+	}
+	return Help
 }

@@ -18,6 +18,7 @@ func TestFilter(t *testing.T) {
 		{"guest's interrupt", Keys{GuestInterrupt: true}, []string{"a\x03b"}, "a\x03b", nil},
 		{"escaped interrupt", Keys{}, []string{"\x1dc\x1d\x03"}, "\x03\x03", nil},
 		{"all commands", Keys{}, []string{"\x1dp\x1dq\x1dr\x1dt\x1d?\x1dx\x1d!"}, "", []Command{Button, PowerOff, Reset, Times, Help, PowerOff, Help}},
+		{"attached", Keys{GuestInterrupt: true, Attached: true}, []string{"\x03\x1dp\x1dq\x1dr\x1dt\x1dd\x1dx"}, "\x03", []Command{Button, Detach, Reset, Help, Detach, Detach}},
 		{"escape itself", Keys{}, []string{"a\x1d\x1db"}, "a\x1db", nil},
 		{"split between reads", Keys{}, []string{"a\x1d", "q", "b"}, "ab", []Command{PowerOff}},
 	} {

@@ -131,22 +131,31 @@ func (c Client) ask(ctx context.Context, r request) ([]byte, error) {
 		return nil, fmt.Errorf("machine %s does not answer: %w", c.ID, err)
 	}
 	if code != statusOK {
-		var said struct{ Error string }
-		if json.Unmarshal(answer, &said) != nil || said.Error == "" {
-			said.Error = fmt.Sprintf("status %d", code)
-		}
-		return nil, fmt.Errorf("machine %s: %s", c.ID, said.Error)
+		return nil, fmt.Errorf("machine %s: %w", c.ID, refusal(code, answer))
 	}
 	return answer, nil
 }
 
-func (c Client) exchange(ctx context.Context, r request) (code int, body []byte, err error) {
-	var conn net.Conn
+// refusal is what a machine said in place of an answer.
+func refusal(code int, body []byte) error {
+	var said struct{ Error string }
+	if json.Unmarshal(body, &said) != nil || said.Error == "" {
+		return fmt.Errorf("status %d", code)
+	}
+	return errors.New(said.Error)
+}
+
+func (c Client) dial(ctx context.Context) (conn net.Conn, err error) {
 	err = atAddress(c.dir, func(a *net.UnixAddr) (err error) {
 		var d net.Dialer
 		conn, err = d.DialContext(ctx, "unix", a.Name)
 		return err
 	})
+	return conn, err
+}
+
+func (c Client) exchange(ctx context.Context, r request) (code int, body []byte, err error) {
+	conn, err := c.dial(ctx)
 	if err != nil {
 		return 0, nil, err
 	}

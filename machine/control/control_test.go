@@ -400,7 +400,7 @@ func TestDescription(t *testing.T) {
 		}
 	}
 	same("Limits", config.LimitNames())
-	for schema, v := range map[string]any{"Status": Status{}, "CPU": CPU{}, "Count": Count{}, "Disk": Disk{}, "NIC": NIC{}, "Refusal": Refusal{}, "Keys": Keys{}, "Pointer": Pointer{}, "Stop": Stop{}, "Link": Link{}} {
+	for schema, v := range map[string]any{"Status": Status{}, "CPU": CPU{}, "Count": Count{}, "Disk": Disk{}, "NIC": NIC{}, "Refusal": Refusal{}, "Keys": Keys{}, "Pointer": Pointer{}, "Stop": Stop{}, "Link": Link{}, "ConsoleSize": ConsoleSize{}} {
 		var names []string
 		for i := range reflect.TypeOf(v).NumField() {
 			name, _, _ := strings.Cut(reflect.TypeOf(v).Field(i).Tag.Get("json"), ",")

@@ -23,6 +23,7 @@ const (
 
 // Status codes (RFC 9110, section 15).
 const (
+	statusSwitching        = 101
 	statusOK               = 200
 	statusBadRequest       = 400
 	statusForbidden        = 403
@@ -36,7 +37,7 @@ const (
 )
 
 var phrases = map[int]string{
-	statusOK: "OK", statusBadRequest: "Bad Request", statusForbidden: "Forbidden", statusNotFound: "Not Found",
+	statusSwitching: "Switching Protocols", statusOK: "OK", statusBadRequest: "Bad Request", statusForbidden: "Forbidden", statusNotFound: "Not Found",
 	statusMethodNotAllowed: "Method Not Allowed", statusConflict: "Conflict", statusTooLarge: "Content Too Large",
 	statusHeadTooLarge: "Request Header Fields Too Large", statusInternal: "Internal Server Error", statusNotImplemented: "Not Implemented",
 }
@@ -58,6 +59,8 @@ type request struct {
 	method, path string
 	query        url.Values
 	body         []byte
+	upgrade      string      // the protocol to go on in, "" for none
+	rest         io.Reader   // what follows the request
 	files        []*os.File  // that came along
 	wait         func()      // says that the answer takes long
 	waits        func() bool // reports whether the client still waits for the answer
@@ -95,7 +98,7 @@ func readRequest(r io.Reader) (request, error) {
 	if _, err := io.ReadFull(rest, body); err != nil {
 		return request{}, err
 	}
-	return request{method: words[0], path: path, query: query, body: body}, nil
+	return request{method: words[0], path: path, query: query, body: body, upgrade: header.Get("Upgrade"), rest: rest}, nil
 }
 
 // readHead reads the first line and the header of a message, at most limit bytes of them. rest is what follows.
@@ -147,8 +150,12 @@ func writeRequest(w net.Conn, r request) error {
 	if len(r.query) > 0 {
 		target += "?" + r.query.Encode()
 	}
-	head := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: vmm\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n",
-		r.method, target, len(r.body))
+	connection := "close"
+	if r.upgrade != "" {
+		connection = "Upgrade\r\nUpgrade: " + r.upgrade
+	}
+	head := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: vmm\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: %s\r\n\r\n",
+		r.method, target, len(r.body), connection)
 	message := append([]byte(head), r.body...)
 	if len(r.files) > 0 {
 		return sendFiles(w, message, r.files)
@@ -157,19 +164,32 @@ func writeRequest(w net.Conn, r request) error {
 	return err
 }
 
-// readAnswer reads an answer.
-func readAnswer(r io.Reader) (code int, body []byte, err error) {
+// readAnswerHead reads an answer but for its body, which is in rest.
+func readAnswerHead(r io.Reader) (code int, header textproto.MIMEHeader, rest io.Reader, err error) {
 	line, header, rest, err := readHead(r, maxHead)
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, nil, err
 	}
 	words := strings.SplitN(line, " ", 3)
 	if len(words) < 2 || !strings.HasPrefix(words[0], "HTTP/1.") {
-		return 0, nil, errors.New("not an answer of HTTP/1.1")
+		return 0, nil, nil, errors.New("not an answer of HTTP/1.1")
 	}
 	if code, err = strconv.Atoi(words[1]); err != nil {
-		return 0, nil, errors.New("an answer without a status code")
+		return 0, nil, nil, errors.New("an answer without a status code")
 	}
+	return code, header, rest, nil
+}
+
+// readAnswer reads an answer.
+func readAnswer(r io.Reader) (code int, body []byte, err error) {
+	code, header, rest, err := readAnswerHead(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	return readAnswerBody(code, header, rest)
+}
+
+func readAnswerBody(code int, header textproto.MIMEHeader, rest io.Reader) (_ int, body []byte, err error) {
 	size, err := contentLength(header, maxAnswer)
 	if err != nil || size > maxAnswer {
 		return 0, nil, fmt.Errorf("an answer of more than %d bytes", maxAnswer)

@@ -44,6 +44,9 @@ var routes = []route{
 	{"PUT", "/v1/limits", (*Server).replaceLimits},
 	{"PATCH", "/v1/limits", (*Server).changeLimits},
 	{"GET", "/v1/screenshot", (*Server).screenshot},
+	{"GET", "/v1/console", (*Server).console},
+	{"PUT", "/v1/console", (*Server).resizeConsole},
+	{"GET", "/v1/log", (*Server).tail},
 	{"GET", "/v1/snapshot", (*Server).snapshotFiles},
 	{"POST", "/v1/snapshot", (*Server).snapshot},
 	{"POST", "/v1/keys", (*Server).keys},
@@ -67,9 +70,10 @@ type Server struct {
 	change  sync.Mutex // held while a client changes something
 	clients sync.WaitGroup
 
-	mu     sync.Mutex
-	closed bool
-	conns  map[*net.UnixConn]struct{} // of the clients
+	mu       sync.Mutex
+	closed   bool
+	conns    map[*net.UnixConn]struct{} // of the clients
+	consoles int                        // clients that have attached
 }
 
 // closing gives the clients that are there a moment to be answered, and those that come later none.
@@ -154,6 +158,12 @@ func (s *Server) client(conn *net.UnixConn) {
 			answer, err = s.do(r)
 		}
 	}
+	if t, ok := answer.(takeover); ok && err == nil {
+		answer, err = nil, t(conn)
+		if err == nil {
+			return
+		}
+	}
 	code := statusOK
 	if err != nil {
 		var p *problem
@@ -177,10 +187,16 @@ func (s *Server) client(conn *net.UnixConn) {
 // picture is an answer that is a PNG.
 type picture []byte
 
+// text is an answer that is one.
+type text []byte
+
 // encode turns an answer into a body and its media type; nil where it cannot be written.
 func encode(answer any) (kind string, body []byte) {
-	if p, ok := answer.(picture); ok {
-		return "image/png", p
+	switch a := answer.(type) {
+	case picture:
+		return "image/png", a
+	case text:
+		return "text/plain; charset=utf-8", a
 	}
 	body, err := json.Marshal(answer)
 	if err != nil {

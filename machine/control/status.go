@@ -26,6 +26,15 @@ type Machine interface {
 	// SetLimits puts other limits in force. An error says what could not be limited.
 	SetLimits(config.Limits) error
 
+	// ConsoleText is what the guest printed last on its console, 64 KiB at most.
+	ConsoleText() []byte
+	// AttachConsole joins somebody to the guest's console: what it prints from now on goes to out, which must not block, behind what it printed last, if past is set.
+	AttachConsole(out io.Writer, past bool) Console
+	// Resize tells the guest the size of the terminal that shows its console, in characters.
+	Resize(columns, rows uint16)
+	// Log is the end of the machine's journal, whole lines of at most so many bytes together.
+	Log(most int) ([]byte, error)
+
 	// Press presses keys together, Type one after the other, and Point moves the pointer. They wait for the guest to take what is typed.
 	Press(ctx context.Context, chord []input.Code) error
 	Type(ctx context.Context, presses []input.Press) error
@@ -38,6 +47,11 @@ type Machine interface {
 	SetPaused(paused bool)
 	// SetLink plugs the cable of network card ethernetN in, or pulls it out.
 	SetLink(n int, up bool) error
+}
+
+// Console is somebody's place at a console. Write types, and errs when the guest takes nothing for long; Close leaves.
+type Console interface {
+	io.WriteCloser
 }
 
 // State is what a machine is doing.
