@@ -33,6 +33,8 @@ disks='qemu-utils libvmdk-utils libvhdi-utils libnbd-bin fuse3 fdisk gdisk ntfs-
 firmware='seabios ovmf'
 # An X server without a screen, and somebody who types and clicks there.
 windows='xvfb xdotool xclip'
+# The agent of guests that share a clipboard.
+agents='spice-vdagent'
 # Other people's boot loaders, to be booted by it.
 bootable='grub-common grub-pc-bin grub-efi-amd64-bin xorriso memtest86+ ipxe ipxe-qemu mmdebstrap'
 case ${1-run} in
@@ -44,7 +46,7 @@ run | session)
 	;;
 test)
 	# What other programs make of our tables, and of our disks and what guests keep on them.
-	packages="$packages $nested acpica-tools dmidecode vncsnapshot swtpm $windows $disks $firmware $bootable"
+	packages="$packages $nested acpica-tools dmidecode vncsnapshot swtpm $windows $agents $disks $firmware $bootable"
 	;;
 bench)
 	packages="$packages $nested acpica-tools $disks $firmware $bootable gcc libc6-dev"

@@ -77,6 +77,7 @@ Ctrl-C powers off at once; --ctrl-c=guest leaves it to the guest. Exits with sta
   vmm run --snapshot windows.vhdx          try it and change nothing
   vmm run --web windows.vmx                its screen in a browser
   vmm run --window windows.vmx             its screen in a window
+  vmm run --vnc 0.0.0.0 --vnc-tls --vnc-password FILE windows.vmx
   vmm run --nested chromeos.vmx            on a host without hardware virtualisation`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeRunnable,

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -31,6 +33,8 @@ const (
 type screenFlags struct {
 	vnc      string
 	password string // file
+	tls      bool
+	cert     *tls.Certificate // with tls
 	web      string
 	at       netip.AddrPort // of web
 	window   bool
@@ -41,6 +45,7 @@ func (fl *screenFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&fl.vnc, "vnc", "", "show the screen to VNC viewers at `[ADDRESS:]PORT` ("+defaultVNC+"); a password is needed where others can connect")
 	f.Lookup("vnc").NoOptDefVal = defaultVNC
 	f.StringVar(&fl.password, "vnc-password", "", "`FILE` whose first line is the password for VNC viewers")
+	f.BoolVar(&fl.tls, "vnc-tls", false, "encrypt VNC, by a certificate of this user whose fingerprint is printed; viewers that cannot (VeNCrypt, X509) are refused")
 	f.StringVar(&fl.web, "web", "", "show the screen to browsers of this host at `[ADDRESS:]PORT` ("+defaultWeb+")")
 	f.Lookup("web").NoOptDefVal = defaultWeb
 	f.BoolVar(&fl.window, "window", false, "show the screen in a window of $DISPLAY; closing it presses the power button, closing it again powers off")
@@ -90,6 +95,14 @@ func (fl *screenFlags) apply(v *config.VNC) error {
 		}
 		v.Password, _, _ = strings.Cut(string(b), "\n")
 	}
+	if fl.tls {
+		if !v.Enabled {
+			return errors.New("--vnc-tls: there is no VNC to encrypt (--vnc)")
+		}
+		if err := fl.loadCertificate(); err != nil {
+			return err
+		}
+	}
 	if fl.web != "" {
 		at, err := listenAddress(fl.web, defaultWeb)
 		if err != nil {
@@ -101,6 +114,24 @@ func (fl *screenFlags) apply(v *config.VNC) error {
 		fl.at = at
 	}
 	return nil
+}
+
+// loadCertificate finds the user's certificate, or makes one.
+func (fl *screenFlags) loadCertificate() error {
+	folder, err := certificateFolder()
+	if err == nil {
+		fl.cert, err = vnc.Certificate(folder)
+	}
+	if err != nil {
+		return fmt.Errorf("--vnc-tls: %w", err)
+	}
+	return nil
+}
+
+// certificateFolder is where the user's certificate is kept.
+func certificateFolder() (string, error) {
+	config, err := os.UserConfigDir()
+	return filepath.Join(config, "vmm"), err
 }
 
 func (fl *screenFlags) windowed() bool { return fl.window || fl.full }
@@ -126,6 +157,17 @@ func (fl *screenFlags) serve(m *machine.Machine, cfg *config.Machine, closed fun
 	return fl.show(m.Frontend(0), cfg.Display.VNC, closed, messages, log)
 }
 
+// sayHowSafe tells by what viewers know this server, or that others can look on.
+func (fl *screenFlags) sayHowSafe(at netip.AddrPort, messages io.Writer) {
+	switch {
+	case fl.cert != nil:
+		folder, _ := certificateFolder() // it was found before
+		fmt.Fprintf(messages, "vmm: VNC is encrypted; the certificate is %s, its SHA-256 %s\n", filepath.Join(folder, vnc.CertificateFile), vnc.Fingerprint(fl.cert))
+	case !at.Addr().IsLoopback():
+		fmt.Fprintln(messages, "vmm: VNC is not encrypted: who is between viewer and host sees and types; --vnc-tls encrypts")
+	}
+}
+
 // show is serve for any screen.
 func (fl *screenFlags) show(screen frontend.Machine, v config.VNC, closed func(), messages io.Writer, log *slog.Logger) (stop func(), err error) {
 	if !v.Enabled && fl.web == "" && !fl.windowed() {
@@ -138,7 +180,7 @@ func (fl *screenFlags) show(screen frontend.Machine, v config.VNC, closed func()
 		}
 		return at
 	}
-	s := vnc.New(vnc.Config{Machine: screen, Password: v.Password, Forwarded: forwarded, Log: log})
+	s := vnc.New(vnc.Config{Machine: screen, Password: v.Password, Certificate: fl.cert, Forwarded: forwarded, Log: log})
 	closers := []io.Closer{s}
 	stop = func() {
 		for _, c := range closers {
@@ -171,6 +213,7 @@ func (fl *screenFlags) show(screen frontend.Machine, v config.VNC, closed func()
 			at = listens
 		}
 		fmt.Fprintf(messages, "vmm: the screen is shown by VNC at %s\n", at)
+		fl.sayHowSafe(at, messages)
 	}
 	if fl.web != "" {
 		page, err := web.Listen(within(fl.at), web.Config{VNC: s, Forwarded: forwarded, Log: log})

@@ -22,6 +22,7 @@ func TestListenAddress(t *testing.T) {
 }
 
 func TestScreenFlags(t *testing.T) {
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
 	password := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(password, []byte("secret\nmore\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -33,6 +34,9 @@ func TestScreenFlags(t *testing.T) {
 		{screenFlags{vnc: "5901", web: "5801"}, ""},
 		{screenFlags{vnc: "0.0.0.0", password: password}, ""},
 		{screenFlags{vnc: "0.0.0.0"}, "without a password"},
+		{screenFlags{vnc: "0.0.0.0", tls: true}, "without a password"},
+		{screenFlags{vnc: "0.0.0.0", tls: true, password: password}, ""},
+		{screenFlags{tls: true}, "--vnc-tls"},
 		{screenFlags{vnc: "here"}, "--vnc"},
 		{screenFlags{password: password + "x"}, "--vnc-password"},
 		{screenFlags{web: "0.0.0.0"}, "ssh -L"},
@@ -48,6 +52,9 @@ func TestScreenFlags(t *testing.T) {
 		}
 		if v := cfg.Display.VNC; err == nil && (!v.Enabled || test.fl.password != "" && v.Password != "secret") {
 			t.Errorf("%+v: %+v", test.fl, v)
+		}
+		if (test.fl.cert != nil) != (err == nil && test.fl.tls) && test.want == "" {
+			t.Errorf("%+v: no certificate", test.fl)
 		}
 	}
 	fast := config.New("vm")

@@ -27,7 +27,7 @@ func BenchmarkEncode(b *testing.B) {
 		u := v.Update()
 		for name, encoding := range map[string]int32{"raw": encodingRaw, "zrle": encodingZRLE, "tight": encodingTight} {
 			b.Run(content+"/"+name, func(b *testing.B) {
-				c := newClient(deaf{}, s.cfg, "")
+				c := newClient(deaf{}, s.cfg, "", nil)
 				w := &work{format: ownFormat, caps: capabilities{encoding: encoding}}
 				rects := split(nil, image.Rectangle{Max: size})
 				total := 0

@@ -2,6 +2,7 @@ package vnc
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"image"
 	"net"
@@ -20,6 +21,7 @@ type client struct {
 	out      *bufio.Writer
 	cfg      Config
 	password string
+	cert     *tls.Certificate // nil unless the talk is to be encrypted
 	source   *input.Source
 	clip     *frontend.Holder // nil without a clipboard
 	buttons  uint8            // of the viewer's pointer, as of its last event
@@ -72,9 +74,15 @@ type owed struct {
 // sizeOff is the size of a screen that is off, for viewers that come then.
 var sizeOff = image.Pt(640, 480)
 
-func newClient(conn net.Conn, cfg Config, password string) *client {
+// Sizes of a connection's buffers, in bytes.
+const (
+	inSize  = 4 << 10
+	outSize = 64 << 10
+)
+
+func newClient(conn net.Conn, cfg Config, password string, cert *tls.Certificate) *client {
 	return &client{
-		conn: conn, in: bufio.NewReaderSize(conn, 4<<10), out: bufio.NewWriterSize(conn, 64<<10), cfg: cfg, password: password,
+		conn: conn, in: bufio.NewReaderSize(conn, inSize), out: bufio.NewWriterSize(conn, outSize), cfg: cfg, password: password, cert: cert,
 		kick: make(chan struct{}, 1), format: ownFormat, clipCaps: clipText | clipRequest | clipNotify | clipProvide,
 	}
 }

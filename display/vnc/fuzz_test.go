@@ -39,6 +39,8 @@ func FuzzViewer(f *testing.F) {
 	f.Add([]byte(hello + "\x02\x00\x00\x03\x00\x00\x00\x07\xff\xff\xfe\xcc\xff\xff\xff\x11" + format + "\x03\x00\x00\x00\x00\x00\xff\xff\xff\xff"))
 	f.Add([]byte(hello + "\x02\x00\x00\x01\x00\x00\x00\x10\x03\x00\x00\x05\x00\x05\x00\x50\x00\x50\x04\x01\x00\x00\x00\x00\x00\x41\x05\x01\x00\x01\x00\x01"))
 	f.Add([]byte(hello + "\x06\x00\x00\x00\x00\x00\x00\x02hi\xfb\x00\x02\x00\x02\x00\x00\x00\xff\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x1e"))
+	clip := append([]byte(hello+"\x02\x00\x00\x01\xc0\xa1\xe5\xce\x06\x00\x00\x00\xff\xff\xff\xfc\x02\x00\x00\x01\x06\x00\x00\x00\xff\xff\xff"), byte(-int8(4+len(packText("hi")))))
+	f.Add(append(append(clip, 0x10, 0, 0, 1), packText("hi")...))
 	surface := display.NewSurface()
 	src := displaytest.New(f, surface, 150, 90)
 	for i := range 90 {
@@ -51,6 +53,23 @@ func FuzzViewer(f *testing.F) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
+	})
+}
+
+// FuzzVeNCrypt has a viewer say anything to a server that encrypts.
+func FuzzVeNCrypt(f *testing.F) {
+	cert, err := Certificate(f.TempDir())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add([]byte("RFB 003.008\n\x13\x00\x02\x00\x00\x01\x05\x16\x03\x01\x00\x05hello"))
+	f.Add([]byte("RFB 003.007\n\x13\x00\x02\x00\x00\x01\x06\x16"))
+	f.Add([]byte("RFB 003.003\n"))
+	surface := display.NewSurface()
+	f.Fuzz(func(t *testing.T, said []byte) {
+		log := slog.New(slog.NewTextHandler(noErrors{t}, &slog.HandlerOptions{Level: slog.LevelError}))
+		s := New(Config{Machine: frontend.Machine{Surface: surface, Input: &input.Hub{}}, Log: log})
+		s.serve(deaf{bytes.NewReader(said)}, "secret", cert)
 	})
 }
 

@@ -65,8 +65,16 @@ func (c *client) handshake() error {
 // security agrees on a security type and carries it out.
 func (c *client) security(minor int) error {
 	kind := byte(securityNone)
-	if c.password != "" {
+	switch {
+	case c.cert != nil:
+		kind = securityVeNCrypt
+	case c.password != "":
 		kind = securityVNC
+	}
+	if minor == 3 && kind == securityVeNCrypt {
+		reason := errNoTLS.Error()
+		_, err := c.conn.Write(append(binary.BigEndian.AppendUint32(make([]byte, 4), uint32(len(reason))), reason...))
+		return errors.Join(errNoTLS, err)
 	}
 	if minor == 3 {
 		if _, err := c.conn.Write([]byte{0, 0, 0, kind}); err != nil {
@@ -84,15 +92,32 @@ func (c *client) security(minor int) error {
 			return fmt.Errorf("security type %d was not offered", chosen)
 		}
 	}
-	var failed error
-	if kind == securityVNC {
-		if failed = c.authenticate(); failed != nil && !errors.Is(failed, errPassword) {
-			return failed
-		}
-	} else if minor < 8 {
+	if kind == securityNone && minor < 8 {
 		return nil // there is no result to tell (section 7.2.1)
 	}
+	failed := c.prove(kind)
+	if failed != nil && !errors.Is(failed, errPassword) {
+		return failed
+	}
 	return errors.Join(failed, c.tellResult(minor, failed))
+}
+
+// prove has the viewer show that it may look, after TLS has begun where it has to.
+func (c *client) prove(kind byte) error {
+	var subtype uint32
+	if kind == securityVeNCrypt {
+		var err error
+		if subtype, err = c.encrypt(); err != nil {
+			return err
+		}
+	}
+	switch {
+	case kind == securityVNC, subtype == subtypeX509VNC:
+		return c.authenticate()
+	case subtype == subtypeX509Plain:
+		return c.plain()
+	}
+	return nil
 }
 
 func (c *client) tellResult(minor int, failed error) error {

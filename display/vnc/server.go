@@ -1,6 +1,7 @@
 package vnc
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,8 +20,10 @@ const maxClients = 8
 // Config describes a server.
 type Config struct {
 	Machine frontend.Machine
-	// Password is asked for (VNC authentication); at most 8 bytes of it count. "" asks for none.
+	// Password is asked for (VNC authentication); at most 8 bytes of it count, but with TLS where a viewer sends it all. "" asks for none.
 	Password string
+	// Certificate has viewers that come by Listen encrypt (VeNCrypt), and refuses those that cannot; nil encrypts nothing.
+	Certificate *tls.Certificate
 	// Forwarded says that the server is reached through a forward of a loopback port elsewhere, and may listen on any address.
 	Forwarded bool
 	Log       *slog.Logger // nil is silent
@@ -80,12 +83,14 @@ func (s *Server) accept(l net.Listener) {
 			time.Sleep(acceptPause)
 			continue
 		}
-		s.running.Go(func() { s.Serve(conn, s.cfg.Password) })
+		s.running.Go(func() { s.serve(conn, s.cfg.Password, s.cfg.Certificate) })
 	}
 }
 
-// Serve serves one viewer until it goes, with a password of its own or "" for none, and closes the connection.
-func (s *Server) Serve(conn net.Conn, password string) {
+// Serve serves one viewer until it goes, with a password of its own or "" for none, without encryption, and closes the connection.
+func (s *Server) Serve(conn net.Conn, password string) { s.serve(conn, password, nil) }
+
+func (s *Server) serve(conn net.Conn, password string, cert *tls.Certificate) {
 	defer guard.Panic(s.cfg.Log, "VNC client")
 	defer conn.Close()
 	if err := s.enter(conn); err != nil {
@@ -93,7 +98,7 @@ func (s *Server) Serve(conn net.Conn, password string) {
 		return
 	}
 	defer s.leave(conn)
-	c := newClient(conn, s.cfg, password)
+	c := newClient(conn, s.cfg, password, cert)
 	err := c.run()
 	s.cfg.Log.Info("VNC viewer gone", "from", conn.RemoteAddr(), "why", err)
 }

@@ -25,6 +25,7 @@ type viewer struct {
 	cursor []byte        // as it came
 	leds   int
 	cut    string
+	ext    []extended  // of the clipboard, not yet looked at
 	status image.Point // reason and status of the last ExtendedDesktopSize
 }
 
@@ -151,8 +152,7 @@ func (v *viewer) update() (rects []image.Rectangle) {
 	for {
 		switch kind := v.read(1)[0]; kind {
 		case 3:
-			v.read(3)
-			v.cut = string(v.read(int(v.u32())))
+			v.cutText()
 			continue
 		case 0:
 		default:
