@@ -25,6 +25,7 @@ var tasks = map[string]task{
 	"button":     waitForButton,
 	"carrier":    carrier,
 	"cdrom":      readDisc,
+	"clipboard":  clipboard,
 	"console":    echoConsole,
 	"cpus":       exerciseCPUs,
 	"disk":       verifyDisk,

@@ -75,12 +75,32 @@ func (v *viewer) ask(incremental bool) {
 	v.write(binary.BigEndian.AppendUint16(m, uint16(v.height))...)
 }
 
-// next waits for an update, takes it in, and asks for the one after.
+// next waits for an update and takes it in.
 func (v *viewer) next() {
 	v.t.Helper()
 	v.conn.SetDeadline(time.Now().Add(limit))
 	for v.read(1)[0] != 0 { // a bell
 	}
+	v.update()
+}
+
+// cut waits for a text on the clipboard.
+func (v *viewer) cut() string {
+	v.t.Helper()
+	v.conn.SetDeadline(time.Now().Add(limit))
+	for {
+		switch v.read(1)[0] {
+		case 0:
+			v.update()
+		case 3:
+			return string(v.read(int(binary.BigEndian.Uint32(v.read(7)[3:]))))
+		}
+	}
+}
+
+// update takes the rest of an update in, and asks for the next one.
+func (v *viewer) update() {
+	v.t.Helper()
 	resized := false
 	for range binary.BigEndian.Uint16(v.read(3)[1:]) {
 		r := v.read(12)

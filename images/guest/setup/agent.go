@@ -20,7 +20,7 @@ const AgentPort = "vmm.agent"
 // the machine can tell: connections, addresses and whatever else must not be shared with other machines from the same snapshot are to be made anew. It returns
 // when there is no such port within limit, or when f or the port fails.
 func OnRestore(limit time.Duration, f func(was, is time.Duration) error) error {
-	path, err := findPort(AgentPort, limit)
+	path, err := FindPort(AgentPort, limit)
 	if err != nil {
 		return err
 	}
@@ -101,8 +101,8 @@ func agentLine(r *bufio.Reader) (word string, at time.Time, err error) {
 	return word, time.Unix(0, ns), nil
 }
 
-// findPort returns the device file of the console port of that name. A driver learns names after it has made the files, so that there is no event for this.
-func findPort(name string, limit time.Duration) (string, error) {
+// FindPort returns the device file of the console port of that name. A driver learns names after it has made the files, so that there is no event for this.
+func FindPort(name string, limit time.Duration) (string, error) {
 	const pause = 20 * time.Millisecond
 	for end := time.Now().Add(limit); ; time.Sleep(pause) {
 		names, err := filepath.Glob("/sys/class/virtio-ports/*/name")
