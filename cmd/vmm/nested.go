@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -50,6 +51,7 @@ The kernel comes from Debian's packages, is downloaded once and cached. Status 1
 				}
 				c.MemoryMiB = int(n >> 20)
 			}
+			c.Patience = nestedPatience
 			c.Args, c.Kernel, c.Accel = args, debian.Flavour(kernel), nested.Accel(accel)
 			if v, _ := cmd.Flags().GetCount("verbose"); v > 0 {
 				c.Console = os.Stderr
@@ -76,6 +78,9 @@ func runNested(ctx context.Context, c nested.Config) error {
 	c.Progress = p.report
 	status, err := nested.Run(ctx, c)
 	p.done()
+	if errors.Is(err, context.Canceled) {
+		err = errors.New("ended by a signal")
+	}
 	if err != nil {
 		return &exitError{status, err}
 	}
@@ -85,6 +90,13 @@ func runNested(ctx context.Context, c nested.Config) error {
 	return nil
 }
 
+// How long a command in the nested host may take to end by itself after a signal that ends programs: any command, and this program, whose guests may have to power off or
+// to be saved.
+const (
+	nestedPatience = 10 * time.Second
+	selfPatience   = 5 * time.Minute
+)
+
 // nestedSelf runs this program again, with the same arguments less the ones that asked for it, in the nested host.
 func nestedSelf(ctx context.Context, args []string, c nested.Config) error {
 	self, err := os.Executable()
@@ -92,6 +104,7 @@ func nestedSelf(ctx context.Context, args []string, c nested.Config) error {
 		return fmt.Errorf("find this program's own file: %w", err)
 	}
 	c.Args = append([]string{self}, args...)
+	c.Patience = selfPatience
 	c.Env = append(os.Environ(), fmt.Sprintf("%s=%d", nestedStart, started.UnixMilli()))
 	return runNested(ctx, c)
 }

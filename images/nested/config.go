@@ -25,6 +25,9 @@ type Config struct {
 	CPUs      int           // of the guest; 0 stands for 1. More than one runs slower each, but at the same time
 	Timeout   time.Duration // wall time after which the command is killed and the status is StatusTimeout; 0 stands for none
 
+	// Patience is how long the command may go on when Run's context has ended, because a signal did that which the command has got as well; 0 is for not at all.
+	Patience time.Duration
+
 	// Kernel of the guest; "" stands for debian.Generic. Debian's cloud kernel has no 9p, so with debian.Cloud the guest has to be Isolated,
 	// nothing is shared, and the command's own program is copied into it.
 	Kernel   debian.Flavour

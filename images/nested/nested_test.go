@@ -87,6 +87,8 @@ func TestNestedHost(t *testing.T) {
 		defer close(read)
 		got, _ = io.ReadAll(output)
 	}()
+	told, tell := context.WithCancel(ctx)
+	defer tell()
 	said := make(chan string, 1)
 	go func() {
 		var all strings.Builder
@@ -100,6 +102,7 @@ func TestNestedHost(t *testing.T) {
 				input.Close()
 				input = nil
 				unix.Kill(unix.Getpid(), unix.SIGUSR1)
+				tell() // as the signal would, were it one that ends programs
 			}
 			if err != nil {
 				said <- all.String()
@@ -107,8 +110,9 @@ func TestNestedHost(t *testing.T) {
 			}
 		}
 	}()
-	status, err := Run(ctx, Config{
-		Args: []string{self, kernel, initrd}, Dir: dir, Env: append(os.Environ(), insideEnv+"=1"),
+	status, err := Run(told, Config{
+		Patience: 4 * time.Minute,
+		Args:     []string{self, kernel, initrd}, Dir: dir, Env: append(os.Environ(), insideEnv+"=1"),
 		Stdin: stdin, Stdout: stdout, Stderr: stderr,
 	})
 	stdout.Close()

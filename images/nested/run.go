@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/sharevm/vmm/images/nested/wire"
@@ -46,15 +47,29 @@ func Run(ctx context.Context, c Config) (int, error) {
 		return StatusInfrastructure, err
 	}
 	defer initrd.Close()
-	o, err := startQEMU(ctx, arguments(c, kernel, shares, <-khz), initrd, c.Console)
+	o, err := startQEMU(context.WithoutCancel(ctx), arguments(c, kernel, shares, <-khz), initrd, c.Console)
 	if err != nil {
 		return StatusInfrastructure, err
 	}
 	defer o.stop()
+	var patience atomic.Int64 // there is none before the command runs
+	ended := make(chan struct{})
+	defer close(ended)
+	defer context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(time.Duration(patience.Load())):
+			o.interrupt(context.Cause(ctx))
+		case <-ended:
+		}
+	})()
 	s := newSession(o.channel, c.Stdin, c.Stdout, c.Stderr)
 	if err := o.await(s); err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
 		return StatusInfrastructure, err
 	}
+	patience.Store(int64(c.Patience))
 	if c.Timeout > 0 {
 		t := time.AfterFunc(c.Timeout, func() { o.interrupt(context.DeadlineExceeded) })
 		defer t.Stop()
