@@ -17,7 +17,32 @@ type Spec struct {
 	Args    []string // without the program's name
 	// Disposable machines have nothing to lose: they start again by themselves, and are not asked when the session ends.
 	Disposable bool
-	Clip       Clip
+	// Restart says when the machine starts again by itself; "" is RestartAlways for a disposable machine, and RestartNever for others.
+	Restart Restart
+	// PowerOff has the machine's power button pressed when the session ends, also where Keeper.Suspend is set.
+	PowerOff bool
+	Clip     Clip
+}
+
+// Restart says when a machine starts again by itself.
+type Restart string
+
+// The ways.
+const (
+	RestartNever  Restart = "never"
+	RestartFailed Restart = "failed" // when its process did not end well
+	RestartAlways Restart = "always"
+)
+
+// again says whether a machine that ended for a reason, "" being its guest's own wish, starts again by itself.
+func (s *Spec) again(why string) bool {
+	switch s.Restart {
+	case "":
+		return s.Disposable
+	case RestartFailed:
+		return why != ""
+	}
+	return s.Restart == RestartAlways
 }
 
 // restarts bounds how often a machine starts again by itself: at most so many times within restartWindow.
@@ -150,10 +175,11 @@ func (k *Keeper) settle(i int) (again bool) {
 	k.mu.Unlock()
 	why := p.Why()
 	k.cfg.Log.Info("ended", "machine", k.specs[i].Name, "why", why)
+	again = k.specs[i].again(why) && recent <= restarts
 	if why == "" {
 		why = "powered off"
 	}
-	if k.specs[i].Disposable && recent <= restarts {
+	if again {
 		k.Ended(i, why+", it starts again")
 		return true
 	}
@@ -179,7 +205,7 @@ func (k *Keeper) end(running int, ended <-chan int, patience time.Duration, hurr
 		switch {
 		case s.Disposable:
 			p.Remote.Power(link.TakeAway)
-		case k.Suspend == nil:
+		case k.Suspend == nil || s.PowerOff:
 			p.Remote.Power(link.PressButton)
 		default:
 			suspending++

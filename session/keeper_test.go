@@ -169,6 +169,7 @@ func TestKeeperEnds(t *testing.T) {
 		patience time.Duration
 		stopped  bool // the process stands still
 		hurry    bool
+		powerOff bool
 	}{
 		{name: "button", how: "polite", patience: long},
 		{name: "deaf", how: "deaf", patience: short},
@@ -179,10 +180,13 @@ func TestKeeperEnds(t *testing.T) {
 		{name: "suspended", how: "deaf", prepare: saving, patience: long},
 		{name: "not suspended", how: "polite", prepare: failing, patience: long},
 		{name: "not suspended and deaf", how: "deaf", prepare: failing, patience: short},
+		{name: "not suspended by its own wish", how: "polite", prepare: stuck, patience: long, powerOff: true},
 		{name: "suspended in a hurry", how: "deaf", prepare: stuck, patience: long, hurry: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			k := keep(t, []Spec{spec(test.how, test.dispose)}, test.patience, test.prepare)
+			s := spec(test.how, test.dispose)
+			s.PowerOff = test.powerOff
+			k := keep(t, []Spec{s}, test.patience, test.prepare)
 			pid := k.begun[0].wait(t, 1)[0]
 			if test.stopped {
 				if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
@@ -242,6 +246,29 @@ func TestKilled(t *testing.T) {
 			t.Errorf("process %d is still there", pid)
 		}
 	}
+}
+
+// TestRestart knows when machines start again by themselves.
+func TestRestart(t *testing.T) {
+	for _, test := range []struct {
+		spec         Spec
+		well, killed bool // it starts again after such an end
+	}{
+		{Spec{}, false, false}, {Spec{Disposable: true}, true, true}, {Spec{Disposable: true, Restart: RestartNever}, false, false},
+		{Spec{Restart: RestartFailed}, false, true}, {Spec{Restart: RestartAlways}, true, true},
+	} {
+		if well, killed := test.spec.again(""), test.spec.again("its process was ended by killed"); well != test.well || killed != test.killed {
+			t.Errorf("%+v: %v and %v", test.spec, well, killed)
+		}
+	}
+	s := spec("polite", false)
+	s.Restart = RestartFailed
+	k := keep(t, []Spec{s}, time.Hour, nil)
+	_ = syscall.Kill(k.begun[0].wait(t, 1)[0], syscall.SIGKILL)
+	k.begun[0].wait(t, 2)
+	linktest.Eventually(t, "its process", func() bool { return k.process(0) != nil })
+	k.process(0).Remote.Power(link.PressButton)
+	<-k.ran // its own end is for good
 }
 
 // TestHung has a machine's process stand still while it is in front: typing, turning and the overview wait for nothing, and it goes on as if nothing had been.

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sharevm/vmm/config"
+	"github.com/sharevm/vmm/config/sessionfile"
 	"github.com/sharevm/vmm/config/vmx"
 	"github.com/sharevm/vmm/display/input"
 	"github.com/sharevm/vmm/images/nested"
@@ -32,12 +33,13 @@ type sessionFlags struct {
 	nested string
 	screen screenFlags
 	run    []string
+	plan   []sessionfile.Machine // of a session file, by the order of machines; nil without one
 }
 
 func newSession() *cobra.Command {
 	var fl sessionFlags
 	c := &cobra.Command{
-		Use:   "session FILE.vmx...",
+		Use:   "session FILE.vmx... | FILE.session",
 		Short: "Run several machines on one screen, with a hotkey that switches between them",
 		Long: `Runs machines side by side on one screen. The first is in front; the others start at once behind it, with less of the processors and disks where the first wants
 them. The hotkey (F4) turns to the next machine at once; two taps in a row send it to the guest. Ctrl-Alt-Left and Ctrl-Alt-Right turn too, and Ctrl-Alt-Up shows
@@ -45,12 +47,14 @@ all machines at once: arrows and Enter, a number or a click choose one. The mach
 
 Each machine is a process of its own. When one ends, the others stay; a machine whose writes are thrown away starts again by itself, others when you press Enter. The session ends
 when all are off, or by Ctrl-C: then their power buttons are pressed, and after half a minute their power is taken away; a second Ctrl-C does that at once. With --end suspend
-machines are saved beside their .vmx instead, as vmm suspend does, and go on from there in the next session.`,
+machines are saved beside their .vmx instead, as vmm suspend does, and go on from there in the next session.
+` + sessionFileHelp,
 		Example: `  vmm session --web chromeos.vmx windows.vmx          on this host's browser, at the address that is printed
   vmm session --window chromeos.vmx windows.vmx       in a window
   vmm session --vnc chromeos.vmx windows.vmx          for a VNC viewer
   vmm session --end suspend --web chromeos.vmx windows.vmx
-  vmm session --hotkey scrolllock --web a.vmx b.vmx`,
+  vmm session --hotkey scrolllock --web a.vmx b.vmx
+  vmm session kiosk.session                           as the file says`,
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: completeVMXs,
 		RunE:              func(c *cobra.Command, args []string) error { return fl.start(c, args) },
@@ -68,10 +72,15 @@ machines are saved beside their .vmx instead, as vmm suspend does, and go on fro
 
 // completeVMXs completes any number of .vmx files.
 func completeVMXs(c *cobra.Command, _ []string, to string) ([]string, cobra.ShellCompDirective) {
-	return completeVMX(c, nil, to)
+	types, how := completeVMX(c, nil, to)
+	return append(types, strings.TrimPrefix(sessionfile.Suffix, ".")), how
 }
 
-func (fl *sessionFlags) start(c *cobra.Command, files []string) error {
+func (fl *sessionFlags) start(c *cobra.Command, args []string) error {
+	files, err := fl.takeFile(c, args)
+	if err != nil {
+		return err
+	}
 	hotkey, err := input.Chord(fl.hotkey)
 	if err == nil && len(hotkey) != 1 {
 		err = errors.New("it must be one key")
@@ -143,15 +152,14 @@ func (fl *sessionFlags) keep(ctx context.Context, files []string, machines []*co
 			Clip: session.Clip{In: in, Out: out},
 			Name: m.Name, Program: self, Args: append(append([]string{"run", "--link"}, fl.run...), file), Disposable: m.Run.Restart || m.Run.Overlay == config.OverlayDisposable,
 		}
+		fl.planned(i, &specs[i])
 	}
 	var lines sync.Mutex
 	k := session.NewKeeper(session.Config{Hotkey: hotkey, Log: log}, specs, func(name string) io.Writer {
 		return &prefixed{mu: &lines, to: messages, prefix: name + ": "}
 	})
 	defer k.Close()
-	if fl.end == "suspend" {
-		k.Suspend = suspendProcess
-	}
+	k.Suspend = suspendProcess
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
