@@ -21,7 +21,8 @@ type romware struct {
 	variables []byte
 	store     *os.File // keeps variables; nil forgets them
 	// roms are option ROMs by the name that SeaBIOS looks for.
-	roms map[string][]byte
+	roms     map[string][]byte
+	packaged bool // the distribution's OVMF
 }
 
 // optionROM is a program for SeaBIOS that belongs to a card whose PCI function has none of its own.
@@ -77,7 +78,7 @@ func openFirmware(c *config.Machine, folder string, discard bool) (_ *romware, e
 	if err != nil {
 		return nil, err
 	}
-	r := &romware{roms: map[string][]byte{}}
+	r := &romware{roms: map[string][]byte{}, packaged: image.Packaged}
 	defer func() {
 		if err != nil {
 			_ = r.close()

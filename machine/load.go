@@ -135,8 +135,14 @@ func hostPhysBits(supported []kvm.CPUIDEntry) int {
 // openPayload opens kernel and initrd. They stay open from one power cycle to the next, since a confined process cannot open them again.
 func (m *Machine) openPayload() (err error) {
 	if byFirmware(m.cfg) {
-		m.firmware, err = openFirmware(m.cfg, m.opt.FirmwareFolder, m.opt.Discard)
-		return err
+		if m.firmware, err = openFirmware(m.cfg, m.opt.FirmwareFolder, m.opt.Discard); err != nil {
+			return err
+		}
+		if driver, c := undriven(m.cfg); driver != "" && m.firmware.packaged {
+			m.log.Warn("EFI firmware of this host has no driver for the controller of the machine's disks and will not find them: "+
+				"choose firmware = \"bios\", a controller of SATA or NVMe, or an OVMF that has the driver with --firmware FOLDER", "controller", c.Bus.String(), "model", string(c.Model), "driver", driver)
+		}
+		return nil
 	}
 	if m.kernel, err = openRegular(m.cfg.Boot.Kernel); err != nil {
 		return fmt.Errorf("kernel: %w", err)

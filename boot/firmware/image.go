@@ -28,6 +28,8 @@ type Image struct {
 	Code []byte // whole pages
 	// Variables are an empty variable store, which lies just below Code; nil for a BIOS.
 	Variables []byte
+	// Packaged says that it is the distribution's own OVMF, which is built without the drivers for LSI's and VMware's SCSI adapters.
+	Packaged bool
 }
 
 // maxImage bounds an image: there is no more room below 4 GiB.
@@ -59,7 +61,7 @@ func EFI(folder string) (Image, error) {
 	if err != nil {
 		return Image{}, fmt.Errorf("OVMF: %w", err)
 	}
-	return Image{Path: path, Code: code, Variables: variables}, nil
+	return Image{Path: path, Code: code, Variables: variables, Packaged: filepath.Dir(path) == folderOVMF}, nil
 }
 
 // OptionROM reads the program of an expansion card, from folder where that holds it. An error that wraps ErrMissing names the package that has it.
