@@ -109,3 +109,30 @@ func TestEDID(t *testing.T) {
 		}
 	}
 }
+
+// TestLongLines converts lines of every length up to some blocks, as pixel by pixel.
+func TestLongLines(t *testing.T) {
+	m, err := display.NewMemory("test", 4096)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Release()
+	for i := range m.Bytes() {
+		m.Bytes()[i] = byte(i*i>>3 ^ i*29)
+	}
+	for f := display.XRGB8888; f <= display.XRGB1555; f++ {
+		for width := range 70 {
+			fr := display.Frame{Geometry: display.Geometry{Width: width + 1, Height: 2, Stride: 300, Offset: 3, Format: f}, Memory: m}
+			got, want := make([]byte, 2*300), make([]byte, 2*300)
+			fr.Copy(got, 300, fr.Bounds())
+			for y := range 2 {
+				for x := range fr.Width {
+					fr.Copy(want, 300, image.Rect(x, y, x+1, y+1))
+				}
+			}
+			if !bytes.Equal(got, want) {
+				t.Fatalf("format %d: a line of %d pixels", f, fr.Width)
+			}
+		}
+	}
+}

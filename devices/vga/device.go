@@ -60,6 +60,7 @@ type Device struct {
 	own     []uint64
 	dirty   []uint64 // scratch of Refresh
 	touched bool
+	flood   flood
 	canvas  canvas
 	closed  bool
 }

@@ -21,11 +21,12 @@ func (d *Device) Polled() bool { return true }
 func (d *Device) Refresh() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.guest.Dirty(d.dirty); err != nil {
+	assumed := d.flood.assume()
+	if assumed {
+		allBits(d.dirty)
+	} else if err := d.guest.Dirty(d.dirty); err != nil {
 		d.log.Warn("cannot see what the guest draws", "device", "VGA", "error", err)
-		for i := range d.dirty {
-			d.dirty[i] = ^uint64(0)
-		}
+		allBits(d.dirty)
 	}
 	for i, w := range d.own {
 		d.dirty[i] |= w
@@ -45,9 +46,19 @@ func (d *Device) Refresh() {
 			d.surface.Off()
 			return
 		}
+		if !assumed {
+			d.flood.note(d.dirty, &m.direct)
+		}
 		d.damageOf(&m.direct)
 	default:
+		d.flood = flood{}
 		d.redraw(&m, touched)
+	}
+}
+
+func allBits(bitmap []uint64) {
+	for i := range bitmap {
+		bitmap[i] = ^uint64(0)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 type guestMemory struct {
 	logging bool
 	pages   []int
+	asked   func() // nil for nobody
 }
 
 func (g *guestMemory) Place(uint64) error { return nil }
@@ -29,6 +30,9 @@ func (g *guestMemory) LogDirty(on bool) error {
 }
 
 func (g *guestMemory) Dirty(bitmap []uint64) error {
+	if g.asked != nil {
+		g.asked()
+	}
 	clear(bitmap)
 	for _, p := range g.pages {
 		bitmap[p/64] |= 1 << (p % 64)
