@@ -37,6 +37,10 @@ type Config struct {
 	Publish  []Forward // ports of the host's loopback that lead into the guest
 	Store    string    // folder of the package cache; "" stands for debian.DefaultDir
 
+	// Display, if not "", makes the outer machine a PC with this graphics card of QEMU's (virtio-vga, bochs-display), a keyboard, a mouse and a tablet. Monitor is
+	// then where its QMP socket is made, by which a test looks at the screen and types.
+	Display, Monitor string
+
 	Console  io.Writer       // gets what the guest's kernel and the outer QEMU say, while they say it; may be nil
 	Progress debian.Progress // hears what is being prepared; may be nil
 }
@@ -118,6 +122,9 @@ func (c Config) complete() (Config, error) {
 		return c, fmt.Errorf("%w: %d processors; choose 1 to 64", ErrConfig, c.CPUs)
 	case c.CPUs == 0:
 		c.CPUs = 1
+	}
+	if c.Display != "" && displayModules[c.Display] == nil || (c.Display == "") != (c.Monitor == "") {
+		return c, fmt.Errorf("%w: display %q with its monitor at %q", ErrConfig, c.Display, c.Monitor)
 	}
 	host, err := hostMemoryMiB()
 	if err != nil {

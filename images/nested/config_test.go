@@ -31,6 +31,8 @@ func TestCompleteRefuses(t *testing.T) {
 	for name, c := range map[string]Config{
 		"no command":         {},
 		"empty command":      {Args: []string{""}},
+		"unknown display":    {Args: []string{"a"}, Display: "cga", Monitor: "m"},
+		"no monitor":         {Args: []string{"a"}, Display: "virtio-vga"},
 		"accelerator":        {Args: []string{"a"}, Accel: "xen"},
 		"cloud, with files":  {Args: []string{"a"}, Kernel: debian.Cloud},
 		"cloud, shares":      {Args: []string{"a"}, Kernel: debian.Cloud, Isolated: true, Shares: []string{"/tmp"}},
@@ -111,6 +113,19 @@ func TestArguments(t *testing.T) {
 	args = strings.Join(arguments(c, debian.Kernel{}, shares, 1), "\n")
 	if !strings.Contains(args, "thread=multi") || strings.Contains(args, "readonly=on") {
 		t.Errorf("two processors, isolated:\n%s", args)
+	}
+}
+
+func TestDisplayArguments(t *testing.T) {
+	c := Config{Accel: TCG, CPUs: 1, MemoryMiB: 512, Display: "virtio-vga", Monitor: "/a,b"}
+	args := strings.Join(arguments(c, debian.Kernel{}, []wire.Share{{Tag: "s", Path: "/s"}}, 1), "\n")
+	for _, want := range []string{"q35", "\nvirtio-vga\n", "virtio-9p-pci", "virtio-serial-pci", "unix:/a,,b,server"} {
+		if !strings.Contains(args, want) {
+			t.Errorf("%q is missing in\n%s", want, args)
+		}
+	}
+	if strings.Contains(args, "microvm") || strings.Contains(args, "-device,") || strings.Contains(args, "serial-device") {
+		t.Errorf("a device of a microvm in\n%s", args)
 	}
 }
 

@@ -25,6 +25,12 @@ var modules = []string{
 // fileModules are for the host's files.
 var fileModules = []string{"9p", "9pnet_virtio", "overlay"}
 
+// displayModules are for the devices that Config.Display gives the guest, by the card.
+var displayModules = map[string][]string{
+	"virtio-vga":    {"virtio_pci", "virtio_gpu", "virtio_input", "evdev"},
+	"bochs-display": {"virtio_pci", "bochs", "virtio_input", "evdev"},
+}
+
 // kvmModule is the one that runs guests on the outer machine's processor.
 func kvmModule(a Accel) (string, error) {
 	if a == TCG {
@@ -54,6 +60,7 @@ func image(ctx context.Context, k debian.Kernel, c Config) (*os.File, error) {
 	if c.Kernel != debian.Cloud {
 		names = append(names, fileModules...)
 	}
+	names = append(names, displayModules[c.Display]...)
 	mods, err := initramfs.Modules(k.ModulesDir, names...)
 	if err != nil {
 		return nil, err

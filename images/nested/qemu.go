@@ -26,20 +26,26 @@ const (
 )
 
 // arguments is the outer machine's command line. The machine is QEMU's microvm: without PCI the guest boots in half the time. It keeps
-// the RTC, whose absence would cost the kernel seconds, and ACPI, by which the kernel finds the virtio devices.
+// the RTC, whose absence would cost the kernel seconds, and ACPI, by which the kernel finds the virtio devices. Only one with a display is a PC.
 func arguments(c Config, k debian.Kernel, shares []wire.Share, tscKHz uint64) []string {
-	args := []string{
+	board, bus := []string{"-machine", "microvm,acpi=on,rtc=on,pic=off,pit=off", "-global", "virtio-mmio.force-legacy=false"}, "device"
+	if c.Display != "" {
+		board, bus = []string{"-machine", "q35,vmport=off,smm=off"}, "pci"
+	}
+	args := append(board,
 		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
-		"-machine", "microvm,acpi=on,rtc=on,pic=off,pit=off",
-		"-global", "virtio-mmio.force-legacy=false",
 		"-smp", fmt.Sprint(c.CPUs), "-m", fmt.Sprintf("%dM", c.MemoryMiB),
 		"-serial", "stdio",
 		"-kernel", k.Vmlinux, "-initrd", fmt.Sprintf("/proc/self/fd/%d", initrdFD), "-append", commandLine(tscKHz),
 		// The first virtio device, because the guest numbers the ports by that.
 		"-chardev", fmt.Sprintf("socket,id=agent,fd=%d", channelFD),
-		"-device", "virtio-serial-device,max_ports=2", "-device", "virtserialport,chardev=agent,nr=1",
-		"-device", "virtio-rng-device",
-		"-netdev", "user,id=net" + forwards(c.Publish), "-device", "virtio-net-device,netdev=net",
+		"-device", "virtio-serial-"+bus+",max_ports=2", "-device", "virtserialport,chardev=agent,nr=1",
+		"-device", "virtio-rng-"+bus,
+		"-netdev", "user,id=net"+forwards(c.Publish), "-device", "virtio-net-"+bus+",netdev=net",
+	)
+	if c.Display != "" {
+		args = append(args, "-device", c.Display, "-device", "virtio-keyboard-pci", "-device", "virtio-mouse-pci", "-device", "virtio-tablet-pci",
+			"-qmp", "unix:"+strings.ReplaceAll(c.Monitor, ",", ",,")+",server=on,wait=off")
 	}
 	if c.Accel == KVM {
 		args = append(args, "-accel", "kvm", "-cpu", "host")
@@ -53,19 +59,19 @@ func arguments(c Config, k debian.Kernel, shares []wire.Share, tscKHz uint64) []
 		args = append(args, "-accel", "tcg,thread="+thread+",tb-size=1024", "-cpu", "EPYC,+svm,+npt,-xsave,-avx,-avx2,-f16c,-fma")
 	}
 	if !c.Isolated {
-		args = append(args, ninep("root", agent.RootTag, "/", ",readonly=on")...)
+		args = append(args, ninep(bus, "root", agent.RootTag, "/", ",readonly=on")...)
 	}
 	for i, s := range shares {
-		args = append(args, ninep(fmt.Sprintf("share%d", i), s.Tag, s.Path, "")...)
+		args = append(args, ninep(bus, fmt.Sprintf("share%d", i), s.Tag, s.Path, "")...)
 	}
 	return args
 }
 
 // ninep are the arguments that export one folder of the host.
-func ninep(id, tag, path, options string) []string {
+func ninep(bus, id, tag, path, options string) []string {
 	return []string{
 		"-fsdev", "local,id=" + id + ",security_model=none,multidevs=remap" + options + ",path=" + strings.ReplaceAll(path, ",", ",,"),
-		"-device", "virtio-9p-device,fsdev=" + id + ",mount_tag=" + tag,
+		"-device", "virtio-9p-" + bus + ",fsdev=" + id + ",mount_tag=" + tag,
 	}
 }
 
