@@ -81,6 +81,10 @@ soak-snapshots: setup-test build ## suspend a machine under load 50 times in a r
 matrix: setup-test build ## boot a real Debian on every controller, by BIOS and UEFI, from VMDK and VHDX; RUN=TestDebian/nvme chooses (needs root once)
 	$(GO) run ./internal/testsuite -matrix $(if $(RUN),-run $(RUN))
 
+.PHONY: test-kiosk
+test-kiosk: setup-test build ## show a session on the screen of a host without a desktop, by two kinds of graphics cards (some minutes)
+	$(GO) run ./internal/testsuite -kiosk
+
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (default 30s) each
 	$(GO) run ./internal/testsuite -fuzz $(FUZZTIME)

@@ -51,6 +51,7 @@ var floors = map[string][]string{
 	"images":             {"images", "vmm/host", "vmm/kvm", "disk", "config", "network"},
 	"cmd":                {"session", "machine", "vmm", "disk", "config", "network", "images", "display", "audio"},
 	"internal/guesttest": {""},
+	"internal/kiosktest": {""},
 	"internal/testsuite": {"images", "vmm"},
 	"internal/bench":     {""},
 	"internal":           {},

@@ -63,6 +63,14 @@ func (s *suite) guest(ctx context.Context, c *count) error {
 	return errors.Join(err, s.nestedItself(ctx, c))
 }
 
+// kiosk runs the tests that look at the screen of a nested host from outside.
+func (s *suite) kiosk(ctx context.Context, c *count) error {
+	if err := kit.Make(ctx, abs(out+"/kit"), func(line string) { fmt.Println("  " + line) }); err != nil {
+		return err
+	}
+	return s.goTest(ctx, c, []string{kioskPackage}, "VMM_TEST_KIOSK=1", "VMM_GUEST_TESTS="+abs(out+"/kit"), "VMM_BIN="+abs("bin/vmm"))
+}
+
 // nestedItself runs the tests of the nested host, which boot it from outside.
 func (s *suite) nestedItself(ctx context.Context, c *count) error {
 	if s.env != nil { // a soak wants nothing else

@@ -6,7 +6,7 @@
 //
 // With -matrix it boots a real Debian on every controller, by either firmware, from each format, and prints a table. With -soak it only boots guests in a row,
 // with -soak-snapshots it only suspends one; with -fuzz it runs every fuzz target for a while; with -hostile it only has a guest attack
-// its machine.
+// its machine; with -kiosk it only shows a session on a host's own screen.
 package main
 
 import (
@@ -32,6 +32,7 @@ func main() {
 	soak := flag.Int("soak", 0, "boot a guest this many times in a row and look for leaks")
 	snapshots := flag.Int("soak-snapshots", 0, "suspend a machine under load this many times in a row")
 	fuzz := flag.Duration("fuzz", 0, "run every fuzz target for this long")
+	kiosk := flag.Bool("kiosk", false, "show a session on the screen of a host without a desktop")
 	hostile := flag.Duration("hostile", 0, "have a hostile guest attack its machine for this long")
 	matrix := flag.Bool("matrix", false, "boot Debian on every controller, by either firmware; -run chooses as TestDebian/ide/efi does")
 	run := flag.String("run", "", "run only the tests that match, at every level")
@@ -54,6 +55,9 @@ func main() {
 		s.all(ctx)
 	case *matrix:
 		s := &suite{verbose: true, run: cmp.Or(*run, "TestDebian|TestFirmware"), env: []string{"VMM_MATRIX=all"}, levels: "guest", limit: matrixLimit}
+		s.all(ctx)
+	case *kiosk:
+		s := &suite{verbose: true, run: *run, levels: "kiosk"}
 		s.all(ctx)
 	case *hostile > 0:
 		s := &suite{verbose: true, run: "TestHostile", env: []string{"VMM_HOSTILE=" + hostile.String()}, levels: "guest"}
@@ -92,7 +96,7 @@ func (s *suite) all(ctx context.Context) {
 	for _, l := range []struct {
 		name string
 		run  func(context.Context, *count) error
-	}{{"plain", s.plain}, {"payload", s.payload}, {"guest", s.guest}} {
+	}{{"plain", s.plain}, {"payload", s.payload}, {"guest", s.guest}, {"kiosk", s.kiosk}} {
 		if !contains(s.levels, l.name) {
 			continue
 		}

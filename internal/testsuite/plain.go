@@ -17,6 +17,9 @@ var nestedPackages = []string{"github.com/sharevm/vmm/images/nested", "github.co
 // guestPackage holds the tests with real guests.
 const guestPackage = "github.com/sharevm/vmm/internal/guesttest"
 
+// kioskPackage holds the tests of a host's own screen; without -kiosk they are skipped.
+const kioskPackage = "github.com/sharevm/vmm/internal/kiosktest"
+
 // plain runs all other packages.
 func (s *suite) plain(ctx context.Context, c *count) error {
 	b, err := exec.CommandContext(ctx, "go", "list", "./...").Output()
@@ -24,7 +27,7 @@ func (s *suite) plain(ctx context.Context, c *count) error {
 		return err
 	}
 	packages := slices.DeleteFunc(strings.Fields(string(b)), func(p string) bool {
-		return p == guestPackage || slices.Contains(kvmPackages, p) || slices.Contains(nestedPackages, p)
+		return p == guestPackage || p == kioskPackage || slices.Contains(kvmPackages, p) || slices.Contains(nestedPackages, p)
 	})
 	return s.goTest(ctx, c, packages)
 }
