@@ -22,6 +22,8 @@ type Spec struct {
 	// PowerOff has the machine's power button pressed when the session ends, also where Keeper.Suspend is set.
 	PowerOff bool
 	Clip     Clip
+	// Respawn has Restart go on also where the machine keeps ending, after a pause each time.
+	Respawn bool
 }
 
 // Restart says when a machine starts again by itself.
@@ -49,6 +51,8 @@ func (s *Spec) again(why string) bool {
 const (
 	restarts      = 3
 	restartWindow = time.Minute
+	// respawnPause is how long a machine rests that keeps ending and is to be respawned.
+	respawnPause = 20 * time.Second
 )
 
 // Keeper runs the machines of a session, each in a process of its own.
@@ -116,14 +120,25 @@ func (k *Keeper) Run(ctx context.Context, patience time.Duration, hurry <-chan s
 	for i := range k.specs {
 		start(i)
 	}
-	for running > 0 {
+	resting := map[int]bool{} // machines that are to be respawned
+	for running > 0 || len(resting) > 0 {
 		select {
 		case i := <-ended:
 			running--
-			if k.settle(i) {
+			switch k.settle(i) {
+			case startAgain:
 				start(i)
+			case rest:
+				resting[i] = true
+				time.AfterFunc(respawnPause, func() {
+					select {
+					case k.again <- i:
+					case <-k.done:
+					}
+				})
 			}
 		case i := <-k.again:
+			delete(resting, i)
 			if k.process(i) == nil {
 				start(i)
 			}
@@ -161,8 +176,17 @@ func (k *Keeper) start(i int, ended chan<- int) error {
 	return nil
 }
 
-// settle tells that a machine's process is gone, and says whether it starts again by itself.
-func (k *Keeper) settle(i int) (again bool) {
+// fate is what becomes of a machine whose process has ended.
+type fate int
+
+const (
+	staysOff   fate = iota
+	startAgain      // at once
+	rest            // after a pause
+)
+
+// settle tells that a machine's process is gone, and says what becomes of it.
+func (k *Keeper) settle(i int) fate {
 	k.mu.Lock()
 	p := k.processes[i]
 	k.processes[i] = nil
@@ -175,16 +199,20 @@ func (k *Keeper) settle(i int) (again bool) {
 	k.mu.Unlock()
 	why := p.Why()
 	k.cfg.Log.Info("ended", "machine", k.specs[i].Name, "why", why)
-	again = k.specs[i].again(why) && recent <= restarts
+	again := k.specs[i].again(why)
 	if why == "" {
 		why = "powered off"
 	}
-	if again {
+	switch {
+	case again && recent <= restarts:
 		k.Ended(i, why+", it starts again")
-		return true
+		return startAgain
+	case again && k.specs[i].Respawn:
+		k.Ended(i, why+", it starts again soon")
+		return rest
 	}
 	k.Ended(i, why)
-	return false
+	return staysOff
 }
 
 // end ends the machines that run.

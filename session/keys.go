@@ -7,6 +7,17 @@ import (
 	"github.com/sharevm/vmm/display/input"
 )
 
+// Keys are a set of what users may ask of a session by keys.
+type Keys uint8
+
+// What keys there are.
+const (
+	HotkeyKeys   Keys = 1 << iota // the hotkey
+	TurnKeys                      // Ctrl-Alt-Left and Ctrl-Alt-Right
+	OverviewKeys                  // Ctrl-Alt-Up
+	AllKeys      = HotkeyKeys | TurnKeys | OverviewKeys
+)
+
 // keys watches what is typed for what is meant for the session.
 type keys struct {
 	now  func() time.Time
@@ -84,10 +95,11 @@ func (s *Session) meant(e input.Event) bool {
 	if e.Value == 0 {
 		return slices.Contains(k.eaten, e.Code)
 	}
+	has := func(some Keys) bool { return s.cfg.Without&some == 0 }
 	switch {
 	case e.Code == s.cfg.Hotkey:
-		return len(k.held) == 0
-	case e.Code == input.KeyLeft || e.Code == input.KeyRight || e.Code == input.KeyUp:
+		return len(k.held) == 0 && has(HotkeyKeys)
+	case e.Code == input.KeyLeft && has(TurnKeys), e.Code == input.KeyRight && has(TurnKeys), e.Code == input.KeyUp && has(OverviewKeys):
 		return k.holds(input.KeyLeftCtrl, input.KeyRightCtrl) && k.holds(input.KeyLeftAlt, input.KeyRightAlt)
 	case e.Code == input.KeyEnter:
 		return s.machines[s.front].remote == nil

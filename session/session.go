@@ -26,6 +26,8 @@ const (
 // Config says what a session is like.
 type Config struct {
 	Hotkey input.Code // 0 is DefaultHotkey
+	// Without are the session's keys that the user does not have: they are the guests' own.
+	Without Keys
 	// Restart is called when the user wants a machine to start again whose process has ended. It must not block.
 	Restart func(machine int)
 	// Turned, if set, is told which machine is in front now. It must not block, nor call the session.

@@ -78,6 +78,7 @@ Ctrl-C powers off at once; --ctrl-c=guest leaves it to the guest. Exits with sta
   vmm run --web windows.vmx                its screen in a browser
   vmm run --window windows.vmx             its screen in a window
   vmm run --vnc 0.0.0.0 --vnc-tls --vnc-password FILE windows.vmx
+  vmm run --screen windows.vmx             on this computer's own screen, without a desktop
   vmm run --nested chromeos.vmx            on a host without hardware virtualisation`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeRunnable,
@@ -148,6 +149,12 @@ func (fl *runFlags) run(c *cobra.Command, file string) error {
 	}
 	if err != nil {
 		return err
+	}
+	if fl.screen.own != "" {
+		if !direct {
+			return &exitError{exitUsage, errOwnNested}
+		}
+		return fl.runOnOwn(c, file, cfg, messages, log)
 	}
 	if !direct {
 		return fl.runNested(c.Context(), file, cfg)

@@ -39,7 +39,12 @@ type screenFlags struct {
 	at       netip.AddrPort // of web
 	window   bool
 	full     bool
+	own      string // output of this computer; firstOutput for any
+	locked   bool   // own leaves no way to the host's terminals
 }
+
+// firstOutput is --screen without a name.
+const firstOutput = "first"
 
 func (fl *screenFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&fl.vnc, "vnc", "", "show the screen to VNC viewers at `[ADDRESS:]PORT` ("+defaultVNC+"); a password is needed where others can connect")
@@ -50,6 +55,8 @@ func (fl *screenFlags) add(f *pflag.FlagSet) {
 	f.Lookup("web").NoOptDefVal = defaultWeb
 	f.BoolVar(&fl.window, "window", false, "show the screen in a window of $DISPLAY; closing it presses the power button, closing it again powers off")
 	f.BoolVar(&fl.full, "fullscreen", false, "show the screen on all of $DISPLAY; Ctrl+Alt+Enter switches to a window and back")
+	f.StringVar(&fl.own, "screen", "", "show the screen on this computer's own, where no desktop runs: on its first monitor, or on `OUTPUT` (HDMI-A-1, card1)")
+	f.Lookup("screen").NoOptDefVal = firstOutput
 }
 
 // listenAddress reads [ADDRESS:]PORT or ADDRESS, where what is left out is that of def.
@@ -73,8 +80,8 @@ func (fl *screenFlags) override(cfg *config.Machine) error {
 	if err := fl.apply(&cfg.Display.VNC); err != nil {
 		return err
 	}
-	if (fl.vnc != "" || fl.web != "" || fl.windowed()) && cfg.DisplayAdapter() == config.DisplayNone {
-		return errors.New("--vnc, --web, --window and --fullscreen: the machine has no graphics card (vmm.display = \"virtio\" in its .vmx)")
+	if (fl.vnc != "" || fl.web != "" || fl.windowed() || fl.own != "") && cfg.DisplayAdapter() == config.DisplayNone {
+		return errors.New("--vnc, --web, --window, --fullscreen and --screen: the machine has no graphics card (vmm.display = \"virtio\" in its .vmx)")
 	}
 	return nil
 }
@@ -134,6 +141,11 @@ func certificateFolder() (string, error) {
 	return filepath.Join(config, "vmm"), err
 }
 
+// somewhere says whether the screen is shown at all.
+func (fl *screenFlags) somewhere(v config.VNC) bool {
+	return v.Enabled || fl.web != "" || fl.windowed() || fl.own != ""
+}
+
 func (fl *screenFlags) windowed() bool { return fl.window || fl.full }
 
 // forwards are the forwards that lead to the screen of a machine in the nested host.
@@ -170,7 +182,7 @@ func (fl *screenFlags) sayHowSafe(at netip.AddrPort, messages io.Writer) {
 
 // show is serve for any screen.
 func (fl *screenFlags) show(screen frontend.Machine, v config.VNC, closed func(), messages io.Writer, log *slog.Logger) (stop func(), err error) {
-	if !v.Enabled && fl.web == "" && !fl.windowed() {
+	if !fl.somewhere(v) {
 		return func() {}, nil
 	}
 	forwarded := os.Getenv(nestedStart) != ""
@@ -198,6 +210,13 @@ func (fl *screenFlags) show(screen frontend.Machine, v config.VNC, closed func()
 			return nil, fmt.Errorf("--window: %w", err)
 		}
 		closers = append(closers, w)
+	}
+	if fl.own != "" {
+		d, err := fl.openOwn(screen, closed, log)
+		if err != nil {
+			return nil, fmt.Errorf("--screen: %w", err)
+		}
+		closers = append(closers, d)
 	}
 	if v.Enabled {
 		addr, err := netip.ParseAddr(v.Address)

@@ -28,12 +28,15 @@ import (
 
 // sessionFlags are the options of vmm session.
 type sessionFlags struct {
-	hotkey string
-	end    string
-	nested string
-	screen screenFlags
-	run    []string
-	plan   []sessionfile.Machine // of a session file, by the order of machines; nil without one
+	hotkey  string
+	end     string
+	nested  string
+	screen  screenFlags
+	run     []string
+	plan    []sessionfile.Machine // of a session file, by the order of machines; nil without one
+	kiosk   bool
+	keys    string       // that a kiosk's users have
+	without session.Keys // that users do not have
 }
 
 func newSession() *cobra.Command {
@@ -52,6 +55,8 @@ machines are saved beside their .vmx instead, as vmm suspend does, and go on fro
 		Example: `  vmm session --web chromeos.vmx windows.vmx          on this host's browser, at the address that is printed
   vmm session --window chromeos.vmx windows.vmx       in a window
   vmm session --vnc chromeos.vmx windows.vmx          for a VNC viewer
+  vmm session --screen chromeos.vmx windows.vmx       on this computer's own screen, without a desktop
+  vmm session --kiosk chromeos.vmx windows.vmx        the same, with no way out but F4
   vmm session --end suspend --web chromeos.vmx windows.vmx
   vmm session --hotkey scrolllock --web a.vmx b.vmx
   vmm session kiosk.session                           as the file says`,
@@ -67,6 +72,7 @@ machines are saved beside their .vmx instead, as vmm suspend does, and go on fro
 	f.StringVar(&fl.nested, "nested", "no", "run in the nested host: yes, no or auto (where KVM cannot run machines; slower)")
 	f.Lookup("nested").NoOptDefVal = "yes"
 	fl.screen.add(f)
+	fl.addKiosk(f)
 	return c
 }
 
@@ -95,8 +101,11 @@ func (fl *sessionFlags) start(c *cobra.Command, args []string) error {
 	if err := fl.screen.apply(&v); err != nil {
 		return &exitError{exitUsage, err}
 	}
-	if !v.Enabled && fl.screen.web == "" && !fl.screen.windowed() {
-		return &exitError{exitUsage, errors.New("where is the session to be shown? --window, --fullscreen, --web, --vnc")}
+	if err := fl.applyKiosk(); err != nil {
+		return &exitError{exitUsage, err}
+	}
+	if !fl.screen.somewhere(v) {
+		return &exitError{exitUsage, errors.New("where is the session to be shown? --window, --fullscreen, --screen, --web, --vnc")}
 	}
 	machines := make([]*config.Machine, len(files))
 	for i, file := range files {
@@ -108,6 +117,9 @@ func (fl *sessionFlags) start(c *cobra.Command, args []string) error {
 	direct, err := chooseHost(fl.nested)
 	if err != nil {
 		return err
+	}
+	if !direct && fl.screen.own != "" {
+		return &exitError{exitUsage, errOwnNested}
 	}
 	if !direct {
 		return fl.nest(c.Context(), machines, v)
@@ -153,9 +165,12 @@ func (fl *sessionFlags) keep(ctx context.Context, files []string, machines []*co
 			Name: m.Name, Program: self, Args: append(append([]string{"run", "--link"}, fl.run...), file), Disposable: m.Run.Restart || m.Run.Overlay == config.OverlayDisposable,
 		}
 		fl.planned(i, &specs[i])
+		if fl.kiosk {
+			specs[i].Restart, specs[i].Respawn = session.RestartAlways, true
+		}
 	}
 	var lines sync.Mutex
-	k := session.NewKeeper(session.Config{Hotkey: hotkey, Log: log}, specs, func(name string) io.Writer {
+	k := session.NewKeeper(session.Config{Hotkey: hotkey, Without: fl.without, Log: log}, specs, func(name string) io.Writer {
 		return &prefixed{mu: &lines, to: messages, prefix: name + ": "}
 	})
 	defer k.Close()

@@ -57,7 +57,7 @@ func (fl *sessionFlags) apply(s *sessionfile.Session, flags *pflag.FlagSet) {
 	if fl.screen.password == "" {
 		fl.screen.password = s.Screen.VNCPassword
 	}
-	if fl.screen.vnc != "" || fl.screen.web != "" || fl.screen.windowed() {
+	if fl.screen.vnc != "" || fl.screen.web != "" || fl.screen.windowed() || fl.screen.own != "" || fl.kiosk {
 		return
 	}
 	or := func(address, def string) string {
