@@ -62,9 +62,10 @@ type Keeper struct {
 	// on, and its power button is pressed.
 	Suspend func(ctx context.Context, pid int) error
 
-	specs []Spec
-	out   func(name string) io.Writer
-	again chan int // machines that the user wants to start again
+	specs    []Spec
+	out      func(name string) io.Writer
+	again    chan int      // machines that the user wants to start again
+	turnedTo chan struct{} // for prioritize to look
 	// lastPatience is how long a process may take to end whose machine's power was taken away.
 	lastPatience time.Duration
 
@@ -76,7 +77,7 @@ type Keeper struct {
 
 // NewKeeper makes a session of machines, the first of which is in front. out is where what a machine's process prints goes.
 func NewKeeper(c Config, specs []Spec, out func(name string) io.Writer) *Keeper {
-	k := &Keeper{lastPatience: 10 * time.Second, specs: specs, out: out, again: make(chan int, len(specs)), processes: make([]*Process, len(specs)), starts: make([][]time.Time, len(specs))}
+	k := &Keeper{lastPatience: 10 * time.Second, specs: specs, out: out, again: make(chan int, len(specs)), turnedTo: make(chan struct{}, 1), processes: make([]*Process, len(specs)), starts: make([][]time.Time, len(specs))}
 	c.Restart = func(machine int) {
 		select {
 		case k.again <- machine:
@@ -94,18 +95,31 @@ func NewKeeper(c Config, specs []Spec, out func(name string) io.Writer) *Keeper 
 // turned gives the machine in front its due.
 func (k *Keeper) turned(to int) {
 	k.mu.Lock()
-	defer k.mu.Unlock()
 	k.front = to
-	for i, p := range k.processes {
-		if p != nil {
-			p.Background(i != to)
-		}
+	k.mu.Unlock()
+	k.rank()
+}
+
+// rank has prioritize look.
+func (k *Keeper) rank() {
+	select {
+	case k.turnedTo <- struct{}{}:
+	default:
 	}
 }
 
 // Run starts all machines and keeps them running until ctx ends or every one has been powered off by its guest. Then it ends those that still run: it suspends them or presses
 // their power buttons, and takes their power away after patience, or when hurry is closed. What does not end even then is killed.
 func (k *Keeper) Run(ctx context.Context, patience time.Duration, hurry <-chan struct{}) error {
+	ranked, ranking := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ranked)
+		k.prioritize(ranking)
+	}()
+	defer func() {
+		close(ranking)
+		<-ranked
+	}()
 	ended := make(chan int, len(k.specs))
 	var failed error
 	running := 0
@@ -166,8 +180,8 @@ func (k *Keeper) start(i int, ended chan<- int) error {
 	k.mu.Lock()
 	k.processes[i] = p
 	k.starts[i] = append(k.starts[i], time.Now())
-	p.Background(i != k.front)
 	k.mu.Unlock()
+	k.rank()
 	k.Connected(i, p.Remote)
 	go func() {
 		<-p.Ended()

@@ -24,6 +24,8 @@ type Process struct {
 	cmd    *exec.Cmd
 	ended  chan struct{}
 	err    error // set when ended is closed
+	// background is whether the process has been made to yield. It is the Keeper's, for the one goroutine that does that.
+	background bool
 }
 
 // Start starts program with args as a machine's process. What it prints goes to out; changed is for link.Connect.
@@ -79,31 +81,3 @@ func (p *Process) Why() string {
 
 // Kill ends the process without asking the guest.
 func (p *Process) Kill() { _ = p.cmd.Process.Kill() }
-
-// Priorities of a machine in the background: a nice value of its group, and a level of the disk's best-effort class.
-const (
-	backgroundNice = 10
-	foregroundDisk = 4
-	backgroundDisk = 7
-)
-
-// Background lowers what the machine gets of processors and disks where others want them too, or takes that back. It does what the host allows: the scheduler's groups
-// (CONFIG_SCHED_AUTOGROUP), which unlike priorities of threads may be raised again by everyone.
-func (p *Process) Background(on bool) {
-	nice, level := 0, foregroundDisk
-	if on {
-		nice, level = backgroundNice, backgroundDisk
-	}
-	dir := "/proc/" + strconv.Itoa(p.cmd.Process.Pid)
-	_ = os.WriteFile(dir+"/autogroup", strconv.AppendInt(nil, int64(nice), 10), 0)
-	threads, err := os.ReadDir(dir + "/task")
-	if err != nil {
-		return
-	}
-	const whoProcess, bestEffort = 1, 2 << 13
-	for _, t := range threads {
-		if tid, err := strconv.Atoi(t.Name()); err == nil {
-			_, _, _ = unix.Syscall(unix.SYS_IOPRIO_SET, whoProcess, uintptr(tid), uintptr(bestEffort|level))
-		}
-	}
-}

@@ -1,0 +1,83 @@
+package session
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sharevm/vmm/session/link/linktest"
+)
+
+// yields says whether a process has been made to yield, by the means that there are here, in all of its threads.
+func yields(t *testing.T, pid int) (some, all bool) {
+	t.Helper()
+	all = true
+	note := func(is bool) { some, all = some || is, all && is }
+	dir := filepath.Join("/proc", strconv.Itoa(pid))
+	if b, err := os.ReadFile(filepath.Join(dir, "autogroup")); err == nil {
+		_, nice, _ := strings.Cut(strings.TrimSpace(string(b)), " nice ")
+		note(nice == strconv.Itoa(backgroundNice))
+	}
+	if !mayRaise() {
+		return some, all
+	}
+	for _, tid := range threads(dir) {
+		a, err := unix.SchedGetAttr(tid, 0)
+		if err == nil {
+			note(a.Policy == unix.SCHED_IDLE)
+		}
+	}
+	return some, all
+}
+
+// TestYield turns between two machines, quickly too: the one in front has its full share again each time, and the other one yields.
+func TestYield(t *testing.T) {
+	if _, err := os.Stat("/proc/self/autogroup"); err != nil && !mayRaise() {
+		t.Skip("no means here to have processes yield")
+	}
+	k := keep(t, []Spec{spec("polite", false), spec("deaf", true)}, time.Hour, nil)
+	pids := [2]int{k.begun[0].wait(t, 1)[0], k.begun[1].wait(t, 1)[0]}
+	for i := range 12 {
+		front := (i + i/3) % 2 // to the other one, and to the same
+		_ = k.Turn(front)
+		if i%2 == 0 {
+			continue
+		}
+		linktest.Eventually(t, "the machine in front has its share, and the other yields", func() bool {
+			some, _ := yields(t, pids[front])
+			_, all := yields(t, pids[1-front])
+			return !some && all
+		})
+	}
+}
+
+func TestGroupsCount(t *testing.T) {
+	for _, test := range []struct {
+		enabled, cgroup string
+		want            bool
+	}{
+		{"1\n", "0::/\n", true}, {"0\n", "0::/\n", false}, {"1\n", "4:cpu,cpuacct:/docker/x\n0::/\n", false}, {"1\n", "4:cpuset:/x\n0::/no-such-group\n", true}, {"1\n", "", true},
+	} {
+		proc := t.TempDir()
+		for name, text := range map[string]string{"sys/kernel/sched_autogroup_enabled": test.enabled, "self/cgroup": test.cgroup} {
+			path := filepath.Join(proc, name)
+			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := groupsCount(proc); got != test.want {
+			t.Errorf("%+v: %v", test, got)
+		}
+	}
+	if groupsCount(t.TempDir()) {
+		t.Error("groups count where there are none")
+	}
+}
