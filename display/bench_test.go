@@ -6,9 +6,8 @@ import (
 	"strconv"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/sharevm/vmm/display"
+	"github.com/sharevm/vmm/display/displaytest"
 )
 
 // BenchmarkCopy1080p is a frontend's copy of a whole picture, from each format.
@@ -30,21 +29,11 @@ func BenchmarkCopy1080p(b *testing.B) {
 			b.ReportAllocs()
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
-			before := threadTime(b)
+			before := displaytest.ThreadTime(b)
 			for b.Loop() {
 				f.Copy(dst, 4*width, image.Rect(0, 0, width, height))
 			}
-			b.ReportMetric(float64(threadTime(b)-before)/float64(b.N), "cpu-ns/op")
+			b.ReportMetric(float64(displaytest.ThreadTime(b)-before)/float64(b.N), "cpu-ns/op")
 		})
 	}
-}
-
-// threadTime is the processor time of this thread, which a busy machine does not change much.
-func threadTime(b *testing.B) int64 {
-	b.Helper()
-	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_THREAD, &u); err != nil {
-		b.Fatal(err)
-	}
-	return u.Utime.Nano() + u.Stime.Nano()
 }

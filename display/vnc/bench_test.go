@@ -4,7 +4,10 @@ import (
 	"image"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"testing"
+
+	"github.com/sharevm/vmm/display/displaytest"
 )
 
 // BenchmarkEncode is the way of a whole picture of 1920x1080 into each encoding: a desktop with areas of few colours, and noise.
@@ -32,6 +35,9 @@ func BenchmarkEncode(b *testing.B) {
 				rects := split(nil, image.Rectangle{Max: size})
 				total := 0
 				b.ReportAllocs()
+				runtime.LockOSThread()
+				defer runtime.UnlockOSThread()
+				before := displaytest.ThreadTime(b)
 				for b.Loop() {
 					total = 0
 					for _, r := range rects {
@@ -39,6 +45,7 @@ func BenchmarkEncode(b *testing.B) {
 						total += n
 					}
 				}
+				b.ReportMetric(float64((displaytest.ThreadTime(b)-before).Microseconds())/float64(b.N), "cpu-us/picture")
 				b.ReportMetric(float64(total)/1024, "KiB/picture")
 			})
 		}

@@ -66,8 +66,14 @@ func split(list []image.Rectangle, r image.Rectangle) []image.Rectangle {
 // encode makes the rectangle r of an update, valid until the next call.
 func (c *client) encode(f *display.Frame, r image.Rectangle, w *work) []byte {
 	e := &c.encoders
-	e.look(f, r)
 	e.out = rectHeader(e.out[:0], r, w.caps.encoding)
+	if w.caps.encoding == encodingRaw && w.format.own { // whose unused byte may be anything
+		at, n := len(e.out), 4*r.Dx()*r.Dy()
+		e.out = slices.Grow(e.out, n)[:at+n]
+		copyOut(e.out[at:], f, r)
+		return e.out
+	}
+	e.look(f, r)
 	switch w.caps.encoding {
 	case encodingZRLE:
 		e.encodeZRLE(r.Dx(), r.Dy(), &w.format)
@@ -81,76 +87,29 @@ func (c *client) encode(f *display.Frame, r image.Rectangle, w *work) []byte {
 	return e.out
 }
 
-// look copies r out of the frame, once, since the guest goes on drawing. What is outside of the frame is black.
+// look copies r out of the frame, once, since the guest goes on drawing.
 func (e *encoders) look(f *display.Frame, r image.Rectangle) {
 	n := r.Dx() * r.Dy()
 	e.copied = slices.Grow(e.copied[:0], 4*n)[:4*n]
 	e.pixels = slices.Grow(e.pixels[:0], n)[:n]
-	in := r.Intersect(f.Bounds())
-	if in != r {
-		clear(e.copied)
-	}
-	if !f.Off() && !in.Empty() { // then it begins where r does
-		part := *f
-		part.Offset += in.Min.Y*f.Stride + in.Min.X*f.Format.BytesPerPixel()
-		part.Width, part.Height = in.Dx(), in.Dy()
-		part.Copy(e.copied, 4*r.Dx(), part.Bounds())
-	}
+	copyOut(e.copied, f, r)
 	for i := range e.pixels {
 		e.pixels[i] = binary.LittleEndian.Uint32(e.copied[4*i:]) & 0xffffff
 	}
 }
 
-// palette counts the colours of an area.
-type palette struct {
-	index  map[uint32]uint8
-	colors []uint32
-}
-
-// count finds the colours of an area of width by height pixels in lines of stride, and says whether they are at most limit.
-func (p *palette) count(pixels []uint32, stride, width, height, limit int) bool {
-	if p.index == nil {
-		p.index = map[uint32]uint8{}
+// copyOut fills dst, of the size of r, with pixels of four bytes. What is outside of the frame is black.
+func copyOut(dst []byte, f *display.Frame, r image.Rectangle) {
+	in := r.Intersect(f.Bounds())
+	if in != r || f.Off() {
+		clear(dst)
 	}
-	clear(p.index)
-	p.colors = p.colors[:0]
-	for y := range height {
-		last := ^uint32(0)
-		for _, v := range pixels[y*stride : y*stride+width] {
-			if v == last {
-				continue
-			}
-			last = v
-			if _, ok := p.index[v]; ok {
-				continue
-			}
-			if len(p.colors) == limit {
-				return false
-			}
-			p.index[v] = uint8(len(p.colors))
-			p.colors = append(p.colors, v)
-		}
+	if !f.Off() && !in.Empty() { // then it begins where r does
+		part := *f
+		part.Offset += in.Min.Y*f.Stride + in.Min.X*f.Format.BytesPerPixel()
+		part.Width, part.Height = in.Dx(), in.Dy()
+		part.Copy(dst, 4*r.Dx(), part.Bounds())
 	}
-	return true
-}
-
-// pack appends the indices of an area's colours, bits for each, lines beginning at a byte.
-func (p *palette) pack(b []byte, pixels []uint32, stride, width, height, bits int) []byte {
-	for y := range height {
-		var acc byte
-		used := 0
-		for _, v := range pixels[y*stride : y*stride+width] {
-			acc = acc<<bits | p.index[v]
-			if used += bits; used == 8 {
-				b = append(b, acc)
-				acc, used = 0, 0
-			}
-		}
-		if used > 0 {
-			b = append(b, acc<<(8-used))
-		}
-	}
-	return b
 }
 
 // encodeZRLE appends the pixels in tiles (RFC 6143, section 7.7.6) of one colour, of a palette, or raw.
@@ -163,17 +122,13 @@ func (e *encoders) encodeZRLE(width, height int, f *pixelFormat) {
 			if !e.palette.count(tile, width, w, h, 16) {
 				plain = append(plain, 0)
 				for row := range h {
-					for _, p := range tile[row*width : row*width+w] {
-						plain = f.putCompact(plain, p)
-					}
+					plain = f.putCompactLine(plain, tile[row*width:row*width+w])
 				}
 				continue
 			}
 			colors := e.palette.colors
 			plain = append(plain, byte(len(colors)))
-			for _, p := range colors {
-				plain = f.putCompact(plain, p)
-			}
+			plain = f.putCompactLine(plain, colors)
 			switch n := len(colors); {
 			case n > 4:
 				plain = e.palette.pack(plain, tile, width, w, h, 4)
@@ -203,22 +158,18 @@ const (
 func (e *encoders) encodeTight(width, height int, f *pixelFormat) {
 	if !e.palette.count(e.pixels, width, width, height, maxTightPalette) {
 		plain := e.plain[:0]
-		for _, p := range e.pixels {
-			plain = f.putTight(plain, p)
-		}
+		plain = f.putTightLine(plain, e.pixels)
 		e.out = append(e.out, 0)
 		e.putTightData(plain)
 		return
 	}
 	colors := e.palette.colors
 	if len(colors) == 1 {
-		e.out = f.putTight(append(e.out, tightFill), colors[0])
+		e.out = f.putTightLine(append(e.out, tightFill), colors)
 		return
 	}
 	e.out = append(e.out, tightFilter, filterPalette, byte(len(colors)-1))
-	for _, p := range colors {
-		e.out = f.putTight(e.out, p)
-	}
+	e.out = f.putTightLine(e.out, colors)
 	bits := 8
 	if len(colors) == 2 {
 		bits = 1

@@ -3,6 +3,7 @@ package vnc
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 )
 
 // pixelFormat is how a viewer wants pixels (RFC 6143, section 7.4).
@@ -12,10 +13,11 @@ type pixelFormat struct {
 	bigEndian bool
 	max       [3]uint16 // red, green, blue
 	shift     [3]uint8
+	own       bool // it is ownFormat
 }
 
 // ownFormat is what a surface's frame is copied to: 0x00RRGGBB in little-endian order.
-var ownFormat = pixelFormat{bytes: 4, depth: 24, max: [3]uint16{255, 255, 255}, shift: [3]uint8{16, 8, 0}}
+var ownFormat = pixelFormat{bytes: 4, depth: 24, max: [3]uint16{255, 255, 255}, shift: [3]uint8{16, 8, 0}, own: true}
 
 // formatSize is the length of a PIXEL_FORMAT.
 const formatSize = 16
@@ -48,6 +50,9 @@ func parseFormat(b []byte) (f pixelFormat, err error) {
 			return f, errors.New("a colour does not fit into its pixel")
 		}
 	}
+	like := f
+	like.own = true
+	f.own = like == ownFormat
 	return f, nil
 }
 
@@ -59,7 +64,7 @@ func (f *pixelFormat) value(rgb uint32) uint32 {
 
 // put appends a pixel.
 func (f *pixelFormat) put(b []byte, rgb uint32) []byte {
-	if f.isOwn() {
+	if f.own {
 		return binary.LittleEndian.AppendUint32(b, rgb&0xffffff)
 	}
 	v := f.value(rgb)
@@ -75,8 +80,6 @@ func (f *pixelFormat) put(b []byte, rgb uint32) []byte {
 	}
 	return binary.LittleEndian.AppendUint32(b, v)
 }
-
-func (f *pixelFormat) isOwn() bool { return *f == ownFormat }
 
 // compact is how ZRLE leaves out the byte of a pixel that holds no colour (CPIXEL, section 7.7.5): from is the first byte of n that stay.
 func (f *pixelFormat) compact() (from, n int) {
@@ -94,12 +97,33 @@ func (f *pixelFormat) compact() (from, n int) {
 	return 0, 4
 }
 
-// putCompact appends a CPIXEL.
-func (f *pixelFormat) putCompact(b []byte, rgb uint32) []byte {
+// putCompactLine appends CPIXELs.
+func (f *pixelFormat) putCompactLine(b []byte, line []uint32) []byte {
+	if f.own {
+		return putThree(b, line, false)
+	}
 	from, n := f.compact()
+	for _, rgb := range line {
+		at := len(b)
+		b = f.put(b, rgb)
+		b = append(b[:at], b[at+from:at+from+n]...)
+	}
+	return b
+}
+
+// putThree appends pixels of three bytes: B, G, R, or R, G, B.
+func putThree(b []byte, line []uint32, redFirst bool) []byte {
 	at := len(b)
-	b = f.put(b, rgb)
-	return append(b[:at], b[at+from:at+from+n]...)
+	b = slices.Grow(b, 3*len(line))[:at+3*len(line)]
+	low, high := 0, 16
+	if redFirst {
+		low, high = 16, 0
+	}
+	for to := b[at:]; len(line) > 0 && len(to) >= 3; line, to = line[1:], to[3:] {
+		v := line[0]
+		to[0], to[1], to[2] = byte(v>>low), byte(v>>8), byte(v>>high)
+	}
+	return b
 }
 
 // tightPixel says whether Tight sends pixels as three bytes R, G, B (TPIXEL).
@@ -107,10 +131,13 @@ func (f *pixelFormat) tightPixel() bool {
 	return f.bytes == 4 && f.depth == 24 && f.max == [3]uint16{255, 255, 255}
 }
 
-// putTight appends a TPIXEL.
-func (f *pixelFormat) putTight(b []byte, rgb uint32) []byte {
+// putTightLine appends TPIXELs.
+func (f *pixelFormat) putTightLine(b []byte, line []uint32) []byte {
 	if f.tightPixel() {
-		return append(b, byte(rgb>>16), byte(rgb>>8), byte(rgb))
+		return putThree(b, line, true)
 	}
-	return f.put(b, rgb)
+	for _, rgb := range line {
+		b = f.put(b, rgb)
+	}
+	return b
 }

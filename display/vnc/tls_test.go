@@ -52,7 +52,7 @@ func (k *talk) gives(want string) {
 	k.t.Helper()
 	b := make([]byte, len(want))
 	if _, err := io.ReadFull(k, b); err != nil || string(b) != want {
-		k.t.Fatalf("%q, %v, want %q", b, err, want)
+		k.t.Fatalf("%.80q, %v, want %.80q", b, err, want)
 	}
 }
 
@@ -105,7 +105,7 @@ func (k *talk) looks() {
 		k.t.Fatal(err)
 	}
 	k.say("\x03\x00\x00\x00\x00\x00\x00\x14\x00\x14")
-	k.gives("\x00\x00\x00\x01\x00\x00\x00\x00\x00\x14\x00\x14\x00\x00\x00\x00" + strings.Repeat("\x00", 4*20*20))
+	k.gives("\x00\x00\x00\x01\x00\x00\x00\x00\x00\x14\x00\x14\x00\x00\x00\x00" + strings.Repeat("\x00\x00\x00\xff", 20*20))
 }
 
 func plain(name, password string) string {
