@@ -66,7 +66,8 @@ func arguments(k config.Kiosk) []string {
 		"--ipc-connection-timeout=600",
 		"--no-first-run", "--no-default-browser-check", "--noerrdialogs", "--disable-infobars", "--password-store=basic",
 		"--disable-sync", "--disable-background-networking", "--disable-component-update", "--disable-extensions", "--disable-breakpad",
-		"--disable-features=Translate,MediaRouter,OptimizationHints,DialMediaRouteProvider,PreloadTopChromeWebUI,WebUIOmniboxPopup,WebUIOmniboxFullPopup,WebUIOmniboxAimPopup",
+		"--disable-features=Translate,MediaRouter,OptimizationHints,DialMediaRouteProvider,PreloadTopChromeWebUI,WebUIOmniboxPopup,WebUIOmniboxFullPopup,WebUIOmniboxAimPopup," +
+			"SegmentationPlatform",
 	}
 	if k.Language != "" {
 		args = append(args, "--lang="+k.Language, "--accept-lang="+k.Language)
@@ -85,21 +86,26 @@ func firstPage(k config.Kiosk) string {
 	return k.URL
 }
 
-// policy is what the browser is not to leave to its user.
+// policy is what the browser is not to leave to its user, and what it is not to ask or tell others by itself.
 func policy(k config.Kiosk) map[string]any {
 	p := map[string]any{
-		"BrowserSignin":                0,
-		"BackgroundModeEnabled":        false,
-		"ComponentUpdatesEnabled":      false,
-		"DefaultBrowserSettingEnabled": false,
-		"DownloadDirectory":            home + "/Downloads",
-		"HomepageIsNewTabPage":         false,
-		"HomepageLocation":             firstPage(k),
-		"MetricsReportingEnabled":      false,
-		"NewTabPageLocation":           firstPage(k),
-		"PasswordManagerEnabled":       false,
-		"PromotionsEnabled":            false,
-		"SyncDisabled":                 true,
+		"AutofillAddressEnabled":                  false,
+		"AutofillCreditCardEnabled":               false,
+		"BrowserSignin":                           0,
+		"BackgroundModeEnabled":                   false,
+		"ComponentUpdatesEnabled":                 false,
+		"DefaultBrowserSettingEnabled":            false,
+		"DownloadDirectory":                       home + "/Downloads",
+		"GenAILocalFoundationalModelSettings":     1, // none
+		"HomepageIsNewTabPage":                    false,
+		"HomepageLocation":                        firstPage(k),
+		"MetricsReportingEnabled":                 false,
+		"NewTabPageLocation":                      firstPage(k),
+		"PasswordManagerEnabled":                  false,
+		"PromotionsEnabled":                       false,
+		"SearchSuggestEnabled":                    false,
+		"SyncDisabled":                            true,
+		"UrlKeyedAnonymizedDataCollectionEnabled": false,
 	}
 	if len(k.Allow) > 0 {
 		// The machine's network refuses the others anyway; here the browser says so.
