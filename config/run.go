@@ -32,6 +32,7 @@ type Run struct {
 	Agent    bool     // the guest has a port by which it learns that it was restored from a snapshot
 	// Clipboard is ClipboardAuto unless set; see [Machine.SharesClipboard].
 	Clipboard Clipboard
+	Instant   bool // start from a snapshot of the running machine, which is made at need
 }
 
 // Kiosk configures the browser machine (vmm.kiosk.*).
@@ -41,6 +42,16 @@ type Kiosk struct {
 	Keyboard string   // layout, "de"
 	Language string   // locale, "de-DE"
 	Proxy    string
+}
+
+// Forgets reports whether nothing that the guest writes outlasts its power-off.
+func (m *Machine) Forgets() bool {
+	for i := range m.Disks {
+		if d := &m.Disks[i]; d.Path != "" && !d.ReadOnly && !m.DiscardsWrites(d) {
+			return false
+		}
+	}
+	return !m.TPM.Present
 }
 
 // DiscardsWrites reports whether what the guest writes to d is thrown away at power-off.

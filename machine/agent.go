@@ -4,26 +4,29 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/sharevm/vmm/config"
 	"github.com/sharevm/vmm/virtio/console"
 )
 
 // AgentPort is the name of the virtio console port by which a machine talks with a program in its guest (images/guest/setup has that program's part). Lines go
 // each way, ended by a newline:
 //
-//	to the guest    restored NS   the machine goes on from a snapshot
-//	to the host     time          what time is it?
-//	to the guest    time NS       the answer
+//	to the guest    restored NS [OLD=NEW...]   the machine goes on from a snapshot
+//	to the host     time                       what time is it?
+//	to the guest    time NS                    the answer
 //
 // NS is the host's time in nanoseconds since 1970, UTC. A guest that was restored sets its clock by an answer, and halves the time that it
-// waited for that: a notice may have lain there for long.
+// waited for that: a notice may have lain there for long. OLD and NEW are MAC addresses: the network card that has the one shall have the other, because
+// another machine that goes on from the same snapshot may be on the same network.
 const AgentPort = "vmm.agent"
 
 const (
-	maxAgentLine = 64  // bytes of a line from the guest; the rest is dropped
-	maxAgentOut  = 256 // bytes that the guest has not taken; what does not fit is dropped
+	maxAgentLine = 64   // bytes of a line from the guest; the rest is dropped
+	maxAgentOut  = 1024 // bytes that the guest has not taken; what does not fit is dropped
 )
 
 // agent is the machine's end of the port. A nil agent has nobody to talk to.
@@ -55,19 +58,25 @@ func (b *board) addAgent() error {
 	return b.plug("agent", dev)
 }
 
-// restored tells the guest that it was restored.
-func (a *agent) restored() {
+// restored tells the guest that it was restored, and which addresses its network cards had that shall have others now.
+func (a *agent) restored(had, now []config.MAC) {
 	if a == nil {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.say("restored")
+	var renamed strings.Builder
+	for i := range had {
+		if had[i] != now[i] {
+			fmt.Fprintf(&renamed, " %v=%v", had[i], now[i])
+		}
+	}
+	a.say("restored", renamed.String())
 }
 
-// say sends a word and the time. a.mu is held.
-func (a *agent) say(word string) {
-	line := fmt.Appendf(nil, "%s %d\n", word, time.Now().UnixNano())
+// say sends a word, the time, and what follows. a.mu is held.
+func (a *agent) say(word, more string) {
+	line := fmt.Appendf(nil, "%s %d%s\n", word, time.Now().UnixNano(), more)
 	if len(a.out)+len(line) <= maxAgentOut {
 		a.out = append(a.out, line...)
 		a.cond.Broadcast()
@@ -101,7 +110,7 @@ func (a *agent) Write(p []byte) (int, error) {
 			break
 		}
 		if string(a.line) == "time" {
-			a.say("time")
+			a.say("time", "")
 		}
 		a.line = a.line[:0]
 	}

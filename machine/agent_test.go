@@ -2,29 +2,38 @@ package machine
 
 import (
 	"bytes"
-	"fmt"
 	"io"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/sharevm/vmm/config"
 )
 
 func TestAgent(t *testing.T) {
 	var none *agent
-	none.restored() // nobody to tell
+	none.restored(nil, nil) // nobody to tell
 	a := newAgent()
-	said := func(want string) {
+	said := func(want ...string) {
 		t.Helper()
 		p := make([]byte, 100)
 		before := time.Now().UnixNano()
 		n, err := a.Read(p)
-		var word string
-		var ns int64
-		if _, e := fmt.Sscanf(string(p[:n]), "%s %d\n", &word, &ns); err != nil || e != nil || word != want || before-ns > int64(time.Minute) {
-			t.Errorf("%q, %v, %v, want %s and the time", p[:n], err, e, want)
+		line, ended := strings.CutSuffix(string(p[:n]), "\n")
+		words := strings.Fields(line)
+		if err != nil || !ended || len(words) < 2 {
+			t.Fatalf("%q, %v", p[:n], err)
+		}
+		ns, err := strconv.ParseInt(words[1], 10, 64)
+		if words = slices.Delete(words, 1, 2); err != nil || !slices.Equal(words, want) || before-ns > int64(time.Minute) {
+			t.Errorf("%q, %v, want %q and the time", p[:n], err, want)
 		}
 	}
-	a.restored()
-	said("restored")
+	one, two, three := config.MAC{2, 1}, config.MAC{2, 2}, config.MAC{2, 3}
+	a.restored([]config.MAC{one, two}, []config.MAC{one, three})
+	said("restored", "02:02:00:00:00:00=02:03:00:00:00:00")
 	for _, piece := range []string{"ti", "me", "\nnonsense\n", string(bytes.Repeat([]byte("x"), 1000)), "\ntimes\n"} {
 		if n, err := a.Write([]byte(piece)); n != len(piece) || err != nil {
 			t.Errorf("%d, %v", n, err)

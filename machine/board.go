@@ -67,6 +67,7 @@ func (m *Machine) newBoard(slept *sleep) (_ *board, err error) {
 	defer func() {
 		if err != nil {
 			_ = b.close()
+			_ = b.from.Close()
 		}
 	}()
 	type step struct {
@@ -188,10 +189,14 @@ func (b *board) start() {
 	}
 	b.vm.Start()
 	if b.from != nil {
-		b.agent.restored()
 		if b.spice != nil {
 			b.spice.Restored()
 		}
+		b.agent.restored(b.from.meta.MACs, b.m.macs)
+		if !b.paused {
+			b.aside("network cables", b.m.pull)
+		}
+		b.m.begin()
 	}
 }
 

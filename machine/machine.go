@@ -16,6 +16,7 @@ import (
 	"github.com/sharevm/vmm/devices/acpipm"
 	"github.com/sharevm/vmm/devices/tpm/swtpm"
 	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/disk/volatile"
 	"github.com/sharevm/vmm/display"
 	"github.com/sharevm/vmm/display/frontend"
 	"github.com/sharevm/vmm/display/input"
@@ -53,6 +54,11 @@ type Options struct {
 	HugePages bool
 	// From is what the machine goes on from, in place of its first power-on; nil for none. New takes it over.
 	From *Snapshot
+	// Clone says that others go on from the same snapshot: the addresses that the machine makes up are its own then, not those of the one that was saved.
+	Clone bool
+	// Fallback is called when the machine cannot go on from From. It forgets what it had written to disks whose writes are thrown away, and is powered on instead. nil makes
+	// that an error of Run.
+	Fallback func(error)
 	// NoReboot ends the run where the guest would start anew.
 	NoReboot bool
 	Timeline *Timeline // nil records nothing
@@ -73,8 +79,11 @@ type Machine struct {
 	links  []network.Link
 	cables cables
 	from   *Snapshot // what the next board goes on from, until it has been made
-	kernel *os.File
-	initrd *os.File // nil for none
+	// underway is closed by begin, when the guest runs that From was of.
+	underway chan struct{}
+	begin    func()
+	kernel   *os.File
+	initrd   *os.File // nil for none
 	// firmware is nil for a machine with a kernel.
 	firmware *romware
 	tpm      *swtpm.TPM // nil for none
@@ -135,6 +144,11 @@ func New(o Options) (_ *Machine, err error) {
 		return nil, err
 	}
 	m := &Machine{opt: o, from: o.From, cfg: o.Config, log: o.Log, console: newUserConsole(o.In, o.Out), marks: &markPort{timeline: o.Timeline, ready: o.OnReady}, physBits: hostPhysBits(supported), uuid: o.Config.UUID, resolvers: sandbox.NewFile(usernet.ResolvConf)}
+	m.underway = make(chan struct{})
+	m.begin = sync.OnceFunc(func() { close(m.underway) })
+	if m.from == nil {
+		m.begin()
+	}
 	if m.uuid.IsZero() {
 		_, _ = rand.Read(m.uuid[:])                                     // never fails
 		m.uuid[7], m.uuid[8] = m.uuid[7]&0x0f|0x40, m.uuid[8]&0x3f|0x80 // random, RFC 9562 section 5.4, in SMBIOS's order of bytes
@@ -172,10 +186,12 @@ func New(o Options) (_ *Machine, err error) {
 		m.macs = append(m.macs, macOf(n))
 	}
 	if s := o.From; s != nil {
-		if s.Discards() { // a suspended machine goes on once
+		if o.Clone || s.Discards() { // a suspended machine goes on once
 			s.working = openWorking(s.dir)
 		}
-		m.uuid, m.macs = s.meta.UUID, s.meta.MACs
+		if !o.Clone {
+			m.uuid, m.macs = s.meta.UUID, s.meta.MACs
+		}
 	}
 	o.Timeline.Add("network ready")
 	if err := m.startTPM(); err != nil {
@@ -203,10 +219,17 @@ func macOf(n *config.NIC) config.MAC {
 func (m *Machine) Run(ctx context.Context) error {
 	var slept *sleep
 	for {
+		saved := m.from != nil
 		b, err := m.powerOn(slept)
+		if err != nil && saved && m.opt.Fallback != nil {
+			if err = m.fallBack(err); err == nil {
+				continue
+			}
+		}
 		if err != nil {
 			return err
 		}
+		on := time.Now()
 		select {
 		case <-b.verdict.done:
 		case <-ctx.Done():
@@ -219,6 +242,12 @@ func (m *Machine) Run(ctx context.Context) error {
 			return errors.Join(b.verdict.err, fmt.Errorf("take the board down: %w", err))
 		}
 		slept = nil
+		if b.verdict.what == failed && saved && m.opt.Fallback != nil && time.Since(on) < fallbackTime {
+			if err := m.fallBack(b.verdict.err); err != nil {
+				return err
+			}
+			continue
+		}
 		if b.verdict.what == suspended {
 			var on bool
 			if slept, on = m.doze(ctx, b); !on {
@@ -233,6 +262,28 @@ func (m *Machine) Run(ctx context.Context) error {
 		m.opt.Timeline.Add("reset")
 	}
 }
+
+// fallbackTime is how soon a processor that cannot go on is the snapshot's fault.
+const fallbackTime = 10 * time.Second
+
+// fallBack makes the machine ready to be powered on in place of going on from a snapshot, which failed.
+func (m *Machine) fallBack(why error) error {
+	for i, d := range m.disks {
+		if v, ok := d.(*volatile.Image); ok {
+			if err := v.Forget(); err != nil {
+				return errors.Join(why, fmt.Errorf("disk %s: %w", m.cfg.Disks[i].Address, err))
+			}
+		}
+	}
+	m.opt.Fallback(why)
+	m.opt.Timeline.Add("cold start instead")
+	m.begin()
+	return nil
+}
+
+// Underway is closed when the guest goes on from Options.From, or was powered on because it could not; without From from the beginning. What a user types before is
+// meant for that guest.
+func (m *Machine) Underway() <-chan struct{} { return m.underway }
 
 func (m *Machine) powerOn(slept *sleep) (*board, error) {
 	b, err := m.newBoard(slept)

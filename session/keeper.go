@@ -3,7 +3,10 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +27,11 @@ type Spec struct {
 	Clip     Clip
 	// Respawn has Restart go on also where the machine keeps ending, after a pause each time.
 	Respawn bool
+	// Repeatable machines may run several times at once: the user can have more windows of them, which run with MoreArgs in place of Args and go when they are powered off.
+	Repeatable bool
+	MoreArgs   []string
+	// of is the number, counted from 1, of the machine that this one is another window of.
+	of int
 }
 
 // Restart says when a machine starts again by itself.
@@ -47,6 +55,9 @@ func (s *Spec) again(why string) bool {
 	return s.Restart == RestartAlways
 }
 
+// maxWindows is how many further windows there are at once.
+const maxWindows = 32
+
 // restarts bounds how often a machine starts again by itself: at most so many times within restartWindow.
 const (
 	restarts      = 3
@@ -66,10 +77,13 @@ type Keeper struct {
 	out      func(name string) io.Writer
 	again    chan int      // machines that the user wants to start again
 	turnedTo chan struct{} // for prioritize to look
+	opens    chan opening
 	// lastPatience is how long a process may take to end whose machine's power was taken away.
 	lastPatience time.Duration
 
-	mu        sync.Mutex // guards the following
+	ran chan struct{} // closed when Run has returned
+
+	mu        sync.Mutex // guards the following and specs, and is taken after the session's
 	processes []*Process // nil where there is none
 	starts    [][]time.Time
 	front     int
@@ -77,19 +91,114 @@ type Keeper struct {
 
 // NewKeeper makes a session of machines, the first of which is in front. out is where what a machine's process prints goes.
 func NewKeeper(c Config, specs []Spec, out func(name string) io.Writer) *Keeper {
-	k := &Keeper{lastPatience: 10 * time.Second, specs: specs, out: out, again: make(chan int, len(specs)), turnedTo: make(chan struct{}, 1), processes: make([]*Process, len(specs)), starts: make([][]time.Time, len(specs))}
+	k := &Keeper{lastPatience: 10 * time.Second, specs: slices.Clone(specs), out: out, again: make(chan int, len(specs)), opens: make(chan opening, 1), ran: make(chan struct{}), turnedTo: make(chan struct{}, 1), processes: make([]*Process, len(specs)), starts: make([][]time.Time, len(specs))}
 	c.Restart = func(machine int) {
 		select {
 		case k.again <- machine:
 		default:
 		}
 	}
+	c.Another = func(machine int) {
+		select {
+		case k.opens <- opening{machine, make(chan opened, 1)}:
+		default: // there is one to be opened already
+		}
+	}
 	c.Turned = k.turned
 	k.Session = New(c)
-	for _, s := range specs {
+	for i, s := range specs {
 		k.Share(k.Add(s.Name), s.Clip)
+		if s.Repeatable {
+			k.Repeatable(i)
+		}
 	}
 	return k
+}
+
+// opening is a wish for another window of a machine, and opened what came of it.
+type opening struct {
+	machine int
+	answer  chan opened
+}
+
+type opened struct {
+	name string
+	err  error
+}
+
+// Open opens another window of the machine of that name while Run runs, and returns the window's name. It is in front then.
+func (k *Keeper) Open(name string) (string, error) {
+	k.mu.Lock()
+	machine := slices.IndexFunc(k.specs, func(s Spec) bool { return strings.EqualFold(s.Name, name) })
+	k.mu.Unlock()
+	if machine < 0 {
+		return "", fmt.Errorf("%q: %w", name, ErrNoMachine)
+	}
+	o := opening{machine, make(chan opened, 1)}
+	select {
+	case k.opens <- o:
+	case <-k.ran:
+		return "", ErrOver
+	}
+	select {
+	case done := <-o.answer:
+		return done.name, done.err
+	case <-k.ran:
+		return "", ErrOver
+	}
+}
+
+// ErrOver says that the session is over.
+var ErrOver = errors.New("the session is over")
+
+// open makes the place for another window of a machine. It is for Run, which alone changes specs.
+func (k *Keeper) open(machine int) (number int, err error) {
+	s, err := k.window(machine)
+	if err != nil {
+		return 0, err
+	}
+	number = k.Add(s.Name)
+	k.Share(number, s.Clip)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if number == len(k.specs) {
+		k.specs, k.processes, k.starts = append(k.specs, s), append(k.processes, nil), append(k.starts, nil)
+	} else {
+		k.specs[number], k.starts[number] = s, nil
+	}
+	return number, nil
+}
+
+// window is what another window of a machine is to be.
+func (k *Keeper) window(machine int) (s Spec, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s = k.specs[machine]
+	if s.of > 0 {
+		machine = s.of - 1
+		s = k.specs[machine]
+	}
+	if !s.Repeatable {
+		return s, fmt.Errorf("%s cannot run twice: only a machine that forgets what it writes can", s.Name)
+	}
+	s.of, s.Args = machine+1, s.MoreArgs
+	windows, taken := 0, map[string]bool{}
+	for i, other := range k.specs {
+		if k.processes[i] != nil {
+			taken[other.Name] = true
+			if other.of > 0 {
+				windows++
+			}
+		}
+	}
+	if windows >= maxWindows {
+		return s, fmt.Errorf("there are %d further windows already", windows)
+	}
+	name := s.Name
+	for n := 2; s.Name == name || taken[s.Name]; n++ {
+		s.Name = fmt.Sprintf("%s %d", name, n)
+	}
+	return s, nil
 }
 
 // turned gives the machine in front its due.
@@ -111,6 +220,7 @@ func (k *Keeper) rank() {
 // Run starts all machines and keeps them running until ctx ends or every one has been powered off by its guest. Then it ends those that still run: it suspends them or presses
 // their power buttons, and takes their power away after patience, or when hurry is closed. What does not end even then is killed.
 func (k *Keeper) Run(ctx context.Context, patience time.Duration, hurry <-chan struct{}) error {
+	defer close(k.ran)
 	ranked, ranking := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ranked)
@@ -156,12 +266,33 @@ func (k *Keeper) Run(ctx context.Context, patience time.Duration, hurry <-chan s
 			if k.process(i) == nil {
 				start(i)
 			}
+		case o := <-k.opens:
+			i, err := k.open(o.machine)
+			if err == nil {
+				if err = k.start(i, ended); err == nil {
+					running++
+					k.Repeatable(i)
+					_ = k.Turn(i) // it is there
+				} else {
+					k.Remove(i, o.machine)
+				}
+			}
+			if err != nil {
+				k.cfg.Log.Warn("no other window", "error", err)
+			}
+			o.answer <- opened{k.nameOf(i), err}
 		case <-ctx.Done():
 			k.end(running, ended, patience, hurry)
 			return failed
 		}
 	}
 	return failed
+}
+
+func (k *Keeper) nameOf(i int) string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.specs[i].Name
 }
 
 func (k *Keeper) process(i int) *Process {
@@ -172,7 +303,9 @@ func (k *Keeper) process(i int) *Process {
 
 // start starts a machine's process; its number comes by ended when that is over.
 func (k *Keeper) start(i int, ended chan<- int) error {
+	k.mu.Lock()
 	s := k.specs[i]
+	k.mu.Unlock()
 	p, err := Start(s.Program, s.Args, k.out(s.Name), k.Changed)
 	if err != nil {
 		return err
@@ -202,7 +335,7 @@ const (
 // settle tells that a machine's process is gone, and says what becomes of it.
 func (k *Keeper) settle(i int) fate {
 	k.mu.Lock()
-	p := k.processes[i]
+	p, s := k.processes[i], k.specs[i]
 	k.processes[i] = nil
 	recent := 0
 	for _, at := range k.starts[i] {
@@ -212,8 +345,12 @@ func (k *Keeper) settle(i int) fate {
 	}
 	k.mu.Unlock()
 	why := p.Why()
-	k.cfg.Log.Info("ended", "machine", k.specs[i].Name, "why", why)
-	again := k.specs[i].again(why)
+	k.cfg.Log.Info("ended", "machine", s.Name, "why", why)
+	if s.of > 0 {
+		k.Remove(i, s.of-1)
+		return staysOff
+	}
+	again := s.again(why)
 	if why == "" {
 		why = "powered off"
 	}
@@ -221,7 +358,7 @@ func (k *Keeper) settle(i int) fate {
 	case again && recent <= restarts:
 		k.Ended(i, why+", it starts again")
 		return startAgain
-	case again && k.specs[i].Respawn:
+	case again && s.Respawn:
 		k.Ended(i, why+", it starts again soon")
 		return rest
 	}

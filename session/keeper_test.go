@@ -2,6 +2,7 @@ package session
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -269,6 +271,107 @@ func TestRestart(t *testing.T) {
 	linktest.Eventually(t, "its process", func() bool { return k.process(0) != nil })
 	k.process(0).Remote.Power(link.PressButton)
 	<-k.ran // its own end is for good
+}
+
+// TestWindows opens further windows of a machine. They come to the front, and go when their processes end; the machine itself starts again.
+func TestWindows(t *testing.T) {
+	machine := spec("polite", true)
+	machine.Repeatable, machine.MoreArgs = true, machine.Args
+	k := keep(t, []Spec{machine, spec("deaf", true)}, time.Hour, nil)
+	k.begun[0].wait(t, 1)
+	var more pids
+	k.mu.Lock()
+	k.out = func(string) io.Writer { return &more }
+	k.mu.Unlock()
+	linktest.Eventually(t, "the machine", k.picture)
+	present := func() int {
+		k.Session.mu.Lock()
+		defer k.Session.mu.Unlock()
+		return len(k.present())
+	}
+	for i, want := range []string{"polite 2", "polite 3"} {
+		if name, err := k.Open("Polite"); err != nil || name != want || k.Front() != 2+i {
+			t.Fatalf("%q, %v, %d is in front; want %q", name, err, k.Front(), want)
+		}
+	}
+	more.wait(t, 2)
+	linktest.Eventually(t, "its picture", k.picture)
+	_ = syscall.Kill(k.process(3).PID(), syscall.SIGKILL)
+	linktest.Eventually(t, "its end", func() bool { return present() == 3 })
+	if f := k.Front(); f != 0 {
+		t.Errorf("machine %d is in front", f)
+	}
+	if err := k.Turn(3); !errors.Is(err, ErrNoMachine) {
+		t.Error(err)
+	}
+	// By the key, from another window, in the place of the one that went.
+	_ = k.Turn(2)
+	keys := k.Frontend("test").Input.NewSource()
+	for _, on := range []bool{true, false} {
+		for _, c := range []input.Code{input.KeyLeftCtrl, input.KeyLeftAlt, input.KeyN} {
+			keys.Key(c, on)
+		}
+	}
+	linktest.Eventually(t, "another window", func() bool { return present() == 4 && k.Front() == 3 })
+	more.wait(t, 3)
+	for _, name := range []string{"deaf", "nobody"} {
+		if got, err := k.Open(name); err == nil || errors.Is(err, ErrNoMachine) != (name == "nobody") {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+	k.stop()
+	<-k.ran
+	if _, err := k.Open("polite"); !errors.Is(err, ErrOver) {
+		t.Error(err)
+	}
+	for _, p := range more.wait(t, 3) {
+		if !isGone(p) {
+			t.Errorf("process %d is still there", p)
+		}
+	}
+}
+
+// TestDoor asks a session for windows from outside.
+func TestDoor(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "door")
+	d, err := OpenDoor(path, func(name string) (string, error) {
+		switch name {
+		case "web":
+			return "web 2", nil
+		case "busy":
+			return "", errors.New("there are too many")
+		}
+		return "", ErrNoMachine
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if name, err := Ask(path, "web"); name != "web 2" || err != nil {
+		t.Error(name, err)
+	}
+	if _, err := Ask(path, "busy"); err == nil || err.Error() != "there are too many" {
+		t.Error(err)
+	}
+	if _, err := Ask(path, "other"); !errors.Is(err, ErrNoMachine) {
+		t.Error(err)
+	}
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Write([]byte("nonsense\n")); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(c); err != nil || !bytes.Contains(b, []byte("this is no request")) {
+		t.Errorf("%s, %v", b, err)
+	}
+	c.Close()
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Ask(path, "web"); err == nil {
+		t.Error("the door is open")
+	}
 }
 
 // TestHung has a machine's process stand still while it is in front: typing, turning and the overview wait for nothing, and it goes on as if nothing had been.

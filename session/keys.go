@@ -101,6 +101,8 @@ func (s *Session) meant(e input.Event) bool {
 		return len(k.held) == 0 && has(HotkeyKeys)
 	case e.Code == input.KeyLeft && has(TurnKeys), e.Code == input.KeyRight && has(TurnKeys), e.Code == input.KeyUp && has(OverviewKeys):
 		return k.holds(input.KeyLeftCtrl, input.KeyRightCtrl) && k.holds(input.KeyLeftAlt, input.KeyRightAlt)
+	case e.Code == input.KeyN:
+		return k.holds(input.KeyLeftCtrl, input.KeyRightCtrl) && k.holds(input.KeyLeftAlt, input.KeyRightAlt) && s.machines[s.front].again
 	case e.Code == input.KeyEnter:
 		return s.machines[s.front].remote == nil
 	}
@@ -119,14 +121,15 @@ func (s *Session) act(e input.Event) {
 		s.overviewKey(e.Code)
 		return
 	}
-	n := len(s.machines)
 	switch e.Code {
 	case input.KeyUp:
 		s.openOverview()
 	case input.KeyLeft:
-		s.turn((s.front + n - 1) % n)
+		s.turn(s.beside(-1))
 	case input.KeyRight:
-		s.turn((s.front + 1) % n)
+		s.turn(s.beside(1))
+	case input.KeyN:
+		s.another(s.front)
 	case input.KeyEnter:
 		if s.cfg.Restart != nil {
 			s.machines[s.front].why = "starting"
@@ -144,11 +147,13 @@ func (s *Session) tap() {
 	now := k.now()
 	if k.tapped.IsZero() || now.Sub(k.tapped) > doubleTap {
 		k.tapped, k.from = now, s.front
-		s.turn((s.front + 1) % len(s.machines))
+		s.turn(s.beside(1))
 		return
 	}
 	k.tapped = time.Time{}
-	s.turn(min(k.from, len(s.machines)-1))
+	if !s.machines[k.from].gone {
+		s.turn(k.from)
+	}
 	s.pass([]input.Event{{Type: input.TypeKey, Code: s.cfg.Hotkey, Value: 1}})
 	s.pass([]input.Event{{Type: input.TypeKey, Code: s.cfg.Hotkey, Value: 0}})
 }

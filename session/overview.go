@@ -2,6 +2,7 @@ package session
 
 import (
 	"image"
+	"slices"
 	"time"
 
 	"github.com/sharevm/vmm/display"
@@ -24,7 +25,7 @@ type overview struct {
 	was  int           // the machine that was in front
 
 	// Guarded by the session's mu:
-	chosen  int
+	chosen  int         // among the machines that are present
 	size    image.Point // of the picture
 	pointer image.Point
 }
@@ -38,7 +39,7 @@ func (s *Session) openOverview() {
 		m.remote.Release()
 	}
 	s.stopLooking()
-	o := &overview{done: make(chan struct{}), wake: make(chan struct{}, 1), was: s.front, chosen: s.front, size: s.overviewSize()}
+	o := &overview{done: make(chan struct{}), wake: make(chan struct{}, 1), was: s.front, chosen: slices.Index(s.present(), s.front), size: s.overviewSize()}
 	o.pointer = o.size.Div(2)
 	s.overview = o
 	s.surface.SetCursor(arrow)
@@ -68,7 +69,7 @@ func (s *Session) closeOverview() {
 
 // choose ends the overview with a machine in front; s.mu is held.
 func (s *Session) choose(machine int) {
-	if machine >= 0 && machine < len(s.machines) {
+	if machine >= 0 && machine < len(s.machines) && !s.machines[machine].gone {
 		s.closeOverview()
 		s.turn(machine)
 	}
@@ -76,21 +77,33 @@ func (s *Session) choose(machine int) {
 
 // overviewKey does what a key or button means in the overview; s.mu is held.
 func (s *Session) overviewKey(c input.Code) {
-	o, n := s.overview, len(s.machines)
+	o, list := s.overview, s.present()
+	n := len(list)
+	choose := func(i int) {
+		if i >= 0 && i < n {
+			s.choose(list[i])
+		}
+	}
 	columns := columnsFor(n)
-	to := o.chosen
+	to := min(o.chosen, n-1)
 	switch {
 	case c == input.KeyEsc:
+		if s.machines[o.was].gone {
+			o.was = s.front
+		}
 		s.choose(o.was)
 		return
 	case c == input.KeyEnter || c == input.KeySpace:
-		s.choose(o.chosen)
+		choose(to)
 		return
 	case c == input.ButtonLeft:
-		s.choose(tileAt(o.size, n, o.pointer))
+		choose(tileAt(o.size, n, o.pointer))
 		return
 	case c >= input.Key1 && c <= input.Key9:
-		s.choose(int(c - input.Key1))
+		choose(int(c - input.Key1))
+		return
+	case c == input.KeyN:
+		s.another(list[to])
 		return
 	case c == input.KeyLeft:
 		to--
@@ -129,7 +142,7 @@ func (s *Session) overviewMotion(events []input.Event) {
 		return
 	}
 	s.surface.MoveCursor(o.pointer)
-	if at := tileAt(o.size, len(s.machines), o.pointer); at >= 0 && at != o.chosen {
+	if at := tileAt(o.size, len(s.present()), o.pointer); at >= 0 && at != o.chosen {
 		o.chosen = at
 		o.changed()
 	}
@@ -161,10 +174,18 @@ func (s *Session) showOverview(o *overview) {
 		s.mu.Lock()
 		o.size = s.overviewSize()
 		size, chosen, watched := o.size, o.chosen, s.watched
-		for i, m := range s.machines {
+		list := s.present()
+		if len(tiles) != len(list) {
+			for _, t := range tiles[min(len(list), len(tiles)):] {
+				t.close()
+			}
+			tiles = tiles[:min(len(list), len(tiles))]
+			p.free() // all have other places now
+		}
+		for i, number := range list {
+			m := s.machines[number]
 			if i == len(tiles) {
 				tiles = append(tiles, &tile{})
-				p.free() // all have other places now
 			}
 			r := m.remote
 			if !watched {

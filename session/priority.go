@@ -57,6 +57,13 @@ func (p *Process) yield(on, policies bool) error {
 	return nil
 }
 
+// Yield has a process that no Keeper keeps yield to all others, for as long as it lives. It does what the host allows.
+func (p *Process) Yield() {
+	for errors.Is(p.yield(true, true), errSoon) {
+		time.Sleep(askAgain)
+	}
+}
+
 // threads are those of a process.
 func threads(dir string) (tids []int) {
 	entries, _ := os.ReadDir(filepath.Join(dir, "task")) // none of a process that has ended

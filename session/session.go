@@ -4,6 +4,7 @@ import (
 	"errors"
 	"image"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,9 +31,13 @@ type Config struct {
 	Without Keys
 	// Restart is called when the user wants a machine to start again whose process has ended. It must not block.
 	Restart func(machine int)
+	// Another is called when the user wants another window of a machine that Repeatable was said of. It must not block.
+	Another func(machine int)
 	// Turned, if set, is told which machine is in front now. It must not block, nor call the session.
 	Turned func(machine int)
-	Log    *slog.Logger // nil is silent
+	// Ready, if set, is told each time that a machine has become ready. It must not block, nor call the session.
+	Ready func(machine int)
+	Log   *slog.Logger // nil is silent
 }
 
 // Session is several machines on one screen. Its methods may be called from any goroutine.
@@ -69,6 +74,8 @@ type member struct {
 	told    link.State // that the user has been told of
 	clip    Clip
 	text    string // that it has got, or has handed over, last
+	again   bool   // there may be another window of it
+	gone    bool   // until its place is taken by another
 }
 
 // New returns a session without machines.
@@ -95,15 +102,68 @@ func (s *Session) Frontend(name string) frontend.Machine {
 	return frontend.Machine{Name: name, Surface: s.surface, Input: &s.hub, Clipboard: &s.shared}
 }
 
-// Add adds a machine, which has no process yet, and returns its number. The first is in front.
+// Add adds a machine, which has no process yet, and returns its number: that of one which was removed, or the next. The first is in front.
 func (s *Session) Add(name string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.machines = append(s.machines, &member{name: name, why: "starting"})
+	m := &member{name: name, why: "starting"}
+	if i := slices.IndexFunc(s.machines, func(m *member) bool { return m.gone }); i >= 0 {
+		s.machines[i] = m
+		return i
+	}
+	s.machines = append(s.machines, m)
 	if len(s.machines) == 1 {
 		s.turn(0)
 	}
 	return len(s.machines) - 1
+}
+
+// Repeatable says that the user may have another window of a machine (Config.Another).
+func (s *Session) Repeatable(machine int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.machines[machine].again = true
+}
+
+// Remove removes a machine whose process has gone. Where it was in front, machine to is.
+func (s *Session) Remove(machine, to int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.machines[machine]
+	m.remote, m.gone = nil, true
+	if machine == s.front {
+		s.turn(to)
+	}
+	if s.overview != nil {
+		s.overview.changed()
+	}
+}
+
+// present are the numbers of the machines that were not removed; s.mu is held.
+func (s *Session) present() (list []int) {
+	for i, m := range s.machines {
+		if !m.gone {
+			list = append(list, i)
+		}
+	}
+	return list
+}
+
+// beside is the machine that is by so many away from the one in front; s.mu is held.
+func (s *Session) beside(by int) int {
+	list := s.present()
+	at := slices.Index(list, s.front)
+	if at < 0 {
+		return s.front
+	}
+	return list[(at+by+len(list))%len(list)]
+}
+
+// another asks for another window of a machine; s.mu is held.
+func (s *Session) another(machine int) {
+	if s.cfg.Another != nil && s.machines[machine].again {
+		s.cfg.Another(machine)
+	}
 }
 
 // Changed is for link.Connect.
@@ -158,7 +218,7 @@ var ErrNoMachine = errors.New("the session has no such machine")
 func (s *Session) Turn(machine int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if machine < 0 || machine >= len(s.machines) {
+	if machine < 0 || machine >= len(s.machines) || s.machines[machine].gone {
 		return ErrNoMachine
 	}
 	s.choose(machine)
@@ -266,6 +326,9 @@ func (s *Session) announce() {
 		}
 		m.told = state
 		if state == link.Ready {
+			if s.cfg.Ready != nil {
+				s.cfg.Ready(i)
+			}
 			s.cfg.Log.Info("ready", "machine", m.name, "after", time.Since(m.started).Round(time.Millisecond))
 			if i != s.front {
 				s.notice(m.name + " is ready: " + s.cfg.Hotkey.String() + " turns to it")

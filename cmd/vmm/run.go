@@ -27,6 +27,7 @@ import (
 	"github.com/sharevm/vmm/vmm/kvm"
 	"github.com/sharevm/vmm/vmm/vcpu"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // runFlags are the options of vmm run.
@@ -51,6 +52,10 @@ type runFlags struct {
 	noSandbox  bool
 	noLog      bool
 	link       bool // run for a session, at whose link this process finds a socket
+	beside     bool // run beside another like it
+	twin       bool // run beside another like it, for a snapshot
+	instant    bool
+	forTwin    []string // the options that hold for a twin, too
 	adopting   bool
 	firmware   string // folder
 	firmLog    string // file
@@ -86,7 +91,12 @@ Ctrl-C powers off at once; --ctrl-c=guest leaves it to the guest. Exits with sta
 			return fl.run(c, args[0])
 		},
 	}
-	f := c.Flags()
+	fl.add(c.Flags())
+	return c
+}
+
+// add adds the options to a set.
+func (fl *runFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&fl.mem, "mem", "", "`SIZE` of the guest's memory instead of the .vmx's")
 	f.IntVar(&fl.cpus, "cpus", 0, "`NUMBER` of virtual CPUs instead of the .vmx's")
 	f.StringVar(&fl.net, "net", "", "`HOW` the network cards are connected instead of the .vmx's way: user, tap=NAME or none")
@@ -98,7 +108,8 @@ Ctrl-C powers off at once; --ctrl-c=guest leaves it to the guest. Exits with sta
 	f.StringVar(&fl.appendTo, "append", "", "more `WORDS` for the kernel command line")
 	f.BoolVar(&fl.discard, "snapshot", false, "forget at the end what the guest writes")
 	f.StringVar(&fl.from, "from", "", "go on from the snapshot `NAME` (vmm snapshot); what the guest writes is forgotten at the end")
-	f.BoolVar(&fl.cold, "cold", false, "start anew, even if the machine is suspended")
+	f.BoolVar(&fl.cold, "cold", false, "start anew, even if the machine is suspended, or has a snapshot for instant starts")
+	f.BoolVar(&fl.instant, "instant", false, "start in a blink, from a snapshot that is made in the background when there is none (vmm instant); what the guest writes is forgotten at the end")
 	f.BoolVar(&fl.timeline, "timeline", false, "print on standard error where the boot time went, when the guest says that it is ready or else at the end")
 	f.BoolVar(&fl.noReboot, "no-reboot", false, "end where the guest would start anew")
 	f.BoolVar(&fl.hugePages, "hugepages", false, "take the guest's memory from the host's reserved 2 MiB pages (vm.nr_hugepages)")
@@ -118,10 +129,11 @@ Ctrl-C powers off at once; --ctrl-c=guest leaves it to the guest. Exits with sta
 	f.BoolVar(&fl.allow.DiscardState, "discard-state", false, "forget a session that VMware suspended")
 	f.BoolVar(&fl.allow.IgnoreLocks, "ignore-locks", false, "VMware's .lck folders are left over from a crash")
 	f.BoolVar(&fl.link, "link", false, "show the machine to the session that has started this program")
-	for _, name := range []string{"link", "sound-file"} {
+	f.BoolVar(&fl.beside, "beside", false, "run beside another machine like it, and leave to that what only one can have")
+	f.BoolVar(&fl.twin, "twin", false, "run beside another machine like it, for a snapshot")
+	for _, name := range []string{"link", "beside", "twin", "sound-file"} {
 		_ = f.MarkHidden(name) // cannot fail: it is there
 	}
-	return c
 }
 
 func (fl *runFlags) run(c *cobra.Command, file string) error {
@@ -162,6 +174,7 @@ func (fl *runFlags) run(c *cobra.Command, file string) error {
 	if file, err = filepath.Abs(file); err != nil {
 		return err
 	}
+	fl.forTwin = twinOptions(c.Flags())
 	err = fl.runHere(c.Context(), file, cfg, allowed, book, messages, log)
 	if err != nil { // on the terminal it is shown by whoever gets it
 		fmt.Fprintln(book.Source(journal.Host), "ended:", err)
@@ -216,6 +229,16 @@ func (fl *runFlags) override(cfg *config.Machine) ([]uint16, error) {
 	}
 	if err := fl.screen.override(cfg); err != nil {
 		return nil, err
+	}
+	if fl.instant {
+		cfg.Run.Instant, cfg.Run.Overlay = true, config.OverlayDisposable
+	}
+	if fl.twin {
+		cfg.Name += " for a snapshot"
+	}
+	if fl.beside || fl.twin {
+		setBeside(cfg)
+		fl.screen = screenFlags{}
 	}
 	if err := setLimits(&cfg.Limits, fl.limits); err != nil {
 		return nil, fmt.Errorf("--limit: %w", err)
@@ -368,13 +391,16 @@ func (fl *runFlags) runHere(ctx context.Context, file string, cfg *config.Machin
 	if err != nil {
 		return err
 	}
+	options.Clone = fl.from != ""
+	toSession := &sessionEnd{ready: make(chan struct{}, 1)}
+	instantly := fl.fromInstant(file, cfg, &options, messages, toSession.fallBack)
+	defer instantly.close()
 	if options.From == nil { // it begins at its firmware
 		if err := fl.adopt(ctx, cfg, messages, log); err != nil {
 			return err
 		}
 	}
 	options.Discard = options.Discard || options.From.Discards()
-	toSession := &sessionEnd{ready: make(chan struct{}, 1)}
 	options.OnReady = func() {
 		toSession.isReady()
 		if fl.timeline {
@@ -387,6 +413,11 @@ func (fl *runFlags) runHere(ctx context.Context, file string, cfg *config.Machin
 		return err
 	}
 	m, err := machine.New(options)
+	if err != nil && options.Fallback != nil {
+		options.Fallback(err)
+		options.From, options.Fallback = nil, nil
+		m, err = machine.New(options)
+	}
 	if err != nil {
 		return err
 	}
@@ -399,6 +430,7 @@ func (fl *runFlags) runHere(ctx context.Context, file string, cfg *config.Machin
 		}
 		defer hide()
 	}
+	defer instantly.attend(toSession, m)()
 	id, stopControl := serveControl(cfg.Name, m, log)
 	defer stopControl()
 	if !fl.noLog {

@@ -46,7 +46,10 @@ func newSession() *cobra.Command {
 		Short: "Run several machines on one screen, with a hotkey that switches between them",
 		Long: `Runs machines side by side on one screen. The first is in front; the others start at once behind it, with less of the processors and disks where the first wants
 them. The hotkey (F4) turns to the next machine at once; two taps in a row send it to the guest. Ctrl-Alt-Left and Ctrl-Alt-Right turn too, and Ctrl-Alt-Up shows
-all machines at once: arrows and Enter, a number or a click choose one. The machine in front has keyboard and pointer.
+all machines at once: arrows and Enter, a number or a click choose one. Ctrl-Alt-N opens another window of the machine in front, if that forgets what it writes (vmm session
+open). The machine in front has keyboard and pointer.
+
+A machine with vmm.instant in its .vmx starts from a snapshot, at once, from the second time on (vmm instant).
 
 Each machine is a process of its own. When one ends, the others stay; a machine whose writes are thrown away starts again by itself, others when you press Enter. The session ends
 when all are off, or by Ctrl-C: then their power buttons are pressed, and after half a minute their power is taken away; a second Ctrl-C does that at once. With --end suspend
@@ -73,6 +76,7 @@ machines are saved beside their .vmx instead, as vmm suspend does, and go on fro
 	f.Lookup("nested").NoOptDefVal = "yes"
 	fl.screen.add(f)
 	fl.addKiosk(f)
+	c.AddCommand(newSessionOpen())
 	return c
 }
 
@@ -153,6 +157,11 @@ func (fl *sessionFlags) keep(ctx context.Context, files []string, machines []*co
 	if err != nil {
 		return fmt.Errorf("find this program's own file: %w", err)
 	}
+	var lines sync.Mutex
+	makers := makers{log: log, out: func(machine int) io.Writer {
+		return &prefixed{mu: &lines, to: messages, prefix: machines[machine].Name + ": "}
+	}}
+	defer makers.close()
 	specs := make([]session.Spec, len(files))
 	for i, m := range machines {
 		file, err := filepath.Abs(files[i])
@@ -168,9 +177,9 @@ func (fl *sessionFlags) keep(ctx context.Context, files []string, machines []*co
 		if fl.kiosk {
 			specs[i].Restart, specs[i].Respawn = session.RestartAlways, true
 		}
+		makers.plan(i, m, &specs[i])
 	}
-	var lines sync.Mutex
-	k := session.NewKeeper(session.Config{Hotkey: hotkey, Without: fl.without, Log: log}, specs, func(name string) io.Writer {
+	k := session.NewKeeper(session.Config{Hotkey: hotkey, Without: fl.without, Ready: func(machine int) { go makers.begin(machine) }, Log: log}, specs, func(name string) io.Writer {
 		return &prefixed{mu: &lines, to: messages, prefix: name + ": "}
 	})
 	defer k.Close()
@@ -183,6 +192,11 @@ func (fl *sessionFlags) keep(ctx context.Context, files []string, machines []*co
 		case signals <- os.Interrupt:
 		default:
 		}
+	}
+	if door, err := openDoor(k); err != nil {
+		log.Warn("vmm session open does not find this session", "error", err)
+	} else {
+		defer door.Close()
 	}
 	hide, err := fl.screen.show(k.Frontend("vmm session"), v, closed, messages, log)
 	if err != nil {

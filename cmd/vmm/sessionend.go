@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,7 +20,11 @@ import (
 // sessionEnd is a machine's end of its link to a session.
 type sessionEnd struct {
 	ready chan struct{} // gets a value when the guest says that it is ready
+	cold  atomic.Bool   // the machine could not go on from a snapshot
 }
+
+// fallBack says that the machine begins anew in place of going on from a snapshot.
+func (e *sessionEnd) fallBack() { e.cold.Store(true) }
 
 // isReady is for machine.Options.OnReady.
 func (e *sessionEnd) isReady() {
@@ -51,7 +56,7 @@ func (e *sessionEnd) show(m *machine.Machine, cfg *config.Machine, restored bool
 		conn.Close()
 		return nil, fmt.Errorf("the link to the session is a %T", conn)
 	}
-	shown := link.Machine{Input: m.Input(), Clipboard: m.Clipboard(), Focus: func(on bool) { m.Mute(!on) }, Power: func(p link.Power) { go powerOf(m, p) }}
+	shown := link.Machine{Listens: m.Underway(), Input: m.Input(), Clipboard: m.Clipboard(), Focus: func(on bool) { m.Mute(!on) }, Power: func(p link.Power) { go powerOf(m, p) }}
 	m.Mute(true) // until it comes to the front
 	if screens := m.Screens(); len(screens) > 0 {
 		shown.Surface = screens[0]
@@ -60,7 +65,12 @@ func (e *sessionEnd) show(m *machine.Machine, cfg *config.Machine, restored bool
 	end := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if restored || e.waitReady(shown.Surface, end) {
+		select {
+		case <-m.Underway():
+		case <-end:
+			return
+		}
+		if restored && !e.cold.Load() || e.waitReady(shown.Surface, end) {
 			s.SetState(link.Ready, "")
 		}
 	})

@@ -51,27 +51,14 @@ func suspend(ctx context.Context, client control.Client, status control.Status) 
 
 // suspendProcess suspends the machine that a process runs.
 func suspendProcess(ctx context.Context, pid int) error {
-	root, err := control.Root()
+	client, status, err := machineOf(ctx, pid)
 	if err != nil {
 		return err
 	}
-	clients, err := control.List(root)
-	if err != nil {
-		return err
+	if status.File == "" {
+		return fmt.Errorf("machine %s has no .vmx to be saved beside", client.ID)
 	}
-	for _, client := range clients {
-		// One that does not answer is not asked for long: it may be another one that stands still.
-		soon, cancel := context.WithTimeout(ctx, answerLimit)
-		status, err := client.Status(soon)
-		cancel()
-		if err == nil && status.PID == pid {
-			if status.File == "" {
-				return fmt.Errorf("machine %s has no .vmx to be saved beside", client.ID)
-			}
-			return suspend(ctx, client, status)
-		}
-	}
-	return fmt.Errorf("the machine of process %d: %w", pid, control.ErrNoMachine)
+	return suspend(ctx, client, status)
 }
 
 // waitFor waits for the end of a machine's process.

@@ -290,6 +290,7 @@ var rules = []rule{
 	{"vmm.restart", Honoured, "start again when it dies", ""},
 	{"vmm.clipboard", Honoured, "which ways the clipboard's text goes: off, in, out or both", ""},
 	{"vmm.agent", Honoured, "a port by which the guest learns that it was restored from a snapshot", ""},
+	{"vmm.instant", Honoured, "start from a snapshot of the running machine", ""},
 	{"vmm.memory.balloon", Honoured, "the guest can give memory back to the host", ""},
 	{"vmm.memory.ksm", Honoured, "the host may merge equal pages of several guests", ""},
 	{"vmm.publish", Honoured, "host ports that lead to the guest", ""},

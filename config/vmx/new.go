@@ -388,6 +388,7 @@ func (w *writer) wishes() {
 	w.bool("vmm.memory.ksm", r.KSM, false)
 	w.bool("vmm.agent", r.Agent, false)
 	w.text("vmm.clipboard", string(r.Clipboard))
+	w.bool("vmm.instant", r.Instant, false)
 	w.text("vmm.kiosk.url", r.Kiosk.URL)
 	w.text("vmm.kiosk.allow", strings.Join(r.Kiosk.Allow, ","))
 	w.text("vmm.kiosk.keyboard", r.Kiosk.Keyboard)

@@ -34,6 +34,7 @@ func (l *loader) wishes() {
 	r.Balloon = l.bool("vmm.memory.balloon", true)
 	r.KSM = l.bool("vmm.memory.ksm", false)
 	r.Agent = l.bool("vmm.agent", false)
+	r.Instant = l.bool("vmm.instant", false)
 	k := &r.Kiosk
 	k.URL, _ = l.str("vmm.kiosk.url")
 	k.Keyboard, _ = l.str("vmm.kiosk.keyboard")

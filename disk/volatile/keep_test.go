@@ -133,3 +133,36 @@ func TestKeepCorrupt(t *testing.T) {
 	}
 	refused("longer", append(bytes.Clone(whole), 0))
 }
+
+// TestForget writes above what was kept, and forgets both.
+func TestForget(t *testing.T) {
+	path, content, top := base(t)
+	want := bytes.Clone(content)
+	write(t, top, want, 5000, bytes.Repeat([]byte{1}, 70000))
+	kept := keep(t, top)
+	if err := top.Close(); err != nil {
+		t.Fatal(err)
+	}
+	below, err := reopen(t, path, kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	above, err := volatile.New(below, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, above, want, 3<<20, []byte("new"))
+	holds(t, above, want)
+	if err := above.Forget(); err != nil {
+		t.Fatal(err)
+	}
+	holds(t, above, content)
+	write(t, above, content, 5100, []byte("again"))
+	holds(t, above, content)
+	if err := above.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := below.ReadAt(make([]byte, 1), 0); err == nil {
+		t.Error("what was kept is still open")
+	}
+}

@@ -54,20 +54,41 @@ func (i *Image) Info() disk.Info {
 	return info
 }
 
+// Forget makes the image read as its base again, as if nothing had been written to it, what an Open of what was kept brought included. Nobody uses the image meanwhile.
+func (i *Image) Forget() error {
+	o := i.overlay
+	if below, ok := o.base.(*Image); ok {
+		o.forgotten, o.base, i.base = below, below.base, below.base
+	}
+	o.bits = newBitmap((o.size + blockSize - 1) >> blockShift)
+	for _, size := range []int64{0, o.size} {
+		if err := o.top.Truncate(size); err != nil {
+			return fmt.Errorf("forget what was written to %s: %w", i.Info().Path, err)
+		}
+	}
+	return nil
+}
+
 // overlay is the space.Space of an Image.
 type overlay struct {
 	base disk.Image
 	top  disk.File
 	size int64
 	bits *bitmap // of blocks that top holds
+	// forgotten is what was kept between top and base before Forget; nil where nothing was.
+	forgotten *Image
 
 	// copying has a lock for each class of regions; whoever brings a block up holds its region's.
 	copying [locks]sync.Mutex
 }
 
 func (o *overlay) close(bool) error {
+	base := o.base
+	if o.forgotten != nil {
+		base = o.forgotten
+	}
 	err := o.top.Close()
-	if e := o.base.Close(); err == nil {
+	if e := base.Close(); err == nil {
 		err = e
 	}
 	return err

@@ -60,6 +60,9 @@ vmm.display = "virtio"
 vmm.input = "virtio"
 # The guest is told when it was restored from a snapshot.
 vmm.agent = "TRUE"
+# It forgets everything, and starts from a snapshot of itself that was never used (vmm instant).
+vmm.overlay = "disposable"
+vmm.instant = "TRUE"
 `
 
 // sectorSize is a sector of a VMDK in bytes.

@@ -137,6 +137,42 @@ func TestInput(t *testing.T) {
 	}
 }
 
+// TestQueued types before the guest is there: it gets everything, in order, when it is.
+func TestQueued(t *testing.T) {
+	a, b := linktest.Pair(t)
+	listens, keys, hub := make(chan struct{}), &keyboard{}, &input.Hub{}
+	defer hub.Attach(input.Keyboard, keys)()
+	server := Serve(a, Machine{Input: hub, Focus: func(bool) {}, Power: func(Power) {}, Listens: listens})
+	defer server.Close()
+	remote := Connect(b, func() {})
+	defer remote.Close()
+	var want []input.Event
+	for i := range 100 {
+		for _, v := range []int32{1, 0} {
+			want = append(want, input.Event{Type: input.TypeKey, Code: input.Code(2 + i%9), Value: v})
+			remote.Events(want[len(want)-1:])
+		}
+	}
+	server.SetState(Ready, "") // goes the other way meanwhile
+	linktest.Eventually(t, "the state", func() bool { st, _ := remote.State(); return st == Ready })
+	if got := keys.events(); len(got) != 0 {
+		t.Errorf("%d events before the guest is there", len(got))
+	}
+	close(listens)
+	linktest.Eventually(t, "all keys", func() bool { return slices.Equal(keys.events(), want) })
+}
+
+// TestNeverThere ends a link whose guest never came.
+func TestNeverThere(t *testing.T) {
+	a, b := linktest.Pair(t)
+	server := Serve(a, Machine{Input: &input.Hub{}, Focus: func(bool) {}, Power: func(Power) {}, Listens: make(chan struct{})})
+	remote := Connect(b, func() {})
+	defer remote.Close()
+	remote.Events([]input.Event{{Type: input.TypeKey, Code: 30, Value: 1}})
+	server.Close()
+	<-server.Done()
+}
+
 // TestNonsense has each side send what it must not.
 func TestNonsense(t *testing.T) {
 	huge := words(99999, 99999, 4, 0, 0)

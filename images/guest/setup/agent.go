@@ -3,6 +3,7 @@ package setup
 import (
 	"bufio"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -16,9 +17,9 @@ import (
 // .vmx says vmm.agent = "TRUE".
 const AgentPort = "vmm.agent"
 
-// OnRestore waits for the machine to be restored from a snapshot, again and again. It then sets the clock, and calls f with how far behind that was, and is now as far as
-// the machine can tell: connections, addresses and whatever else must not be shared with other machines from the same snapshot are to be made anew. It returns
-// when there is no such port within limit, or when f or the port fails.
+// OnRestore waits for the machine to be restored from a snapshot, again and again. It then gives network cards the addresses that they shall have, sets the clock, and calls f
+// with how far behind that was, and is now as far as the machine can tell: connections, leases and whatever else must not be shared with other machines from the same
+// snapshot are to be made anew. It returns when there is no such port within limit, or when f or the port fails.
 func OnRestore(limit time.Duration, f func(was, is time.Duration) error) error {
 	path, err := FindPort(AgentPort, limit)
 	if err != nil {
@@ -31,12 +32,15 @@ func OnRestore(limit time.Duration, f func(was, is time.Duration) error) error {
 	defer port.Close()
 	r := bufio.NewReader(port)
 	for {
-		word, _, err := agentLine(r)
+		word, _, more, err := agentLine(r)
 		if err != nil {
 			return err
 		}
 		if word != "restored" {
 			continue
+		}
+		if err := setAddresses(more); err != nil {
+			return err
 		}
 		was, is, err := setClock(port, r)
 		if err != nil {
@@ -75,7 +79,7 @@ func behind(port *os.File, r *bufio.Reader) (time.Duration, error) {
 		if _, err := port.WriteString("time\n"); err != nil {
 			return 0, fmt.Errorf("ask the machine for the time: %w", err)
 		}
-		word, host, err := agentLine(r)
+		word, host, _, err := agentLine(r)
 		if err != nil {
 			return 0, err
 		}
@@ -87,18 +91,44 @@ func behind(port *os.File, r *bufio.Reader) (time.Duration, error) {
 	}
 }
 
-// agentLine reads a line of a word and a time.
-func agentLine(r *bufio.Reader) (word string, at time.Time, err error) {
+// agentLine reads a line of a word, a time, and more.
+func agentLine(r *bufio.Reader) (word string, at time.Time, more []string, err error) {
 	line, err := r.ReadString('\n')
 	if err != nil {
-		return "", at, fmt.Errorf("listen to the machine: %w", err)
+		return "", at, nil, fmt.Errorf("listen to the machine: %w", err)
 	}
-	word, number, _ := strings.Cut(strings.TrimSpace(line), " ")
-	ns, err := strconv.ParseInt(number, 10, 64)
+	words := strings.Fields(line)
+	if len(words) < 2 {
+		return "", at, nil, fmt.Errorf("the machine said %q", line)
+	}
+	ns, err := strconv.ParseInt(words[1], 10, 64)
 	if err != nil {
-		return "", at, fmt.Errorf("the machine said %q", line)
+		return "", at, nil, fmt.Errorf("the machine said %q", line)
 	}
-	return word, time.Unix(0, ns), nil
+	return words[0], time.Unix(0, ns), words[2:], nil
+}
+
+// setAddresses gives each network card that has the first of two MAC addresses, "OLD=NEW", the second.
+func setAddresses(changes []string) error {
+	cards, err := net.Interfaces()
+	if err != nil {
+		return fmt.Errorf("list the network cards: %w", err)
+	}
+	for _, c := range changes {
+		had, to, _ := strings.Cut(c, "=")
+		address, err := net.ParseMAC(to)
+		if err != nil {
+			return fmt.Errorf("the machine said %q: %w", c, err)
+		}
+		for _, card := range cards {
+			if card.HardwareAddr.String() == had {
+				if err := setMAC(card.Name, address); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // FindPort returns the device file of the console port of that name. A driver learns names after it has made the files, so that there is no event for this.

@@ -1,30 +1,50 @@
 package setup
 
 import (
+	"errors"
 	"fmt"
+	"net"
 
 	"golang.org/x/sys/unix"
 )
 
 // Up switches on a network interface.
-func Up(name string) error {
+func Up(name string) error { return setUp(name, true) }
+
+func setUp(name string, up bool) error {
 	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("switching on %s: %w", name, err)
+		return fmt.Errorf("switching %s: %w", name, err)
 	}
 	defer unix.Close(s)
 	ifr, err := unix.NewIfreq(name)
 	if err != nil {
-		return fmt.Errorf("switching on %s: %w", name, err)
+		return fmt.Errorf("switching %s: %w", name, err)
 	}
 	if err := unix.IoctlIfreq(s, unix.SIOCGIFFLAGS, ifr); err != nil {
-		return fmt.Errorf("switching on %s: %w", name, err)
+		return fmt.Errorf("switching %s: %w", name, err)
 	}
-	ifr.SetUint16(ifr.Uint16() | unix.IFF_UP)
+	flags := ifr.Uint16() &^ unix.IFF_UP
+	if up {
+		flags |= unix.IFF_UP
+	}
+	ifr.SetUint16(flags)
 	if err := unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, ifr); err != nil {
-		return fmt.Errorf("switching on %s: %w", name, err)
+		return fmt.Errorf("switching %s: %w", name, err)
 	}
 	return nil
+}
+
+// setMAC gives a network interface another address. Where the driver cannot do that under way, the interface is off for a moment, and its routes by a gateway are gone.
+func setMAC(name string, to net.HardwareAddr) error {
+	err := tryMAC(name, to)
+	if !errors.Is(err, unix.EBUSY) {
+		return err
+	}
+	if err := setUp(name, false); err != nil {
+		return err
+	}
+	return errors.Join(tryMAC(name, to), Up(name))
 }
 
 // IPv4 gives a network interface an address, switches it on, and sends everything else through gateway unless that is zero.

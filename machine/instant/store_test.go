@@ -1,0 +1,240 @@
+package instant
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sharevm/vmm/config"
+	"github.com/sharevm/vmm/machine/snapshot"
+)
+
+// rig is a store and a machine with a .vmx, a kernel and a disk.
+type rig struct {
+	*Store
+	vmx, kernel, disk string
+	m                 *config.Machine
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	dir := t.TempDir()
+	s, err := OpenAt(filepath.Join(dir, "cache", "instant"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{Store: s, vmx: filepath.Join(dir, "web.vmx"), kernel: filepath.Join(dir, "kernel"), disk: filepath.Join(dir, "disk")}
+	for _, f := range []string{r.vmx, r.kernel, r.disk} {
+		if err := os.WriteFile(f, []byte(f), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.m = config.New("web")
+	r.m.Boot.Kernel = r.kernel
+	return r
+}
+
+func (r *rig) place(t *testing.T) *Place {
+	t.Helper()
+	p, err := r.Place(r.vmx, r.m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// make makes a snapshot whose memory is text.
+func (r *rig) make(t *testing.T, p *Place, text string) {
+	t.Helper()
+	d, err := p.Create([]string{snapshot.StateFile, snapshot.MemoryFile}, int64(len(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Files[snapshot.MemoryFile].WriteString(text); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Commit([]string{r.disk}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestChanges makes a snapshot and changes what it is of: each time it is of no use, and that is said.
+func TestChanges(t *testing.T) {
+	later := time.Now().Add(time.Hour)
+	for _, test := range []struct {
+		name, want string
+		change     func(r *rig, p *Place) error
+	}{
+		{"nothing", "", func(*rig, *Place) error { return nil }},
+		{"the .vmx", "web.vmx has changed", func(r *rig, _ *Place) error { return os.Chtimes(r.vmx, later, later) }},
+		{"the kernel", "kernel has changed", func(r *rig, _ *Place) error { return os.Truncate(r.kernel, 1) }},
+		{"a disk", "the disk has changed", func(r *rig, _ *Place) error { return os.Chtimes(r.disk, later, later) }},
+		{"vmm", "another version", func(_ *rig, p *Place) error { return edit(p, `"Program":"`, `"Program":"1`) }},
+		{"the processor", "another processor", func(_ *rig, p *Place) error { return edit(p, `"Processor":"`, `"Processor":"1`) }},
+		{"the identity, cut", "damaged", func(_ *rig, p *Place) error { return os.Truncate(filepath.Join(p.Dir, identityFile), 9) }},
+		{"no identity", "damaged", func(_ *rig, p *Place) error { return os.Remove(filepath.Join(p.Dir, identityFile)) }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := newRig(t)
+			if err := r.place(t).Check(); !errors.Is(err, ErrNone) {
+				t.Fatal(err)
+			}
+			r.make(t, r.place(t), "ram")
+			p := r.place(t)
+			if err := p.Check(); err != nil {
+				t.Fatal(err)
+			}
+			if err := test.change(r, p); err != nil {
+				t.Fatal(err)
+			}
+			p = r.place(t)
+			err := p.Check()
+			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%v, want %q", err, test.want)
+			}
+			if err := p.Remove(); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.Check(); !errors.Is(err, ErrNone) {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func edit(p *Place, old, new string) error {
+	path := filepath.Join(p.Dir, identityFile)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(strings.Replace(string(b), old, new, 1)), 0o600)
+}
+
+// TestPlaces has machines that guests can tell apart lie apart, and no others.
+func TestPlaces(t *testing.T) {
+	r := newRig(t)
+	first := r.place(t).Dir
+	for name, change := range map[string]func(m *config.Machine){
+		"VNC":      func(m *config.Machine) { m.Display.VNC.Port = 7 },
+		"limits":   func(m *config.Machine) { m.Limits.CPUShares = 9 },
+		"priority": func(m *config.Machine) { m.Run.Priority = config.PriorityHigh },
+	} {
+		m := *r.m
+		change(&m)
+		if p, err := r.Place(r.vmx, &m); err != nil || p.Dir != first {
+			t.Errorf("%s: %v, %v", name, p, err)
+		}
+	}
+	for name, change := range map[string]func(m *config.Machine){
+		"memory":       func(m *config.Machine) { m.Memory *= 2 },
+		"command line": func(m *config.Machine) { m.Boot.Cmdline = "quiet" },
+		"page":         func(m *config.Machine) { m.Run.Kiosk.URL = "https://example.org/" },
+		"network card": func(m *config.Machine) { m.NICs = []config.NIC{{}} },
+	} {
+		m := *r.m
+		change(&m)
+		if p, err := r.Place(r.vmx, &m); err != nil || p.Dir == first {
+			t.Errorf("%s: %v, %v", name, p, err)
+		}
+	}
+	if p, err := r.Place(r.kernel, r.m); err != nil || p.Dir == first {
+		t.Errorf("another .vmx: %v, %v", p, err)
+	}
+}
+
+// TestRoom fills the store: what nobody can use goes, then what was not used for longest, and never what is there for the same machine.
+func TestRoom(t *testing.T) {
+	r := newRig(t)
+	used := map[string]time.Time{}
+	var places []*Place
+	for i := range 4 {
+		r.m.Memory = int64(i+1) << 30
+		p := r.place(t)
+		r.make(t, p, strings.Repeat("x", 4096))
+		at := time.Now().Add(time.Duration(i-10) * time.Hour)
+		if err := os.Chtimes(filepath.Join(p.Dir, identityFile), at, at); err != nil {
+			t.Fatal(err)
+		}
+		used[filepath.Base(p.Dir)] = at
+		places = append(places, p)
+	}
+	all, err := r.List()
+	if err != nil || len(all) != 4 {
+		t.Fatalf("%v, %v", all, err)
+	}
+	for i, e := range all {
+		if e.VMX != r.vmx || e.Size < 4096 || i > 0 && e.Used.After(all[i-1].Used) {
+			t.Errorf("%d: %+v", i, e)
+		}
+	}
+	left := func(want ...*Place) {
+		t.Helper()
+		all, err := r.List()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range want {
+			if err := p.Check(); err != nil {
+				t.Errorf("%s: %v", p.Dir, err)
+			}
+		}
+		if len(all) != len(want) {
+			t.Errorf("%d are left, want %d", len(all), len(want))
+		}
+	}
+	places[0].Used() // was the oldest
+	size := all[0].Size
+	if err := r.makeRoom(places[3], Limit-2*size); err != nil { // places[3] is replaced, and two more fit
+		t.Fatal(err)
+	}
+	left(places[0], places[2], places[3])
+	if err := r.makeRoom(places[3], 1<<60); err == nil {
+		t.Error("a snapshot larger than the disk has room")
+	}
+	left(places[0], places[2], places[3])
+	// The .vmx is gone, and another machine needs room.
+	if err := os.Remove(r.vmx); err != nil {
+		t.Fatal(err)
+	}
+	other, err := r.Place(r.kernel, r.m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.makeRoom(other, 1); err != nil {
+		t.Fatal(err)
+	}
+	left()
+	if n, err := r.Remove(""); n != 0 || err != nil {
+		t.Error(n, err)
+	}
+}
+
+// TestLock has two at the same snapshot.
+func TestLock(t *testing.T) {
+	p := newRig(t).place(t)
+	unlock, err := p.Lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Lock(); !errors.Is(err, ErrBusy) {
+		t.Error(err)
+	}
+	unlock()
+	if unlock, err = p.Lock(); err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+}
+
+func TestLasting(t *testing.T) {
+	a := lasting("processor\t: 0\nmodel name\t: X\ncpu MHz\t\t: 1000.1\nflags\t\t: fpu\n")
+	b := lasting("processor\t: 0\nmodel name\t: X\ncpu MHz\t\t: 2000.1\nflags\t\t: fpu\n")
+	c := lasting("processor\t: 0\nmodel name\t: X\ncpu MHz\t\t: 2000.1\nflags\t\t: fpu sse\n")
+	if a == "" || a != b || a == c {
+		t.Errorf("%q, %q, %q", a, b, c)
+	}
+}
