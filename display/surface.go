@@ -12,6 +12,7 @@ type Surface struct {
 	calls  sync.Mutex
 	source Source // guarded by calls
 	wish   image.Point
+	wished map[*func(image.Point)]struct{} // are told of wishes
 
 	mu      sync.Mutex // guards the rest; a leaf: nobody is called under it
 	frame   Frame
@@ -139,6 +140,28 @@ func (s *Surface) Wish(size image.Point) {
 	s.wish = size
 	if s.source != nil {
 		s.source.Wish(size)
+	}
+	for f := range s.wished {
+		(*f)(size)
+	}
+}
+
+// OnWish has f told of each wish, and of the last one at once, beside the source: another way to the guest. f must not call the surface. No call of f is running when stop
+// returns.
+func (s *Surface) OnWish(f func(size image.Point)) (stop func()) {
+	s.calls.Lock()
+	defer s.calls.Unlock()
+	if s.wished == nil {
+		s.wished = map[*func(image.Point)]struct{}{}
+	}
+	s.wished[&f] = struct{}{}
+	if s.wish != (image.Point{}) {
+		f(s.wish)
+	}
+	return func() {
+		s.calls.Lock()
+		defer s.calls.Unlock()
+		delete(s.wished, &f)
 	}
 }
 

@@ -287,3 +287,17 @@ func TestUpdateDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// TestOnWish has somebody beside the source told of wishes.
+func TestOnWish(t *testing.T) {
+	s := display.NewSurface()
+	s.Wish(image.Pt(1, 2))
+	var got []image.Point
+	stop := s.OnWish(func(size image.Point) { got = append(got, size) })
+	s.Wish(image.Pt(3, 4))
+	stop()
+	s.Wish(image.Pt(5, 6))
+	if want := []image.Point{{1, 2}, {3, 4}}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}

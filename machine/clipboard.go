@@ -14,7 +14,7 @@ func (m *Machine) Clipboard() *frontend.Clipboard {
 	return &m.clipboard
 }
 
-// addClipboard adds the port for the agent in the guest, where there is something to share.
+// addClipboard adds the port for the agent in the guest, where there is something to share. The agent is told what size the first screen should have, too.
 func (b *board) addClipboard() error {
 	shared := b.m.Clipboard()
 	if shared == nil {
@@ -29,6 +29,7 @@ func (b *board) addClipboard() error {
 	}
 	a.Attach(func(open bool) { dev.SetOpen(0, open) })
 	b.spice = a
-	b.closers = append(b.closers, dev, a)
+	// Not every driver of a graphics card looks for another monitor: the agent sets the size of an X server by itself.
+	b.closers = append(b.closers, dev, a, closeFunc(b.m.screens[0].OnWish(a.Wish)))
 	return b.plug("clipboard", dev)
 }
