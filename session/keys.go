@@ -56,6 +56,7 @@ func (k sink) Backlog() int { return 0 }
 // Frame hands on what is the front machine's.
 func (k sink) Frame(events []input.Event) {
 	s := k.s
+	began := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || len(s.machines) == 0 {
@@ -69,7 +70,10 @@ func (k sink) Frame(events []input.Event) {
 		// What came before belongs to the machine that was in front before.
 		s.pass(events[from:i])
 		from = i + 1
-		s.act(e)
+		before := s.front
+		if s.act(e); s.front != before {
+			s.cfg.Log.Debug("turned", "machine", s.machines[s.front].name, "took", time.Since(began))
+		}
 	}
 	s.pass(events[from:])
 }

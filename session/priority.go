@@ -27,7 +27,7 @@ var errSoon = errors.New("the kernel takes no change of a group's priority yet")
 const askAgain = 110 * time.Millisecond
 
 // yield has the process yield to others, or takes that back. It does what the host allows, and in ways that are sure to be taken back: the priority of its group, which everyone may raise again,
-// and for who may (CAP_SYS_NICE, RLIMIT_NICE) the policy of its threads, which counts where control groups put the other out of force.
+// and with policies those of its threads, which takes a right (CAP_SYS_NICE, RLIMIT_NICE) and counts where control groups put the other out of force.
 func (p *Process) yield(on, policies bool) error {
 	if p.background == on {
 		return nil
@@ -139,8 +139,10 @@ func controlsCPU(group string) bool {
 
 // prioritize gives each machine its due until ctx ends: at first to the one in front what it had to give up, then to the others less.
 func (k *Keeper) prioritize(end <-chan struct{}) {
-	policies := mayRaise()
-	if !policies && !groupsCount("/proc") {
+	// Not both: who runs when nobody else wants to answers nobody while the one in front is busy.
+	groups := groupsCount("/proc")
+	policies := !groups && mayRaise()
+	if !groups && !policies {
 		k.cfg.Log.Warn("machines in the background have as much of the processors as the one in front: the host lets this user change neither (root, or RLIMIT_NICE of 20)")
 	}
 	var soon <-chan time.Time

@@ -2,8 +2,14 @@ package guesttest
 
 import (
 	"encoding/binary"
+	"errors"
+	"image"
+	"image/png"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -135,4 +141,23 @@ func (v *viewer) shows(seed uint32) bool {
 		}
 	}
 	return true
+}
+
+// save writes the picture to the folder that VMM_TEST_PICTURES names, for a person to look at.
+func (v *viewer) save(name string) {
+	v.t.Helper()
+	if pictures == "" {
+		return
+	}
+	img := image.NewRGBA(image.Rect(0, 0, v.width, v.height))
+	for i, p := range v.pixels {
+		copy(img.Pix[4*i:], []byte{byte(p >> 16), byte(p >> 8), byte(p), 0xff})
+	}
+	f, err := os.Create(filepath.Join(pictures, strings.ReplaceAll(v.t.Name(), "/", "-")+"-"+name+".png"))
+	if err == nil {
+		err = errors.Join(png.Encode(f, img), f.Close())
+	}
+	if err != nil {
+		v.t.Error(err)
+	}
 }
