@@ -62,8 +62,6 @@ const maxWindows = 32
 const (
 	restarts      = 3
 	restartWindow = time.Minute
-	// respawnPause is how long a machine rests that keeps ending and is to be respawned.
-	respawnPause = 20 * time.Second
 )
 
 // Keeper runs the machines of a session, each in a process of its own.
@@ -80,6 +78,8 @@ type Keeper struct {
 	opens    chan opening
 	// lastPatience is how long a process may take to end whose machine's power was taken away.
 	lastPatience time.Duration
+	// respawnPause is how long a machine rests that keeps ending and is to be respawned.
+	respawnPause time.Duration
 
 	ran chan struct{} // closed when Run has returned
 
@@ -91,7 +91,7 @@ type Keeper struct {
 
 // NewKeeper makes a session of machines, the first of which is in front. out is where what a machine's process prints goes.
 func NewKeeper(c Config, specs []Spec, out func(name string) io.Writer) *Keeper {
-	k := &Keeper{lastPatience: 10 * time.Second, specs: slices.Clone(specs), out: out, again: make(chan int, len(specs)), opens: make(chan opening, 1), ran: make(chan struct{}), turnedTo: make(chan struct{}, 1), processes: make([]*Process, len(specs)), starts: make([][]time.Time, len(specs))}
+	k := &Keeper{lastPatience: 10 * time.Second, respawnPause: 20 * time.Second, specs: slices.Clone(specs), out: out, again: make(chan int, len(specs)), opens: make(chan opening, 1), ran: make(chan struct{}), turnedTo: make(chan struct{}, 1), processes: make([]*Process, len(specs)), starts: make([][]time.Time, len(specs))}
 	c.Restart = func(machine int) {
 		select {
 		case k.again <- machine:
@@ -254,7 +254,7 @@ func (k *Keeper) Run(ctx context.Context, patience time.Duration, hurry <-chan s
 				start(i)
 			case rest:
 				resting[i] = true
-				time.AfterFunc(respawnPause, func() {
+				time.AfterFunc(k.respawnPause, func() {
 					select {
 					case k.again <- i:
 					case <-k.done:

@@ -374,6 +374,19 @@ func TestDoor(t *testing.T) {
 	}
 }
 
+// TestRespawn kills a machine more often than others start again: it does after a pause, and the session goes on meanwhile.
+func TestRespawn(t *testing.T) {
+	s := spec("polite", false)
+	s.Restart, s.Respawn = RestartAlways, true
+	k := keep(t, []Spec{s}, time.Hour, func(k *Keeper) { k.respawnPause = 50 * time.Millisecond })
+	for i := range restarts + 2 {
+		_ = syscall.Kill(k.begun[0].wait(t, i+1)[i], syscall.SIGKILL)
+	}
+	k.begun[0].wait(t, restarts+3)
+	k.stop()
+	<-k.ran
+}
+
 // TestHung has a machine's process stand still while it is in front: typing, turning and the overview wait for nothing, and it goes on as if nothing had been.
 func TestHung(t *testing.T) {
 	k := keep(t, []Spec{spec("polite", false), spec("deaf", true)}, time.Hour, nil)

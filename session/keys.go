@@ -15,7 +15,8 @@ const (
 	HotkeyKeys   Keys = 1 << iota // the hotkey
 	TurnKeys                      // Ctrl-Alt-Left and Ctrl-Alt-Right
 	OverviewKeys                  // Ctrl-Alt-Up
-	AllKeys      = HotkeyKeys | TurnKeys | OverviewKeys
+	WindowKeys                    // Ctrl-Alt-N
+	AllKeys      = HotkeyKeys | TurnKeys | OverviewKeys | WindowKeys
 )
 
 // keys watches what is typed for what is meant for the session.
@@ -105,7 +106,7 @@ func (s *Session) meant(e input.Event) bool {
 		return len(k.held) == 0 && has(HotkeyKeys)
 	case e.Code == input.KeyLeft && has(TurnKeys), e.Code == input.KeyRight && has(TurnKeys), e.Code == input.KeyUp && has(OverviewKeys):
 		return k.holds(input.KeyLeftCtrl, input.KeyRightCtrl) && k.holds(input.KeyLeftAlt, input.KeyRightAlt)
-	case e.Code == input.KeyN:
+	case e.Code == input.KeyN && has(WindowKeys):
 		return k.holds(input.KeyLeftCtrl, input.KeyRightCtrl) && k.holds(input.KeyLeftAlt, input.KeyRightAlt) && s.machines[s.front].again
 	case e.Code == input.KeyEnter:
 		return s.machines[s.front].remote == nil

@@ -187,6 +187,32 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// TestWithout has a session whose keys users do not have: they are the guest's.
+func TestWithout(t *testing.T) {
+	for _, test := range []struct {
+		without Keys
+		key     input.Code
+		chord   bool
+	}{{HotkeyKeys, input.KeyF4, false}, {TurnKeys, input.KeyLeft, true}, {TurnKeys, input.KeyRight, true}, {OverviewKeys, input.KeyUp, true}} {
+		for _, without := range []Keys{test.without, AllKeys &^ test.without} {
+			r := newRig(t, 2)
+			r.cfg.Without = without
+			if test.chord {
+				r.keys.Key(input.KeyLeftCtrl, true)
+				r.keys.Key(input.KeyLeftAlt, true)
+			}
+			r.tap(test.key)
+			r.keys.Release()
+			r.Session.mu.Lock()
+			acted := r.front != 0 || r.overview != nil
+			r.Session.mu.Unlock()
+			if acted != (without != test.without) {
+				t.Errorf("without %b: %v acted: %v", without, test.key, acted)
+			}
+		}
+	}
+}
+
 // TestEnded has a machine's process end in front and behind.
 func TestEnded(t *testing.T) {
 	restart := make(chan int, 1)

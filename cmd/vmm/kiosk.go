@@ -16,7 +16,7 @@ var errOwnNested = errors.New("--screen shows machines on this computer's own sc
 // addKiosk adds the options for consoles that strangers use.
 func (fl *sessionFlags) addKiosk(f *pflag.FlagSet) {
 	f.BoolVar(&fl.kiosk, "kiosk", false, "for a console that others use: --screen with no way out, where every machine that ends starts again")
-	f.StringVar(&fl.keys, "kiosk-keys", "hotkey", "`KEYS` that a kiosk's users have: hotkey, turn (Ctrl-Alt-Left, Right), overview (Ctrl-Alt-Up), terminals (Ctrl-Alt-F1 to F12); or none")
+	f.StringVar(&fl.keys, "kiosk-keys", "hotkey", "`KEYS` that a kiosk's users have: hotkey, turn (Ctrl-Alt-Left, Right), overview (Ctrl-Alt-Up), windows (Ctrl-Alt-N), terminals (Ctrl-Alt-F1 to F12); or none")
 }
 
 // applyKiosk sees to what --kiosk means for the other options.
@@ -39,11 +39,13 @@ func (fl *sessionFlags) applyKiosk() error {
 			fl.without &^= session.TurnKeys
 		case "overview":
 			fl.without &^= session.OverviewKeys
+		case "windows":
+			fl.without &^= session.WindowKeys
 		case "terminals":
 			fl.screen.locked = false
 		case "none", "":
 		default:
-			return fmt.Errorf("--kiosk-keys %q: want hotkey, turn, overview, terminals or none", k)
+			return fmt.Errorf("--kiosk-keys %q: want hotkey, turn, overview, windows, terminals or none", k)
 		}
 	}
 	return nil

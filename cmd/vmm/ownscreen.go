@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -58,12 +59,8 @@ func (fl *runFlags) runOnOwn(c *cobra.Command, file string, cfg *config.Machine,
 // withoutOwn are the options of a vmm run less those that its session sees to: where the screen is shown, and the file.
 func withoutOwn(args []string, file string) (options []string) {
 	ours := func(a string) bool {
-		for _, name := range []string{"--screen", "--vnc", "--vnc-password", "--web", "--window", "--fullscreen"} {
-			if a == name || strings.HasPrefix(a, name+"=") {
-				return true
-			}
-		}
-		return false
+		name, _, _ := strings.Cut(a, "=")
+		return slices.Contains([]string{"--screen", "--vnc", "--vnc-password", "--vnc-tls", "--web", "--window", "--fullscreen"}, name)
 	}
 	command := false
 	for i := 0; i < len(args); i++ {

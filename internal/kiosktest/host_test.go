@@ -215,7 +215,7 @@ func (h *host) keep(name string) {
 	h.screen()
 	b, err := os.ReadFile(filepath.Join(h.dir, "screen.png"))
 	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, h.t.Name()+"-"+name+".png"), b, 0o644)
+		err = os.WriteFile(filepath.Join(dir, strings.ReplaceAll(h.t.Name(), "/", "-")+"-"+name+".png"), b, 0o644)
 	}
 	if err != nil {
 		h.t.Error(err)
