@@ -304,6 +304,11 @@ func TestLostConsole(t *testing.T) {
 	r.screen.cfg.Closed = func() { close(closed) }
 	r.terminal.events <- vt.Lost
 	<-closed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.master || !r.devices.is(false, 0) {
+		t.Error("card and keyboards are held still")
+	}
 }
 
 // keyboard is a guest's.

@@ -68,7 +68,9 @@ func (s *Screen) paintAll() {
 				s.acquire()
 			case vt.Release:
 				s.release()
-			default:
+				s.terminal.Released()
+			default: // the console is the kernel's again, and its user's
+				s.release()
 				return
 			}
 		case <-s.plugged:
@@ -168,7 +170,6 @@ func (s *Screen) release() {
 		}
 	}
 	p.ours, p.master = false, false
-	s.terminal.Released()
 }
 
 // replug looks for the monitor, and sets it up if it is another than before.
