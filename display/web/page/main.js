@@ -5,6 +5,7 @@ const status = (text) => { $("status").textContent = text; };
 
 let rfb;
 let fit = false;
+let copied = null; // by the guest, and not on the browser's clipboard yet
 let wait = 250; // milliseconds until the next try
 
 function connect() {
@@ -29,10 +30,39 @@ function connect() {
     document.title = e.detail.name;
   });
   rfb.addEventListener("clipboard", (e) => {
-    navigator.clipboard?.writeText(e.detail.text).catch(() => {});
+    copied = e.detail.text;
+    copy().catch(() => {});
   });
 }
 
+// copy puts what the guest has copied on the browser's clipboard, which works only in a page that has the focus.
+async function copy() {
+  const text = copied;
+  if (text === null) {
+    return;
+  }
+  await navigator.clipboard.writeText(text);
+  if (copied === text) {
+    copied = null;
+  }
+}
+
+// paste hands the guest what is on this browser's clipboard, which the browser may ask the user about.
+async function paste() {
+  rfb.clipboardPasteFrom(await navigator.clipboard.readText());
+}
+
+$("paste").addEventListener("click", () => {
+  paste().catch((e) => status("the browser gives nothing to paste: " + e.message)).finally(() => rfb.focus());
+});
+// Where the user has allowed it once and for all, the guest has what was copied elsewhere.
+window.addEventListener("focus", async () => {
+  await copy().catch(() => {});
+  const allowed = await navigator.permissions?.query({ name: "clipboard-read" }).catch(() => null);
+  if (allowed?.state === "granted") {
+    paste().catch(() => {});
+  }
+});
 $("keys").addEventListener("click", () => {
   rfb.sendCtrlAltDel();
   rfb.focus();
