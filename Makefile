@@ -42,16 +42,21 @@ run: demo ## boot the demo machine: console on a terminal, self-check without on
 	$(BIN)/demo run --vmm $(BIN)/vmm $(OUT)/chromeos
 
 .PHONY: image-browser
-image-browser: build ## make the browser machine, out/browser/chromeos.vmx (fetches 180 MB of packages once)
+image-browser: setup-run build ## make the browser machine, out/browser/chromeos.vmx (fetches 180 MB of packages once)
 	$(BIN)/vmm image build browser $(OUT)/browser
 
 .PHONY: demo-session
-demo-session: setup-session ## two machines on one screen, in a browser tab: F4 turns from one to the other; VNC=1 serves VNC viewers as well
+demo-session: setup-session ## two machines on one screen, in a browser tab: F4 turns from one to the other; in front is the browser machine, if it was made; VNC=1 serves VNC viewers as well
 	@mkdir -p $(BIN)
 	$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/vmm ./images/demo
 	$(GO) build -buildvcs=false -ldflags '-s -w' -o $(BIN)/init ./images/guest/init
 	$(BIN)/demo build-session $(if $(FRESH),--fresh) --init $(BIN)/init $(OUT)/session
-	$(BIN)/vmm session --nested=auto --web $(if $(VNC),--vnc) $(OUT)/session/quick.vmx $(OUT)/session/pc.vmx
+	front=$(OUT)/browser/chromeos.vmx; [ -e $$front ] || front=$(OUT)/session/quick.vmx; \
+	$(BIN)/vmm session --nested=auto --run-option=--timeline --web $(if $(VNC),--vnc) $$front $(OUT)/session/pc.vmx
+
+.PHONY: demo-browser
+demo-browser: image-browser ## the same with the browser machine in front
+	@$(MAKE) demo-session
 
 .PHONY: test
 test: setup-test build ## every test: plain, payloads on /dev/kvm, real guests in the nested host
