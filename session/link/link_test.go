@@ -15,6 +15,7 @@ import (
 
 	"github.com/sharevm/vmm/display"
 	"github.com/sharevm/vmm/display/displaytest"
+	"github.com/sharevm/vmm/display/frontend"
 	"github.com/sharevm/vmm/display/input"
 	"github.com/sharevm/vmm/session/link/linktest"
 )
@@ -248,6 +249,7 @@ func TestForeignMemory(t *testing.T) {
 
 func FuzzRemote(f *testing.F) {
 	f.Add([]byte{byte(kindDamage), 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 9, 0, 0, 0})
+	f.Add([]byte{byte(kindCopied), 2, 0, 0, 0, 'h', 'i'})
 	f.Add([]byte{byte(kindState), 2, 0, 0, 0, 1, 'x', byte(kindLEDs), 1, 0, 0, 0, 7})
 	f.Add([]byte{byte(kindCursor), 20, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4})
 	f.Fuzz(func(t *testing.T, p []byte) {
@@ -263,10 +265,11 @@ func FuzzRemote(f *testing.F) {
 
 func FuzzServer(f *testing.F) {
 	f.Add([]byte{byte(kindEvents), 8, 0, 0, 0, 1, 0, 30, 0, 1, 0, 0, 0, byte(kindRelease), 0, 0, 0, 0})
+	f.Add([]byte{byte(kindPaste), 2, 0, 0, 0, 'h', 'i'})
 	f.Add([]byte{byte(kindWish), 8, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, byte(kindWatch), 1, 0, 0, 0, 1})
 	f.Fuzz(func(t *testing.T, p []byte) {
 		a, b := linktest.Pair(t)
-		s := Serve(a, Machine{Surface: display.NewSurface(), Input: &input.Hub{}, Focus: func(bool) {}, Power: func(Power) {}})
+		s := Serve(a, Machine{Surface: display.NewSurface(), Input: &input.Hub{}, Clipboard: &frontend.Clipboard{}, Focus: func(bool) {}, Power: func(Power) {}})
 		_ = b.SetWriteDeadline(time.Now().Add(time.Second))
 		_, _ = b.Write(p)
 		_ = b.Close()
