@@ -11,11 +11,14 @@ import (
 )
 
 // cut is the window's part in the host's clipboard (ICCCM, section 2): it owns CLIPBOARD and PRIMARY when the guest has set the text, and asks for theirs when it
-// gets the focus. Text in several parts (INCR) is passed over.
+// gets the focus.
 type cut struct {
 	holder *frontend.Holder // nil without a clipboard
 	text   string           // of the guest
 	owned  map[xproto.Atom]bool
+
+	transfers []transfer
+	arrival   arrival
 
 	offered struct {
 		mu   sync.Mutex // guards the following
@@ -76,28 +79,45 @@ func (w *Window) takeSelection(e xproto.SelectionNotifyEvent) {
 		}
 		return
 	}
-	var reply []byte
-	err := w.wire.within(func() (err error) {
-		reply, err = xproto.GetProperty(w.x, true, w.id, w.atom.incoming, w.atom.utf8, 0, frontend.MaxClipboard/4).Cookie.Reply()
-		return err
-	})
-	if text, ok := propertyText(reply, w.atom.utf8); ok && err == nil {
+	w.arrival = arrival{}
+	reply := w.takeProperty()
+	if text, ok := propertyText(reply, w.atom.utf8); ok {
 		w.holder.Set(text)
 	}
+	w.arrival.on = len(reply) >= propertyReply && xproto.Atom(binary.LittleEndian.Uint32(reply[8:])) == w.atom.incr
+}
+
+// takeProperty returns the server's answer about what another client has put on the window, and deletes that; nothing where there is none.
+func (w *Window) takeProperty() (reply []byte) {
+	err := w.wire.within(func() (err error) {
+		reply, err = xproto.GetProperty(w.x, true, w.id, w.atom.incoming, xproto.GetPropertyTypeAny, 0, frontend.MaxClipboard/4).Cookie.Reply()
+		return err
+	})
+	if err != nil {
+		return nil
+	}
+	return reply
+}
+
+// propertyReply is the length of the answer to GetProperty without its data.
+const propertyReply = 32
+
+// propertyData is the data in the answer to GetProperty: bytes of a kind, and all that there are.
+func propertyData(b []byte, kind xproto.Atom) ([]byte, bool) {
+	if len(b) < propertyReply || b[1] != 8 || xproto.Atom(binary.LittleEndian.Uint32(b[8:])) != kind {
+		return nil, false
+	}
+	n := binary.LittleEndian.Uint32(b[16:])
+	if int64(n) > int64(len(b)-propertyReply) || binary.LittleEndian.Uint32(b[12:]) != 0 {
+		return nil, false
+	}
+	return b[propertyReply : propertyReply+n], true
 }
 
 // propertyText is the text in the answer to GetProperty.
 func propertyText(b []byte, kind xproto.Atom) (string, bool) {
-	const data = 32
-	if len(b) < data || b[1] != 8 || xproto.Atom(binary.LittleEndian.Uint32(b[8:])) != kind {
-		return "", false
-	}
-	n := binary.LittleEndian.Uint32(b[16:])
-	if n == 0 || int64(n) > int64(len(b)-data) || binary.LittleEndian.Uint32(b[12:]) != 0 {
-		return "", false
-	}
-	text := b[data : data+n]
-	return string(text), utf8.Valid(text)
+	text, ok := propertyData(b, kind)
+	return string(text), ok && len(text) > 0 && utf8.Valid(text)
 }
 
 // answerSelection gives another client of the server the guest's text.
@@ -131,12 +151,13 @@ func (w *Window) supply(e *xproto.SelectionRequestEvent, property xproto.Atom) b
 		xproto.ChangeProperty(w.x, xproto.PropModeReplace, e.Requestor, property, xproto.AtomAtom, 32, uint32(len(all)), b)
 		return true
 	case w.atom.utf8, w.atom.text, xproto.AtomString:
-		if len(w.text) > w.request-propertyHeader {
-			return false
-		}
 		kind := e.Target
 		if kind == w.atom.text {
 			kind = w.atom.utf8
+		}
+		if len(w.text) > w.request-propertyHeader {
+			w.sendLong(e.Requestor, property, kind, w.text)
+			return true
 		}
 		xproto.ChangeProperty(w.x, xproto.PropModeReplace, e.Requestor, property, kind, 8, uint32(len(w.text)), []byte(w.text))
 		return true

@@ -31,13 +31,13 @@ type server struct {
 }
 
 type atoms struct {
-	protocols, deleteWindow, netName, utf8, state, fullScreen, clipboard, targets, text, incoming xproto.Atom
+	protocols, deleteWindow, netName, utf8, state, fullScreen, clipboard, targets, text, incoming, incr xproto.Atom
 }
 
 const (
 	depth         = 24
 	pointerEvents = xproto.EventMaskButtonPress | xproto.EventMaskButtonRelease | xproto.EventMaskPointerMotion
-	windowEvents  = pointerEvents | xproto.EventMaskKeyPress | xproto.EventMaskKeyRelease | xproto.EventMaskExposure | xproto.EventMaskStructureNotify | xproto.EventMaskFocusChange
+	windowEvents  = pointerEvents | xproto.EventMaskKeyPress | xproto.EventMaskKeyRelease | xproto.EventMaskExposure | xproto.EventMaskStructureNotify | xproto.EventMaskFocusChange | xproto.EventMaskPropertyChange
 )
 
 // sizeOff is the size of a window for a screen that is off.
@@ -118,7 +118,7 @@ func (w *Window) internAtoms() error {
 	}{
 		{"WM_PROTOCOLS", &w.atom.protocols}, {"WM_DELETE_WINDOW", &w.atom.deleteWindow}, {"_NET_WM_NAME", &w.atom.netName}, {"UTF8_STRING", &w.atom.utf8},
 		{"_NET_WM_STATE", &w.atom.state}, {"_NET_WM_STATE_FULLSCREEN", &w.atom.fullScreen}, {"CLIPBOARD", &w.atom.clipboard}, {"TARGETS", &w.atom.targets},
-		{"TEXT", &w.atom.text}, {"VMM_SELECTION", &w.atom.incoming},
+		{"TEXT", &w.atom.text}, {"VMM_SELECTION", &w.atom.incoming}, {"INCR", &w.atom.incr},
 	} {
 		all = append(all, asked{x.to, xproto.InternAtom(w.x, false, uint16(len(x.name)), x.name)})
 	}

@@ -238,6 +238,13 @@ func (w *Window) event(ev xgb.Event) {
 		w.later(func() { w.answerSelection(e) })
 	case xproto.SelectionNotifyEvent:
 		w.later(func() { w.takeSelection(e) })
+	case xproto.PropertyNotifyEvent:
+		switch {
+		case e.State == xproto.PropertyDelete && e.Window != w.id:
+			w.later(func() { w.sendPart(e.Window, e.Atom) })
+		case e.State == xproto.PropertyNewValue && e.Window == w.id && e.Atom == w.atom.incoming:
+			w.later(w.takePart)
+		}
 	case xproto.SelectionClearEvent:
 		w.later(func() { w.lost(e.Selection) })
 	}

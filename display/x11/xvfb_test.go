@@ -349,6 +349,46 @@ func TestClipboard(t *testing.T) {
 	}
 }
 
+// TestLongTexts hands over texts that do not fit into a request, each way.
+func TestLongTexts(t *testing.T) {
+	if _, err := exec.LookPath("xclip"); err != nil {
+		t.Skip(err)
+	}
+	d := newDesk(t, input.Tablet, nil)
+	d.paint()
+	d.eventually("the picture", d.shows)
+	told := make(chan string, 4)
+	guest := d.clip.Join(func(s string) { told <- s })
+	defer guest.Leave()
+	long := strings.Repeat("länger ", frontend.MaxClipboard/9)
+	guest.Set(long)
+	xclip := func(args ...string) *exec.Cmd {
+		cmd := exec.Command("xclip", append([]string{"-selection", "clipboard", "-t", "UTF8_STRING"}, args...)...)
+		cmd.Env = append(os.Environ(), "DISPLAY="+d.display)
+		return cmd
+	}
+	for range 2 { // again, when the first one is through
+		d.eventually("the guest's text", func() bool {
+			out, _ := xclip("-o").Output()
+			return string(out) == long
+		})
+	}
+	set := xclip("-i")
+	set.Stdin = strings.NewReader(long + "!")
+	if err := set.Run(); err != nil { // a child of it stays
+		t.Fatal(err)
+	}
+	xproto.SetInputFocus(d.other, xproto.InputFocusNone, d.window.id, xproto.TimeCurrentTime)
+	select {
+	case s := <-told:
+		if s != long+"!" {
+			t.Errorf("%d bytes, want %d", len(s), len(long)+1)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the host's text did not arrive")
+	}
+}
+
 // TestCursor gives the window the guest's cursor, asked for at the server.
 func TestCursor(t *testing.T) {
 	d := newDesk(t, input.Tablet, nil)
