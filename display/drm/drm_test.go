@@ -89,6 +89,11 @@ type rig struct {
 
 func newRig(t *testing.T, f *fakeCard, picture image.Point) *rig {
 	t.Helper()
+	return newRigWith(t, f, picture, nil)
+}
+
+func newRigWith(t *testing.T, f *fakeCard, picture image.Point, open opener) *rig {
+	t.Helper()
 	r := &rig{
 		t: t, card: f, terminal: &fakeTerminal{events: make(chan vt.Event, 4), released: make(chan struct{}, 4)}, devices: &fakeDevices{}, surface: display.NewSurface(), hub: &input.Hub{},
 	}
@@ -99,7 +104,7 @@ func newRig(t *testing.T, f *fakeCard, picture image.Point) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.screen.card, r.screen.terminal, r.screen.devices = c, r.terminal, r.devices
+	r.screen.card, r.screen.open, r.screen.terminal, r.screen.devices = c, open, r.terminal, r.devices
 	r.screen.run()
 	t.Cleanup(func() {
 		if err := r.screen.Close(); err != nil {
@@ -133,7 +138,6 @@ func TestPicture(t *testing.T) {
 		"flips":                 func(*fakeCard) {},
 		"told of changes":       func(f *fakeCard) { f.driver = "virtio_gpu" },
 		"no flips after all":    func(f *fakeCard) { f.noFlips = true },
-		"neither":               func(f *fakeCard) { f.noFlips, f.noDirty = true, true },
 		"lists that grow":       func(f *fakeCard) { f.growing = 1 },
 		"another has it still":  func(f *fakeCard) { f.busy = true },
 		"long lines":            func(f *fakeCard) { f.dumbPitch = 4096 },
@@ -180,6 +184,33 @@ func TestPicture(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestNotTold shows a picture on a card that wants to hear of no changes: it is told once.
+func TestNotTold(t *testing.T) {
+	f := newFakeCard(image.Pt(100, 100))
+	f.noDirty, f.driver, f.master = true, "bochs-drm", true
+	c, err := newCard(f, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := c.monitor(wanted{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := newOutput(c, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.free()
+	for range 3 {
+		if err := o.present([]image.Rectangle{image.Rect(0, 0, 5, 5)}); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := f.requests[nrDirtyFB]; n != 1 || f.fbs[f.shown] != o.buffers[0].handle {
+		t.Errorf("told %d times", n)
 	}
 }
 
@@ -273,6 +304,32 @@ func TestTerminals(t *testing.T) {
 	if !r.devices.is(true, input.LEDNum) {
 		t.Error("no input")
 	}
+}
+
+// TestOpenedLate opens a card while a boot splash has it, without being root: it is opened anew until it is free.
+func TestOpenedLate(t *testing.T) {
+	first, second := newFakeCard(image.Pt(100, 100)), newFakeCard(image.Pt(100, 100))
+	first.late, second.late = true, true
+	opened := 0
+	var mu sync.Mutex
+	r := newRigWith(t, first, image.Pt(100, 100), func(string) (kernel, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if opened++; opened < 3 {
+			f := newFakeCard(image.Pt(100, 100))
+			f.late = true
+			return f, nil
+		}
+		second.late = false
+		return second, nil
+	})
+	r.card = second
+	r.sees("the picture", 50, 50, 0x112233)
+	r.until("the first one to be closed", func() bool { first.mu.Lock(); defer first.mu.Unlock(); return first.closed })
+	r.source.Fill(image.Rect(0, 0, 100, 100), 0x445566)
+	r.sees("a change, by a flip that is heard of", 50, 50, 0x445566)
+	r.source.Fill(image.Rect(0, 0, 100, 100), 0x778899)
+	r.sees("another", 50, 50, 0x778899)
 }
 
 // TestMonitors has monitors come and go.

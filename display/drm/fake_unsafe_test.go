@@ -21,6 +21,7 @@ type fakeCard struct {
 	edid       []byte
 	growing    int  // how often lists grow while they are asked for
 	busy       bool // somebody else is the master
+	late       bool // it was opened while somebody else was the master
 	noFlips    bool
 	noDirty    bool
 	noCursor   bool
@@ -46,6 +47,7 @@ type fakeCard struct {
 type fakeBuffer struct {
 	w, h, pitch int
 	mem         []byte
+	seen        []byte // of it, by whoever looks at the screen
 	mapped      bool
 }
 
@@ -136,6 +138,9 @@ func (f *fakeCard) ioctl(req uint32, arg unsafe.Pointer) error {
 		if f.busy {
 			return unix.EBUSY
 		}
+		if f.late {
+			return unix.EACCES
+		}
 		f.master = true
 	case nrDropMaster:
 		f.master = false
@@ -180,6 +185,7 @@ func (f *fakeCard) ioctl(req uint32, arg unsafe.Pointer) error {
 			return unix.EINVAL
 		default:
 			f.shown, f.mode = c.FB, c.Mode
+			f.look()
 		}
 	case nrCreateDumb:
 		d := (*dumbInfo)(arg)
@@ -216,6 +222,7 @@ func (f *fakeCard) ioctl(req uint32, arg unsafe.Pointer) error {
 			return unix.EINVAL
 		}
 		f.shown = p.FB
+		f.look()
 		f.flips++
 		e := make([]byte, 32)
 		e[0], e[4] = eventFlip, 32
@@ -224,6 +231,7 @@ func (f *fakeCard) ioctl(req uint32, arg unsafe.Pointer) error {
 		if f.noDirty {
 			return unix.ENOSYS
 		}
+		f.look()
 		d := (*dirtyInfo)(arg)
 		p := d.Clips
 		f.dirtied = append(f.dirtied, unsafe.Slice(*(**clip)(unsafe.Pointer(&p)), d.Count)...)
@@ -255,7 +263,14 @@ func (f *fakeCard) pixel(x, y int) int {
 		return -1
 	}
 	at := y*b.pitch + 4*x
-	return int(b.mem[at]) | int(b.mem[at+1])<<8 | int(b.mem[at+2])<<16
+	return int(b.seen[at]) | int(b.seen[at+1])<<8 | int(b.seen[at+2])<<16
+}
+
+// look takes what is in the buffer that is shown now, when its drawer says that it is drawn.
+func (f *fakeCard) look() {
+	if b := f.buffers[f.fbs[f.shown]]; b != nil {
+		b.seen = append(b.seen[:0], b.mem...)
+	}
 }
 
 func (f *fakeCard) set(change func()) {

@@ -1,8 +1,11 @@
 package drm
 
 import (
+	"errors"
 	"image"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sharevm/vmm/display"
 	"github.com/sharevm/vmm/display/drm/vt"
@@ -110,7 +113,7 @@ func (s *Screen) ready(now time.Time) time.Duration {
 		return time.Hour
 	}
 	if !p.master {
-		if err := s.card.setMaster(); err != nil {
+		if err := s.becomeMaster(); err != nil {
 			if !p.warned {
 				s.cfg.Log.Warn("another program has the screen still", "error", err)
 				p.warned = true
@@ -137,6 +140,33 @@ func (s *Screen) ready(now time.Time) time.Duration {
 		p.out.pending = false
 	}
 	return 0
+}
+
+// becomeMaster takes the card. The kernel gives it to whoever was its master before, and to whoever opens it while it has none: so a card that was opened while another program (a
+// boot splash) had it has to be opened anew, unless one is root.
+func (s *Screen) becomeMaster() error {
+	err := s.card.setMaster()
+	if !errors.Is(err, unix.EACCES) {
+		return err
+	}
+	k, e := s.open(s.card.path)
+	if e != nil {
+		return errors.Join(err, e)
+	}
+	again := *s.card
+	again.kernel = k
+	if err := again.setMaster(); err != nil {
+		k.Close()
+		return err
+	}
+	if p := &s.paint; p.out != nil {
+		p.out.free()
+		p.out = nil
+	}
+	s.card.Close() // which ends its reader
+	s.card = &again
+	s.listen(k)
+	return nil
 }
 
 // acquire is called when the terminal is on the screen.

@@ -51,6 +51,7 @@ type Screen struct {
 	cfg      Config
 	wanted   wanted
 	card     *card
+	open     opener
 	terminal terminal      // nil where there are none
 	devices  devices       // nil where there are none
 	uevents  io.ReadCloser // nil where the kernel says nothing
@@ -76,7 +77,7 @@ const dri = "/dev/dri"
 func Open(c Config) (*Screen, error) {
 	s := newScreen(c)
 	var err error
-	if s.card, err = openCard(dri, s.wanted, openKernel, s.cfg.Log); err != nil {
+	if s.card, err = openCard(dri, s.wanted, s.open, s.cfg.Log); err != nil {
 		return nil, err
 	}
 	t, err := vt.Open(c.Guard...)
@@ -98,7 +99,7 @@ func newScreen(c Config) *Screen {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Screen{
-		cfg: c, wanted: parseWanted(c.Output), done: make(chan struct{}), flipped: make(chan struct{}, 4), plugged: make(chan struct{}, 1), lights: make(chan struct{}, 1),
+		cfg: c, open: openKernel, wanted: parseWanted(c.Output), done: make(chan struct{}), flipped: make(chan struct{}, 4), plugged: make(chan struct{}, 1), lights: make(chan struct{}, 1),
 	}
 	s.hands.s = s
 	return s
@@ -139,10 +140,7 @@ func (s *Screen) run() {
 		defer stop()
 		s.light()
 	})
-	s.running.Go(func() {
-		defer guard.Panic(s.cfg.Log, "card events")
-		s.readCard()
-	})
+	s.listen(s.card.kernel)
 	if s.uevents != nil {
 		s.running.Go(func() {
 			defer guard.Panic(s.cfg.Log, "uevents")
@@ -182,11 +180,18 @@ func (s *Screen) light() {
 	}
 }
 
-// readCard waits for flips.
-func (s *Screen) readCard() {
+// listen waits for flips of a card, until it is closed.
+func (s *Screen) listen(k kernel) {
+	s.running.Go(func() {
+		defer guard.Panic(s.cfg.Log, "card events")
+		s.readCard(k)
+	})
+}
+
+func (s *Screen) readCard(k kernel) {
 	buf := make([]byte, 4096) // the kernel gives whole events
 	for {
-		n, err := s.card.Read(buf)
+		n, err := k.Read(buf)
 		if err != nil {
 			return
 		}

@@ -64,4 +64,16 @@ func TestTerminals(t *testing.T) {
 		h.expect("^ended$")
 		h.until("the console, after a user's session", text)
 	}
+
+	if os.Getenv("VMM_KIOSK_PICTURES") != "" { // docs/kiosk.png
+		linux := h.machineFile("linux", "events:vmm:2 console=tty0 ignore_loglevel")
+		h.do(vmm + " session --screen --run-option=--allow-outside " + linux + " " + file + " </dev/null & pid=$!")
+		h.expect("^linux: waiting for events$")
+		h.expect("^one: waiting for events$")
+		h.keep("linux")
+		h.key("ctrl", "alt", "up")
+		before := h.screen()
+		h.until("all machines", func(img image.Image) bool { return !same(img, before) && distinct(img) > 3 })
+		h.keep("overview")
+	}
 }
