@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -219,4 +221,41 @@ func BenchmarkRestore(b *testing.B) {
 	}
 	b.ReportMetric(float64(processors.Microseconds())/float64(n), "µs-processors/op")
 	b.ReportMetric(float64(devices.Microseconds())/float64(n), "µs-devices/op")
+}
+
+// TestFallback has a machine that cannot go on from a snapshot be powered on instead.
+func TestFallback(t *testing.T) {
+	s := newStand(t, pcBoard)
+	for name, spoil := range map[string]func(*Snapshot){
+		"another machine": func(from *Snapshot) { from.meta = &snapshot.Meta{Shape: []string{"nothing"}} },
+		"devices cut":     func(from *Snapshot) { from.devices = from.devices[:len(from.devices)/2] },
+		"memory cut": func(from *Snapshot) {
+			if err := os.Truncate(from.memory.Name(), 4096); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		f, err := os.Open(s.memory)
+		if err != nil {
+			t.Fatal(err)
+		}
+		from := &Snapshot{meta: s.meta, devices: bytes.Clone(s.devices), memory: f}
+		spoil(from)
+		var why error
+		m := s.m
+		m.from, m.opt.Fallback, m.underway = from, func(err error) { why = err }, make(chan struct{})
+		m.begin = sync.OnceFunc(func() { close(m.underway) })
+		// The kernel of zeroes is none, which only a machine that is powered on finds out.
+		if err := m.Run(t.Context()); err == nil || why == nil || errors.Is(err, why) {
+			t.Errorf("%s: it fell back because of %v, and failed with %v", name, why, err)
+		}
+		select {
+		case <-m.Underway():
+		default:
+			t.Errorf("%s: what is typed still waits", name)
+		}
+		if f.Close() == nil {
+			t.Errorf("%s: the memory's file is still open", name)
+		}
+	}
 }

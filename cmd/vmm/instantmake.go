@@ -139,7 +139,7 @@ func (mk *twinMaker) save(ctx context.Context, file string, cfg *config.Machine,
 		return err
 	}
 	var said lastLines
-	p, err := session.Start(self, append(append([]string{"run", "--link", "--twin", "--cold"}, options...), file), &said, func() {})
+	p, err := session.Start(self, append(append([]string{"run", "--link", "--twin", "--cold", "--no-log"}, options...), file), &said, func() {})
 	if err != nil {
 		return err
 	}
