@@ -187,7 +187,7 @@ func New(o Options) (_ *Machine, err error) {
 	}
 	if s := o.From; s != nil {
 		if o.Clone || s.Discards() { // a suspended machine goes on once
-			s.working = openWorking(s.dir)
+			s.working = openWorking(s.path(""))
 		}
 		if !o.Clone {
 			m.uuid, m.macs = s.meta.UUID, s.meta.MACs

@@ -7,7 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sharevm/vmm/config"
 	"github.com/sharevm/vmm/disk/volatile"
@@ -17,7 +20,7 @@ import (
 
 // Snapshot is a machine that was saved, to go on from. A nil Snapshot is none.
 type Snapshot struct {
-	dir     string
+	folder  *os.File // stays the same one when another takes its place
 	meta    *snapshot.Meta
 	devices []byte
 	memory  *os.File
@@ -26,19 +29,46 @@ type Snapshot struct {
 
 // OpenSnapshot opens the snapshot in a folder.
 func OpenSnapshot(dir string) (*Snapshot, error) {
-	f, err := openRegular(filepath.Join(dir, snapshot.StateFile))
+	folder, err := os.Open(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open a snapshot: %w", err)
 	}
-	defer f.Close()
-	s := &Snapshot{dir: dir}
-	if s.meta, s.devices, err = snapshot.Read(f); err != nil {
+	s := &Snapshot{folder: folder}
+	if err := s.open(); err != nil {
+		_ = s.Close()
 		return nil, err
 	}
-	if s.memory, err = openRegular(filepath.Join(dir, snapshot.MemoryFile)); err != nil {
-		return nil, fmt.Errorf("open a snapshot: %w", err)
-	}
 	return s, nil
+}
+
+func (s *Snapshot) open() error {
+	f, err := openAt(s.folder, snapshot.StateFile)
+	if err != nil {
+		return fmt.Errorf("open a snapshot: %w", err)
+	}
+	defer f.Close()
+	if s.meta, s.devices, err = snapshot.Read(f); err != nil {
+		return err
+	}
+	if s.memory, err = openAt(s.folder, snapshot.MemoryFile); err != nil {
+		return fmt.Errorf("open a snapshot: %w", err)
+	}
+	return nil
+}
+
+// openAt opens a file of a folder for reading.
+func openAt(folder *os.File, name string) (*os.File, error) {
+	path := filepath.Join(folder.Name(), name)
+	fd, err := unix.Openat(int(folder.Fd()), name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// path is a path of one of the snapshot's files, as long as the snapshot is open.
+func (s *Snapshot) path(name string) string {
+	return filepath.Join("/proc/self/fd", strconv.Itoa(int(s.folder.Fd())), name)
 }
 
 // Close closes the snapshot's files. What goes on from it needs them no more once it has started.
@@ -47,7 +77,13 @@ func (s *Snapshot) Close() error {
 		return nil
 	}
 	s.working.close()
-	return s.memory.Close()
+	var errs []error
+	for _, f := range []*os.File{s.memory, s.folder} {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Name and Saved say which machine was saved, and when.
@@ -70,7 +106,7 @@ func (s *Snapshot) kept(a config.Address) string {
 	if s == nil || !slices.Contains(s.meta.Kept, a.String()) {
 		return ""
 	}
-	return filepath.Join(s.dir, snapshot.DiskFile(a))
+	return s.path(snapshot.DiskFile(a))
 }
 
 // takeSnapshot returns what the next board goes on from. Later ones are powered on.
