@@ -85,8 +85,13 @@ func (s *Session) pass(events []input.Event) {
 		s.overviewMotion(events)
 		return
 	}
-	if m := s.machines[s.front]; m.remote != nil && len(events) > 0 {
+	m := s.machines[s.front]
+	switch {
+	case len(events) == 0:
+	case m.remote != nil:
 		m.remote.Events(events)
+	case m.why == starting && len(m.early)+len(events) <= maxEarly:
+		m.early = append(m.early, events...)
 	}
 }
 
@@ -109,7 +114,8 @@ func (s *Session) meant(e input.Event) bool {
 	case e.Code == input.KeyN && has(WindowKeys):
 		return k.holds(input.KeyLeftCtrl, input.KeyRightCtrl) && k.holds(input.KeyLeftAlt, input.KeyRightAlt) && s.machines[s.front].again
 	case e.Code == input.KeyEnter:
-		return s.machines[s.front].remote == nil
+		m := s.machines[s.front]
+		return m.remote == nil && m.why != starting
 	}
 	return false
 }
@@ -137,7 +143,7 @@ func (s *Session) act(e input.Event) {
 		s.another(s.front)
 	case input.KeyEnter:
 		if s.cfg.Restart != nil {
-			s.machines[s.front].why = "starting"
+			s.machines[s.front].why = starting
 			s.cfg.Restart(s.front)
 			s.turn(s.front)
 		}

@@ -68,8 +68,9 @@ type Session struct {
 // member is a machine of the session.
 type member struct {
 	name    string
-	remote  *link.Remote // nil while it has no process
-	why     string       // there is none
+	remote  *link.Remote  // nil while it has no process
+	why     string        // there is none
+	early   []input.Event // for a machine that is starting
 	started time.Time
 	told    link.State // that the user has been told of
 	clip    Clip
@@ -77,6 +78,12 @@ type member struct {
 	again   bool   // there may be another window of it
 	gone    bool   // until its place is taken by another
 }
+
+// starting is why a machine has no process that is about to have one. maxEarly bounds what is kept for it of what the user does.
+const (
+	starting = "starting"
+	maxEarly = 1024
+)
 
 // New returns a session without machines.
 func New(c Config) *Session {
@@ -106,7 +113,7 @@ func (s *Session) Frontend(name string) frontend.Machine {
 func (s *Session) Add(name string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m := &member{name: name, why: "starting"}
+	m := &member{name: name, why: starting}
 	if i := slices.IndexFunc(s.machines, func(m *member) bool { return m.gone }); i >= 0 {
 		s.machines[i] = m
 		return i
@@ -184,9 +191,14 @@ func (s *Session) Connected(machine int, r *link.Remote) {
 	if s.size != (image.Point{}) {
 		r.Surface.Wish(s.size)
 	}
+	if len(m.early) > 0 {
+		r.Events(m.early)
+		m.early = nil
+	}
 	if machine == s.front {
 		s.turn(machine)
 	} else {
+		r.Release()
 		r.Focus(false)
 	}
 }
@@ -196,7 +208,7 @@ func (s *Session) Ended(machine int, why string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := s.machines[machine]
-	m.remote, m.why = nil, why
+	m.remote, m.why, m.early = nil, why, nil
 	if machine == s.front {
 		s.turn(machine)
 	} else {

@@ -78,6 +78,13 @@ func newRig(t testing.TB, n int) *rig {
 }
 
 func (r *rig) add(t testing.TB, i int) {
+	t.Helper()
+	r.connect(t, r.Add(string(rune('a'+i))))
+}
+
+// connect gives machine i a process.
+func (r *rig) connect(t testing.TB, i int) {
+	t.Helper()
 	a, b := linktest.Pair(t)
 	surface, hub := display.NewSurface(), &input.Hub{}
 	g := &guest{colour: uint32(0xff000000 + 0x203040*(i+1))}
@@ -89,7 +96,7 @@ func (r *rig) add(t testing.TB, i int) {
 	g.remote = link.Connect(b, r.Changed)
 	t.Cleanup(g.remote.Close)
 	r.guests = append(r.guests, g)
-	r.Connected(r.Add(string(rune('a'+i))), g.remote)
+	r.Connected(i, g.remote)
 }
 
 // colour is that of a pixel which no line covers; 0 where there is no picture.
@@ -231,6 +238,27 @@ func TestEnded(t *testing.T) {
 	}
 	r.tap(input.KeyF4)
 	r.shows(t, 0)
+}
+
+// TestEarly types for a machine whose process does not run yet.
+func TestEarly(t *testing.T) {
+	r := newRig(t, 1)
+	n := r.Add("late")
+	if err := r.Turn(n); err != nil {
+		t.Fatal(err)
+	}
+	r.tap(input.KeyEnter)
+	r.tap(input.KeyA)
+	r.connect(t, n)
+	linktest.Eventually(t, "what was typed", func() bool {
+		var codes []input.Code
+		for _, e := range r.guests[n].events() {
+			if e.Type == input.TypeKey && e.Value != 0 {
+				codes = append(codes, e.Code)
+			}
+		}
+		return slices.Equal(codes, []input.Code{input.KeyEnter, input.KeyA})
+	})
 }
 
 // TestLine sees the line over the picture come and go.
