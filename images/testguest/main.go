@@ -22,6 +22,7 @@ type task func(args string) error
 
 var tasks = map[string]task{
 	"acpi":       dumpACPI,
+	"answer":     answer,
 	"button":     waitForButton,
 	"carrier":    carrier,
 	"cdrom":      readDisc,
@@ -31,6 +32,7 @@ var tasks = map[string]task{
 	"disk":       verifyDisk,
 	"dmesg":      showLog,
 	"drain":      drain,
+	"draw":       draw,
 	"efi":        efiVariable,
 	"events":     showEvents,
 	"files":      verifyFiles,

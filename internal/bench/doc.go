@@ -10,6 +10,10 @@
 //     the other end is a process of the host, which takes the time.
 //   - block: what a guest reads from its disk and writes to it past its own page cache, one after the other in MiB/s, at random in
 //     accesses of 4 KiB per second at depths of 1 and 32; from a raw file and from a VMDK, both in the host's page cache.
+//   - snapshot (only when asked for): wall time from the start of the monitor's process until a VNC viewer has the guest's picture, right in every pixel, and
+//     until it has the guest's answer to a key, with guests of two sizes of RAM that go on from where they were saved; and what that took: page
+//     faults, bytes read from the disk, milliseconds for the devices' state.
+//   - density (only when asked for): how much memory (PSS) each further machine from one snapshot adds, once it has answered a key.
 //
 // Boot and memory run in one nested host, one boot after the other, taking turns: vmm, QEMU microvm, QEMU pc and gokvm, with
 // the same kernel, initrd, command line and RAM, and a disk, a network card, an entropy source and a paravirtual console each.
@@ -18,6 +22,9 @@
 // kernel would carry the frames, which is another design than the one to compare, and one that vmm does not have.
 //
 // And so does block: vmm, and QEMU pc with each of its ways to a file that the file system allows.
+//
+// And so do snapshot and density: vmm, and QEMU pc with RAM in a file that it maps privately, and its devices' state from a descriptor. What is saved lies in an
+// ext4 on a loop device in the nested host's memory. Warm, its files are in the page cache; cold, they are not, but the programs are.
 //
 // The outer process builds everything and starts itself again in the nested host (`bench inner`), where nothing is compiled. Each
 // figure also comes as a line RESULT name ours=X peer=Y peername=P ratio=Z unit=U, ratio being above 1 where vmm is ahead of the peer.

@@ -19,7 +19,11 @@ type options struct {
 	json    bool
 	verbose bool
 	dir     string // where files are built, shared with the nested host
+	vmx     string // the machine to save in place of the painting one; "" for none
 }
+
+// saves says whether guests are to be saved.
+func (o *options) saves() bool { return o.only == "snapshot" || o.only == "density" }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -36,10 +40,11 @@ func run(ctx context.Context, args []string) error {
 	var o options
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.IntVar(&o.rounds, "rounds", 5, "rounds, of which medians are taken")
-	f.StringVar(&o.only, "only", "", "measure only boot, memory, firmware, exits, network or block")
+	f.StringVar(&o.only, "only", "", "measure only boot, memory, firmware, exits, network, block, snapshot or density")
 	f.BoolVar(&o.json, "json", false, "print the figures as JSON instead of tables")
 	f.BoolVar(&o.verbose, "verbose", false, "print commands and single rounds on standard error")
 	f.StringVar(&o.dir, "dir", "out/bench", "folder for what is built")
+	f.StringVar(&o.vmx, "vmx", "", "with -only snapshot: save and restore the machine of this .vmx, once its picture has settled, without a peer; its folder lies below the current one")
 	inner := len(args) > 0 && args[0] == innerCommand
 	if inner {
 		args = args[1:]
@@ -47,7 +52,7 @@ func run(ctx context.Context, args []string) error {
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	if f.NArg() > 0 || o.rounds < 1 || !wellKnown(o.only) {
+	if f.NArg() > 0 || o.rounds < 1 || !wellKnown(o.only) || o.vmx != "" && o.only != "snapshot" {
 		f.Usage()
 		return flag.ErrHelp
 	}
@@ -59,7 +64,7 @@ func run(ctx context.Context, args []string) error {
 
 func wellKnown(only string) bool {
 	switch only {
-	case "", "boot", "memory", "firmware", "exits", "network", "block":
+	case "", "boot", "memory", "firmware", "exits", "network", "block", "snapshot", "density":
 		return true
 	}
 	return false

@@ -23,6 +23,8 @@ const (
 	qemuCommand  = "qemu-system-x86_64"
 	// nestedMemory is room for files, one guest at a time, and its monitor.
 	nestedMemory = "4G"
+	// snapshotMemory is room for what is saved, too.
+	snapshotMemory = "6G"
 )
 
 // modules are what the guest's devices need of the kernel, on any of the monitors.
@@ -33,6 +35,8 @@ const (
 	vmmFile, gokvmFile, benchFile, initFile = "vmm", "gokvm", "bench", "guest-init"
 	vmlinuxFile, bzImageFile, initrdFile    = "vmlinux", "bzImage", "initrd"
 	bootDiskFile                            = "boot.raw"
+	// The guest that paints has the kernel with graphics drivers.
+	answerInitFile, screenKernelFile, screenInitrdFile, screenDiskFile = "answer-init", "vmlinux-screen", "initrd-screen", "screen.raw"
 )
 
 // measureNested builds everything, and has the guests run in the nested host.
@@ -45,8 +49,12 @@ func measureNested(ctx context.Context, o options, r *report.Report) error {
 	}
 	result := filepath.Join(o.dir, resultFile)
 	_ = os.Remove(result)
-	args := []string{"nested", "--mem", nestedMemory, "--", filepath.Join(o.dir, benchFile), innerCommand,
-		"-dir", o.dir, "-rounds", strconv.Itoa(o.rounds), "-only", o.only, "-verbose=" + strconv.FormatBool(o.verbose)}
+	memory := nestedMemory
+	if o.saves() {
+		memory = snapshotMemory
+	}
+	args := []string{"nested", "--mem", memory, "--", filepath.Join(o.dir, benchFile), innerCommand,
+		"-dir", o.dir, "-rounds", strconv.Itoa(o.rounds), "-only", o.only, "-vmx", o.vmx, "-verbose=" + strconv.FormatBool(o.verbose)}
 	c := exec.CommandContext(ctx, filepath.Join(o.dir, vmmFile), args...)
 	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stderr, os.Stderr
 	if err := c.Run(); err != nil {
@@ -75,6 +83,8 @@ func build(ctx context.Context, dir string) error {
 		gokvmFile: "github.com/bobuhiro11/gokvm",
 		benchFile: "github.com/sharevm/vmm/internal/bench",
 		initFile:  "github.com/sharevm/vmm/internal/bench/guest",
+
+		answerInitFile: "github.com/sharevm/vmm/images/testguest",
 	} {
 		ldflags := "-s -w"
 		if file == vmmFile {
@@ -107,9 +117,31 @@ func build(ctx context.Context, dir string) error {
 	if err := writeInitrd(filepath.Join(dir, initrdFile), initramfs.Config{Init: filepath.Join(dir, initFile), Modules: mods}); err != nil {
 		return err
 	}
+	if err := buildScreen(ctx, store, dir); err != nil {
+		return err
+	}
 	return bootdisk.Build(ctx, filepath.Join(dir, bootDiskFile), bootdisk.Config{
 		Kernel: filepath.Join(dir, bzImageFile), Initrd: filepath.Join(dir, initrdFile), Cmdline: cmdline, Size: 48 << 20,
 	})
+}
+
+// buildScreen makes what the guest that paints starts from.
+func buildScreen(ctx context.Context, store *debian.Store, dir string) error {
+	kernel, err := store.Kernel(ctx, debian.Generic)
+	if err != nil {
+		return err
+	}
+	if err := copyFile(kernel.Vmlinux, filepath.Join(dir, screenKernelFile)); err != nil {
+		return err
+	}
+	mods, err := initramfs.Modules(kernel.ModulesDir, append([]string{"virtio_gpu", "virtio_input", "evdev"}, modules...)...)
+	if err != nil {
+		return err
+	}
+	if err := writeModules(kernel, filepath.Join(dir, modulesDir)); err != nil {
+		return err
+	}
+	return writeInitrd(filepath.Join(dir, screenInitrdFile), initramfs.Config{Init: filepath.Join(dir, answerInitFile), Modules: mods})
 }
 
 func writeInitrd(path string, c initramfs.Config) (err error) {
@@ -133,7 +165,7 @@ func runInner(ctx context.Context, o options) error {
 	}
 	defer os.RemoveAll(f.dir)
 	var r report.Report
-	if o.only != "network" && o.only != "block" && o.only != "firmware" {
+	if o.only == "" || o.only == "boot" || o.only == "memory" {
 		if err := bootRounds(ctx, o, f, &r); err != nil {
 			return err
 		}
@@ -153,6 +185,16 @@ func runInner(ctx context.Context, o options) error {
 			return err
 		}
 	}
+	if o.only == "snapshot" {
+		if err := snapshotRounds(ctx, o, f, &r); err != nil {
+			return err
+		}
+	}
+	if o.only == "density" {
+		if err := densityRounds(ctx, o, f, &r); err != nil {
+			return err
+		}
+	}
 	b, err := json.Marshal(r)
 	if err != nil {
 		return err
@@ -168,7 +210,7 @@ func stage(from, qemu string) (*files, error) {
 		return nil, err
 	}
 	at := func(name string) string { return filepath.Join(dir, name) }
-	for _, name := range []string{vmmFile, gokvmFile, vmlinuxFile, bzImageFile, initrdFile, bootDiskFile} {
+	for _, name := range []string{vmmFile, gokvmFile, vmlinuxFile, bzImageFile, initrdFile, bootDiskFile, screenKernelFile, screenInitrdFile} {
 		if err := copyFile(filepath.Join(from, name), at(name)); err != nil {
 			return nil, err
 		}
@@ -178,8 +220,12 @@ func stage(from, qemu string) (*files, error) {
 			return nil, err
 		}
 	}
+	if err := os.WriteFile(at(screenDiskFile), make([]byte, 1<<20), 0o644); err != nil {
+		return nil, err
+	}
 	return &files{
 		dir: dir, vmm: at(vmmFile), gokvm: at(gokvmFile), qemu: qemu, initrd: at(initrdFile), bootDisk: at(bootDiskFile),
+		screenKernel: at(screenKernelFile), screenInitrd: at(screenInitrdFile), screenDisk: at(screenDiskFile), modules: filepath.Join(from, modulesDir),
 		kernels: map[string]string{formats[0]: at(vmlinuxFile), formats[1]: at(bzImageFile)},
 	}, nil
 }

@@ -26,6 +26,11 @@ type files struct {
 	initrd  string
 
 	bootDisk string // which firmware boots, up to GRUB
+
+	// screenKernel and screenInitrd are the guest's that paints and answers keys, with a disk that it leaves alone.
+	screenKernel, screenInitrd, screenDisk string
+
+	modules string // folder of the nested host's kernel modules that it does not load by itself
 }
 
 // formats are the kernel files, in the order of the report.
