@@ -6,6 +6,7 @@ import (
 
 	"github.com/sharevm/vmm/display"
 	"github.com/sharevm/vmm/virtio/virtiotest"
+	"github.com/sharevm/vmm/vmm/state"
 )
 
 // BenchmarkFrame1080p is what a driver does for each picture of which it has drawn everything: the transfer and the flush of 1920 by 1080 pixels, from memory in one piece and
@@ -39,5 +40,39 @@ func BenchmarkFrame1080p(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkRestore is what it takes to have a card go on with a picture of 1024 by 768 pixels.
+func BenchmarkRestore(b *testing.B) {
+	const width, height = 1024, 768
+	c := &testCard{screens: newScreens(1)}
+	var err error
+	if c.dev, err = New(Config{Screens: c.screens}); err != nil {
+		b.Fatal(err)
+	}
+	defer c.dev.Close()
+	c.Driver = virtiotest.New(b, c.dev)
+	c.Start(^uint64(0))
+	c.must(cmdCreate2D, 5, 2, width, height)
+	for _, page := range c.back(5, width*height*pixelSize, 1, false) {
+		for i := range page {
+			page[i] = byte(i) | 1
+		}
+	}
+	c.must(cmdTransferToHost2D, 0, 0, width, height, 0, 0, 5, 0)
+	c.must(cmdSetScanout, 0, 0, width, height, 0, 5)
+	var w state.Writer
+	c.dev.Save(&w)
+	next, err := New(Config{Screens: newScreens(1)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer next.Close()
+	b.SetBytes(int64(len(w.Data())))
+	for b.Loop() {
+		if err := next.Restore(state.NewReader(w.Data())); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
