@@ -47,6 +47,9 @@ func (vm *VM) Save(w *state.Writer) error {
 		return err
 	}
 	indices = append(indices, mtrrs()...)
+	if vm.enlightened {
+		indices = append(indices, synthetic()...)
+	}
 	slices.Sort(indices)
 	indices = slices.Compact(indices)
 	w.U16(uint16(len(vm.vcpus)))
@@ -70,6 +73,20 @@ func mtrrs() (all []uint32) {
 		all = append(all, 0x268+i)
 	}
 	return append(all, 0x2ff)
+}
+
+// synthetic are the registers of a Hyper-V's interrupt controller and timers that KVM's list leaves out (Hypervisor Top Level Functional Specification 6.0b,
+// 11.8 and 12.3): event and message pages, sixteen interrupts, and for each of four timers its configuration and its count, which is set after that.
+func synthetic() (all []uint32) {
+	const eventPage, messagePage, firstInterrupt, firstTimer = 0x40000082, 0x40000083, 0x40000090, 0x400000b0
+	all = append(all, eventPage, messagePage)
+	for i := range uint32(16) {
+		all = append(all, firstInterrupt+i)
+	}
+	for i := range uint32(8) {
+		all = append(all, firstTimer+i)
+	}
+	return all
 }
 
 func (vm *VM) saveVCPU(w *state.Writer, c *kvm.VCPU, indices []uint32) error {

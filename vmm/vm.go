@@ -45,12 +45,13 @@ type VM struct {
 	kvm    *kvm.VM
 	slots  atomic.Uint32 // of KVM's memory slots, those in use
 	// coalesced is nil where KVM cannot collect stores to ports.
-	coalesced  *vcpu.Coalesced
-	coalescing coalescing
-	irq        *irqChip
-	vcpus      []*vcpu.VCPU
-	cpuid      []kvm.CPUIDEntry // what the boot processor tells the guest
-	log        *slog.Logger
+	coalesced   *vcpu.Coalesced
+	coalescing  coalescing
+	irq         *irqChip
+	vcpus       []*vcpu.VCPU
+	cpuid       []kvm.CPUIDEntry // what the boot processor tells the guest
+	enlightened bool             // the guest sees a Hyper-V
+	log         *slog.Logger
 }
 
 // New makes a VM with the in-kernel PIC, IOAPIC, local APICs and PIT.
@@ -131,6 +132,7 @@ func (vm *VM) addVCPUs(c Config) error {
 				return fmt.Errorf("vCPU %d: %w", i, err)
 			}
 			c.Enlightened = c.CPU.HyperV != nil
+			vm.enlightened = c.Enlightened
 		}
 		entries := c.CPU.For(supported, i)
 		if i == 0 {
