@@ -151,6 +151,44 @@ func flood(args string) error {
 	return nil
 }
 
+// draw has a picture of the monitor's favourite mode redrawn ten times a second, from now on.
+func draw(string) error {
+	const device = "/dev/dri/card0"
+	if err := setup.WaitFor(device, 20*time.Second); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(device, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	c, err := openCard(int(f.Fd()))
+	if err != nil {
+		return err
+	}
+	fb, err := c.show(c.modes[0], 1)
+	if err != nil {
+		return err
+	}
+	go func() {
+		defer f.Close()
+		line := make([]byte, fb.pitch)
+		for frame := byte(0); ; frame++ {
+			for i := range line {
+				line[i] = frame
+			}
+			for y := range fb.height {
+				copy(fb.pixels[y*fb.pitch:], line)
+			}
+			if err := c.dirty(fb, 0, 0, fb.width, fb.height); err != nil {
+				say("task draw: failed: %v", err)
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	}()
+	return nil
+}
+
 // pixelOf is what pixel (x, y) of a pattern is: 0xRRGGBB.
 func pixelOf(seed uint32, x, y int) uint32 {
 	return (seed*0x9e3779b1>>8 ^ uint32(x)*0x10101 + uint32(y)*0x30507) & 0xffffff
