@@ -45,6 +45,8 @@ type board struct {
 	verdict    *verdict
 	// from is what the board goes on from; nil for one that is powered on.
 	from *Snapshot
+	// restored is closed when the devices are what they were in from.
+	restored chan struct{}
 	// slept is what the board goes on from that was suspended to RAM, or nil.
 	slept  *sleep
 	paused bool
@@ -63,7 +65,7 @@ type board struct {
 
 // newBoard assembles a board, to go on from slept unless that is nil, in the order in which its parts depend on one another. Nothing runs before start.
 func (m *Machine) newBoard(slept *sleep) (_ *board, err error) {
-	b := &board{m: m, verdict: newVerdict(), from: m.takeSnapshot(), slept: slept}
+	b := &board{m: m, verdict: newVerdict(), from: m.takeSnapshot(), restored: make(chan struct{}), slept: slept}
 	defer func() {
 		if err != nil {
 			_ = b.close()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sharevm/vmm/config"
 	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/disk/exchange"
 	"github.com/sharevm/vmm/disk/formats"
 	"github.com/sharevm/vmm/disk/volatile"
 )
@@ -28,7 +29,10 @@ func openDisk(m *config.Machine, d *config.Disk, discard bool, kept string, log 
 		return nil, fmt.Errorf("disk %s: %w", d.Address, err)
 	}
 	if !drop {
-		return img, nil
+		if d.ReadOnly || d.Media != config.MediaDisk {
+			return img, nil
+		}
+		return exchange.New(img), nil // for a snapshot another one may have to go on
 	}
 	if kept != "" {
 		below, err := volatile.Open(img, kept)

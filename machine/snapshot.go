@@ -14,6 +14,7 @@ import (
 
 	"github.com/sharevm/vmm/config"
 	"github.com/sharevm/vmm/disk/volatile"
+	"github.com/sharevm/vmm/machine/control"
 	"github.com/sharevm/vmm/machine/snapshot"
 	"github.com/sharevm/vmm/vmm/state"
 )
@@ -143,8 +144,8 @@ var ErrOff = errors.New("the machine is powered off, or just starting anew")
 
 // SaveSnapshot saves the machine as it is to files of the names that SnapshotFiles gives, all empty, and syncs them. The guest stands still meanwhile, and
 // goes on afterwards unless it is paused, or off, asked when all is saved, says that the machine shall be powered off there; nil is no. Disks that are
-// written to for good are flushed and must not change before the machine goes on from there.
-func (m *Machine) SaveSnapshot(files map[string]*os.File, off func() bool) error {
+// written to for good are flushed and must not change before the machine goes on from there: either it does not go on in between, or children take their places.
+func (m *Machine) SaveSnapshot(files map[string]*os.File, children []control.Child, off func() bool) error {
 	if m.tpm != nil {
 		return errTPMSnapshot
 	}
@@ -162,6 +163,19 @@ func (m *Machine) SaveSnapshot(files map[string]*os.File, off func() bool) error
 	}()
 	m.turn.Lock() // nobody takes the board down
 	defer m.turn.Unlock()
+	var next []successor
+	if len(children) > 0 {
+		var err error
+		if next, err = m.openSuccessors(files, children); err != nil {
+			return err
+		}
+	}
+	frozen := false
+	defer func() {
+		if !frozen {
+			closeSuccessors(next)
+		}
+	}()
 	m.mu.Lock()
 	b := m.board
 	m.mu.Unlock()
@@ -202,9 +216,14 @@ func (m *Machine) SaveSnapshot(files map[string]*os.File, off func() bool) error
 	if _, err := files[snapshot.StateFile].Write(w.Bytes()); err != nil {
 		return fmt.Errorf("write a snapshot's state: %w", err)
 	}
-	for _, f := range files {
-		if err := f.Sync(); err != nil {
+	for _, name := range m.SnapshotFiles() {
+		if err := files[name].Sync(); err != nil {
 			return fmt.Errorf("write a snapshot: %w", err)
+		}
+	}
+	if frozen = len(next) > 0; frozen {
+		if err := m.freeze(next); err != nil {
+			return err
 		}
 	}
 	if off != nil && off() {
@@ -256,6 +275,7 @@ func (b *board) restore() error {
 		}
 	}
 	s.devices = nil
+	close(b.restored)
 	if r.Err() == nil && b.generation != nil {
 		b.generation.Renew()
 	}

@@ -42,7 +42,7 @@ func (m *Machine) Status() control.Status {
 	for i := range m.cfg.Disks {
 		d, gates := &m.cfg.Disks[i], m.diskGates[i]
 		c := control.Disk{
-			Address: d.Address.String(), File: d.Path, ReadOnly: d.ReadOnly, Reads: countOf(gates.in), Writes: countOf(gates.out),
+			Address: d.Address.String(), File: m.diskFile(i), ReadOnly: d.ReadOnly, Reads: countOf(gates.in), Writes: countOf(gates.out),
 		}
 		if img := m.disks[i]; img != nil {
 			c.Size = img.Size()
@@ -54,6 +54,13 @@ func (m *Machine) Status() control.Status {
 		s.NICs = append(s.NICs, m.nicStatus(i))
 	}
 	return s
+}
+
+// diskFile is the image of a disk, which may be another one after a snapshot.
+func (m *Machine) diskFile(i int) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.cfg.Disks[i].Path
 }
 
 func countOf(g *throttle.Gate) (c control.Count) {

@@ -49,7 +49,7 @@ func (b *board) prefetch() {
 		return
 	}
 	b.aside("prefetch", func(stop <-chan struct{}) {
-		b.mem.Prefetch(set, stop)
+		b.mem.Prefetch(set, b.restored, stop)
 		b.m.opt.Timeline.Add("working set mapped")
 	})
 }

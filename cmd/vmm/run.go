@@ -391,6 +391,15 @@ func (fl *runFlags) runHere(ctx context.Context, file string, cfg *config.Machin
 	if err != nil {
 		return err
 	}
+	if fl.from != "" {
+		dir, err := snapshotAt(file, fl.from)
+		if err == nil {
+			err = useFrozen(cfg, dir)
+		}
+		if err != nil {
+			return errors.Join(err, options.From.Close())
+		}
+	}
 	options.Clone = fl.from != ""
 	toSession := &sessionEnd{ready: make(chan struct{}, 1)}
 	instantly := fl.fromInstant(file, cfg, &options, messages, toSession.fallBack)

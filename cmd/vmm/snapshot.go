@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -39,18 +40,22 @@ func newSnapshot() *cobra.Command {
 		Use:   "snapshot",
 		Short: "Save machines as they run, to start from there in a blink",
 		Long: `A snapshot holds a running machine: memory, processors, devices, and what it wrote to disks whose writes are thrown away. A machine that starts from it
-(vmm run --from) goes on within a moment, and any number can start from the same one; each keeps to itself what it changes. Only machines that write to no disk for good have
-snapshots of this kind (vmm run --snapshot, or vmm.overlay = "disposable" in the .vmx); all others can be suspended (vmm suspend).`,
+(vmm run --from) goes on within a moment, and any number can start from the same one; each keeps to itself what it changes.
+
+Where a machine writes to VMDKs for good they are frozen for the snapshot as VMware does it: each gets a child (disk-000001.vmdk) that the machine goes on with, the .vmx names the
+children and the .vmsd lists the snapshot, so that the folder opens in VMware with its disks' snapshots (which cannot resume the running machine in it). vmm snapshot restore takes such a machine back, and
+vmm snapshot delete merges what it has written since.`,
 	}
-	c.AddCommand(newSnapshotSave(), newSnapshotList(), newSnapshotDelete())
+	c.AddCommand(newSnapshotSave(), newSnapshotList(), newSnapshotRestore(), newSnapshotDelete())
 	return c
 }
 
 func newSnapshotSave() *cobra.Command {
 	return &cobra.Command{
-		Use:               "save MACHINE NAME",
-		Short:             "Save a running machine under a name",
-		Long:              "Saves a running machine beside its .vmx. The guest stands still meanwhile, and goes on afterwards. A snapshot of that name is replaced.",
+		Use:   "save MACHINE NAME",
+		Short: "Save a running machine under a name",
+		Long: `Saves a running machine beside its .vmx. The guest stands still meanwhile, and goes on afterwards. A snapshot of that name is replaced, unless disks were
+frozen for it.`,
 		Example:           "  vmm snapshot save chromeos ready\n  vmm run --from ready chromeos.vmx",
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: completeMachine,
@@ -63,10 +68,11 @@ func newSnapshotSave() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			for _, d := range status.Disks {
-				if d.File != "" && !d.ReadOnly && !d.Discards {
-					return fmt.Errorf("machine %s writes to its disk %s for good: use vmm suspend, or start it with --snapshot", args[0], d.Address)
-				}
+			if slices.ContainsFunc(status.Disks, writesForGood) {
+				return saveFrozen(c.Context(), client, dir, args[1], status)
+			}
+			if frozen, err := snapshot.Frozen(dir); err == nil && len(frozen) > 0 {
+				return fmt.Errorf("there is a snapshot %q already, which disks are frozen for: delete it first, or choose another name", args[1])
 			}
 			return save(c.Context(), client, dir, status, false, nil)
 		},
@@ -196,14 +202,19 @@ func newSnapshotDelete() *cobra.Command {
 	return &cobra.Command{
 		Use:   "delete FILE.vmx NAME",
 		Short: "Delete a snapshot",
-		Args:  cobra.ExactArgs(2),
-		RunE: func(_ *cobra.Command, args []string) error {
+		Long: `Deletes a snapshot. Where disks were frozen for it and only the machine itself is based on them, what it has written since is merged into them; it has to be
+powered off for that. Disks that other images are based on stay as they are.`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
 			dir, err := snapshotAt(args[0], args[1])
 			if err != nil {
 				return err
 			}
 			if _, err := os.Stat(filepath.Join(dir, snapshot.StateFile)); err != nil {
 				return fmt.Errorf("there is no snapshot %q of %s", args[1], args[0])
+			}
+			if frozen, err := snapshot.Frozen(dir); err == nil && len(frozen) > 0 {
+				return deleteFrozen(c.Context(), args[0], args[1], dir)
 			}
 			return os.RemoveAll(dir)
 		},

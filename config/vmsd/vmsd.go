@@ -1,4 +1,4 @@
-// Package vmsd reads VMware's .vmsd files, the list of a machine's snapshots that lies beside its .vmx.
+// Package vmsd reads and changes VMware's .vmsd files, the list of a machine's snapshots that lies beside its .vmx.
 //
 // There is no published specification. What is known, and relied on here:
 //

@@ -133,6 +133,12 @@ func (f *machineFile) start(t *testing.T, args ...string) *guest {
 	return f.startAs(t, exec.Command(vmmBin, append(append([]string{"run", "--allow-outside"}, args...), f.write(t))...))
 }
 
+// restart is start on the .vmx as it lies there by now.
+func (f *machineFile) restart(t *testing.T, args ...string) *guest {
+	t.Helper()
+	return f.startAs(t, exec.Command(vmmBin, append(append([]string{"run", "--allow-outside"}, args...), filepath.Join(f.dir, "test.vmx"))...))
+}
+
 // startAs runs a command that runs the machine.
 func (f *machineFile) startAs(t *testing.T, c *exec.Cmd) *guest {
 	t.Helper()

@@ -88,10 +88,18 @@ func (c Client) SnapshotFiles(ctx context.Context) ([]string, error) {
 
 // SaveSnapshot has the machine save itself to open, empty files. It goes on afterwards, or off powers it off at that very point.
 func (c Client) SaveSnapshot(ctx context.Context, files map[string]*os.File, off bool) error {
+	return c.saveSnapshot(ctx, files, snapshotList{PowerOff: off})
+}
+
+// SaveFrozen is SaveSnapshot with children, which take the places of all disks that the machine writes to for good before it goes on. Their files are among files.
+func (c Client) SaveFrozen(ctx context.Context, files map[string]*os.File, children []Child) error {
+	return c.saveSnapshot(ctx, files, snapshotList{Children: children})
+}
+
+func (c Client) saveSnapshot(ctx context.Context, files map[string]*os.File, list snapshotList) error {
 	ctx, cancel := context.WithTimeout(ctx, longPatience)
 	defer cancel()
 	r := request{method: "POST", path: "/v1/snapshot"}
-	list := snapshotList{PowerOff: off}
 	for name, f := range files {
 		list.Files, r.files = append(list.Files, name), append(r.files, f)
 	}

@@ -66,7 +66,7 @@ func (m *fakeMachine) SetLimits(l config.Limits) error {
 func (m *fakeMachine) SnapshotFiles() []string { return []string{"state", "memory"} }
 
 // SaveSnapshot writes the names of the files into them.
-func (m *fakeMachine) SaveSnapshot(files map[string]*os.File, off func() bool) error {
+func (m *fakeMachine) SaveSnapshot(files map[string]*os.File, _ []Child, off func() bool) error {
 	for name, f := range files {
 		if _, err := f.WriteString(name); err != nil {
 			return err

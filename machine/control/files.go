@@ -3,8 +3,10 @@ package control
 import (
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -52,6 +54,11 @@ func (r *fileReader) take(oob []byte) error {
 		return problemf(statusBadRequest, "more than %d files came along", maxFiles)
 	}
 	return nil
+}
+
+// keep leaves open what is not among rest: the machine has taken it over.
+func (r *fileReader) keep(rest map[string]*os.File) {
+	r.files = slices.Collect(maps.Values(rest))
 }
 
 // closeFiles closes what came along.

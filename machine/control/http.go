@@ -64,6 +64,8 @@ type request struct {
 	files        []*os.File  // that came along
 	wait         func()      // says that the answer takes long
 	waits        func() bool // reports whether the client still waits for the answer
+	// keep says which of the files that came along are to be closed in the end.
+	keep func(rest map[string]*os.File)
 }
 
 // readRequest reads one request. An error that is a *problem can be told to the client.

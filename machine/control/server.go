@@ -154,6 +154,7 @@ func (s *Server) client(conn *net.UnixConn) {
 		if r, err = readRequest(from); err == nil {
 			r.files = from.files
 			r.wait = func() { s.extend(conn) }
+			r.keep = from.keep
 			r.waits = func() bool { return waits(conn) }
 			answer, err = s.do(r)
 		}
@@ -284,6 +285,16 @@ type snapshotList struct {
 	Files []string `json:"files"`
 	// PowerOff ends the machine when all is saved.
 	PowerOff bool `json:"power_off,omitempty"`
+	// Children take the places of the machine's disks, whose files then stay as they are.
+	Children []Child `json:"children,omitempty"`
+}
+
+// Child is a new image that is based on what a disk of the machine has been so far.
+type Child struct {
+	Disk string `json:"disk"` // its address, "scsi0:0"
+	Path string `json:"path"` // of the new image, absolute
+	// Files are the files of the image and of all that it is based on: by their paths, absolute and clean, which one of the files that came along it is.
+	Files map[string]string `json:"files"`
 }
 
 func (s *Server) snapshotFiles(request) (any, error) {
@@ -310,7 +321,9 @@ func (s *Server) snapshot(r request) (any, error) {
 	if list.PowerOff {
 		off = r.waits // a machine whose state nobody puts into its place must not end
 	}
-	if err := s.machine.SaveSnapshot(files, off); err != nil {
+	err := s.machine.SaveSnapshot(files, list.Children, off)
+	r.keep(files)
+	if err != nil {
 		return nil, problemf(statusConflict, "%v", err)
 	}
 	return struct{}{}, nil

@@ -19,8 +19,9 @@ type Machine interface {
 	// SnapshotFiles are the names of the files that SaveSnapshot fills.
 	SnapshotFiles() []string
 	// SaveSnapshot saves the machine as it is to files of those names. It goes on afterwards, unless off is not nil and says yes when all is saved: then it
-	// is powered off at that very point.
-	SaveSnapshot(files map[string]*os.File, off func() bool) error
+	// is powered off at that very point. children take the places of the disks that it writes to for good, all of them or none. Files that it goes on using it takes
+	// out of files.
+	SaveSnapshot(files map[string]*os.File, children []Child, off func() bool) error
 	// Limits are those in force.
 	Limits() config.Limits
 	// SetLimits puts other limits in force. An error says what could not be limited.

@@ -4,7 +4,7 @@
 //	memory       RAM from its first byte on, without the holes in the address space; pages of zeroes are holes of the file
 //	disk-ADDRESS what the machine wrote to a disk whose writes are thrown away (package disk/volatile)
 //	working-set  which pages of memory were needed first (WorkingFile)
-//	disks        how the files of the other disks lay there
+//	disks        how the files of the other disks lay there, and which of them the machine's disks were frozen as
 //
 // The file state is little endian: magic "vmmstate", version (4 bytes), length of the description (4), length of the devices' state (8), the
 // description (JSON, see Meta), the devices' state (package vmm/state), and a CRC-32C of all that. A snapshot is hostile input like a disk image.

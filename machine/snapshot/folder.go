@@ -22,6 +22,8 @@ type File struct {
 	Path     string
 	Size     int64
 	Modified time.Time
+	// Disk is the address of the disk that this file is the image of, where the disk was frozen for the snapshot.
+	Disk string `json:",omitempty"`
 }
 
 // Draft is a snapshot in the making.
@@ -107,9 +109,12 @@ func lockFolder(path string) (*os.File, error) {
 
 // Commit puts the draft, whose files are durable, into its place. disks are the files of the disks that must not change until the machine goes on. What was there
 // before is replaced in one step and then removed.
-func (d *Draft) Commit(disks []string) error {
+func (d *Draft) Commit(disks []string) error { return d.CommitFrozen(disks, nil) }
+
+// CommitFrozen is Commit where disks were frozen for the snapshot: frozen are their images, with the disks' addresses. The files of these are among disks.
+func (d *Draft) CommitFrozen(disks []string, frozen map[string]string) error {
 	defer d.Discard() // by then temp is the older one, if anything
-	if err := d.seal(disks); err != nil {
+	if err := writeDisks(d.temp, disks, frozen); err != nil {
 		return fmt.Errorf("make a snapshot: %w", err)
 	}
 	err := unix.Renameat2(unix.AT_FDCWD, d.temp, unix.AT_FDCWD, d.dir, unix.RENAME_EXCHANGE)
@@ -125,20 +130,21 @@ func (d *Draft) Commit(disks []string) error {
 	return syncFolder(filepath.Dir(d.dir))
 }
 
-func (d *Draft) seal(disks []string) error {
+// writeDisks notes how files of disks lie there, durably.
+func writeDisks(dir string, disks []string, frozen map[string]string) error {
 	list := []File{}
 	for _, path := range disks {
 		info, err := os.Stat(path)
 		if err != nil {
 			return err
 		}
-		list = append(list, File{path, info.Size(), info.ModTime()})
+		list = append(list, File{path, info.Size(), info.ModTime(), frozen[path]})
 	}
 	b, err := json.Marshal(list)
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(filepath.Join(d.temp, disksFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := os.CreateTemp(dir, "."+disksFile+".")
 	if err != nil {
 		return err
 	}
@@ -146,7 +152,10 @@ func (d *Draft) seal(disks []string) error {
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return syncFolder(d.temp)
+	if err := os.Rename(f.Name(), filepath.Join(dir, disksFile)); err != nil {
+		return err
+	}
+	return syncFolder(dir)
 }
 
 func syncFolder(dir string) error {
@@ -162,19 +171,9 @@ var ErrStale = errors.New("the disk has changed since the machine was saved")
 
 // CheckDisks sees that the disks of the snapshot in dir are as they were.
 func CheckDisks(dir string) error {
-	path := filepath.Join(dir, disksFile)
-	f, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrCorrupt, err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxMeta))
+	list, err := Disks(dir)
 	if err != nil {
 		return err
-	}
-	var list []File
-	if err := json.Unmarshal(b, &list); err != nil {
-		return fmt.Errorf("%s: %w: %w", path, ErrCorrupt, err)
 	}
 	for _, saved := range list {
 		info, err := os.Stat(saved.Path)
@@ -189,4 +188,64 @@ func CheckDisks(dir string) error {
 		}
 	}
 	return nil
+}
+
+// Disks are the files of disks that the snapshot in dir depends on.
+func Disks(dir string) (list []File, err error) {
+	path := filepath.Join(dir, disksFile)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxMeta))
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(b, &list); err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", path, ErrCorrupt, err)
+	}
+	return list, nil
+}
+
+// Frozen are the images that the disks of the snapshot in dir were frozen as, by their addresses; none where the machine threw away what it wrote.
+func Frozen(dir string) (map[string]string, error) {
+	list, err := Disks(dir)
+	frozen := map[string]string{}
+	for _, f := range list {
+		if f.Disk != "" {
+			frozen[f.Disk] = f.Path
+		}
+	}
+	return frozen, err
+}
+
+// Rewrite notes anew how the files of the disks lie there that the snapshot in dir depends on, for who has changed them and knows that they read the same.
+func Rewrite(dir string, disks []string) error {
+	if err := writeDisks(dir, disks, nil); err != nil {
+		return fmt.Errorf("the disks of a snapshot: %w", err)
+	}
+	return nil
+}
+
+// Share makes the snapshot in from another one in dir, which may hold an older one, with its own word on disks. It takes no room: the files are the same.
+func Share(from, dir string, disks []string) error {
+	names, err := os.ReadDir(from)
+	if err != nil {
+		return fmt.Errorf("share a snapshot: %w", err)
+	}
+	d, err := Create(dir, nil)
+	if err != nil {
+		return err
+	}
+	for _, e := range names {
+		if e.Name() == disksFile || e.Name() == WorkingFile || !e.Type().IsRegular() {
+			continue
+		}
+		if err := os.Link(filepath.Join(from, e.Name()), filepath.Join(d.temp, e.Name())); err != nil {
+			d.Discard()
+			return fmt.Errorf("share a snapshot: %w", err)
+		}
+	}
+	return d.Commit(disks)
 }

@@ -43,10 +43,17 @@ func (g *Guest) Resident(pagemap *os.File) (all []Extent, err error) {
 }
 
 // Prefetch reads and maps pages of RAM that the guest is going to need, and leaves out what lies outside of it. It is only a help: nothing
-// waits for it, and it ends early where stop is closed.
-func (g *Guest) Prefetch(all []Extent, stop <-chan struct{}) {
+// waits for it, and it ends early where stop is closed. It maps nothing before ready is closed: what has to be done until then takes the processor.
+func (g *Guest) Prefetch(all []Extent, ready, stop <-chan struct{}) {
 	// The first round has the disk work on everything at once, the second waits for the pages and maps them.
 	for _, advice := range []int{unix.MADV_WILLNEED, unix.MADV_POPULATE_READ} {
+		if advice == unix.MADV_POPULATE_READ {
+			select {
+			case <-ready:
+			case <-stop:
+				return
+			}
+		}
 		for _, e := range all {
 			for p := g.extent(e); len(p) > 0; {
 				select {

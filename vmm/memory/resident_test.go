@@ -71,18 +71,18 @@ func TestResident(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	stopped := make(chan struct{})
+	close(stopped)
 	next := guest()
-	next.Prefetch(append(all, Extent{6143, 1 << 31}, Extent{1<<32 - 1, 1<<32 - 1}), nil)
+	next.Prefetch(append(all, Extent{6143, 1 << 31}, Extent{1<<32 - 1, 1<<32 - 1}), stopped, nil)
 	now := resident(next)
 	for _, page := range used {
 		if !now[page] {
 			t.Errorf("page %d was not fetched", page)
 		}
 	}
-	stopped := make(chan struct{})
-	close(stopped)
 	last := guest()
-	if last.Prefetch(all, stopped); len(resident(last)) != 0 {
+	if last.Prefetch(all, nil, stopped); len(resident(last)) != 0 {
 		t.Error("it goes on after its end")
 	}
 }
