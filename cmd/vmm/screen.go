@@ -35,6 +35,7 @@ type screenFlags struct {
 	password string // file
 	tls      bool
 	cert     *tls.Certificate // with tls
+	jpeg     int
 	web      string
 	at       netip.AddrPort // of web
 	window   bool
@@ -50,6 +51,7 @@ func (fl *screenFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&fl.vnc, "vnc", "", "show the screen to VNC viewers at `[ADDRESS:]PORT` ("+defaultVNC+"); a password is needed where others can connect")
 	f.Lookup("vnc").NoOptDefVal = defaultVNC
 	f.StringVar(&fl.password, "vnc-password", "", "`FILE` whose first line is the password for VNC viewers")
+	f.IntVar(&fl.jpeg, "vnc-jpeg", 0, "`QUALITY`, 1 to 100, in which VNC viewers and browsers on slow networks get areas of many colours; 0 shows all exactly")
 	f.BoolVar(&fl.tls, "vnc-tls", false, "encrypt VNC, by a certificate of this user whose fingerprint is printed; viewers that cannot (VeNCrypt, X509) are refused")
 	f.StringVar(&fl.web, "web", "", "show the screen to browsers of this host at `[ADDRESS:]PORT` ("+defaultWeb+")")
 	f.Lookup("web").NoOptDefVal = defaultWeb
@@ -101,6 +103,9 @@ func (fl *screenFlags) apply(v *config.VNC) error {
 			return fmt.Errorf("--vnc-password: %w", err)
 		}
 		v.Password, _, _ = strings.Cut(string(b), "\n")
+	}
+	if fl.jpeg < 0 || fl.jpeg > 100 {
+		return fmt.Errorf("--vnc-jpeg %d: want 1 to 100, or 0", fl.jpeg)
 	}
 	if fl.tls {
 		if !v.Enabled {
@@ -192,7 +197,7 @@ func (fl *screenFlags) show(screen frontend.Machine, v config.VNC, closed func()
 		}
 		return at
 	}
-	s := vnc.New(vnc.Config{Machine: screen, Password: v.Password, Certificate: fl.cert, Forwarded: forwarded, Log: log})
+	s := vnc.New(vnc.Config{Machine: screen, Password: v.Password, Certificate: fl.cert, JPEG: fl.jpeg, Forwarded: forwarded, Log: log})
 	closers := []io.Closer{s}
 	stop = func() {
 		for _, c := range closers {

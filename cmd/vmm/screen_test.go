@@ -37,6 +37,7 @@ func TestScreenFlags(t *testing.T) {
 		{screenFlags{vnc: "0.0.0.0", tls: true}, "without a password"},
 		{screenFlags{vnc: "0.0.0.0", tls: true, password: password}, ""},
 		{screenFlags{tls: true}, "--vnc-tls"},
+		{screenFlags{vnc: "5900", jpeg: 101}, "--vnc-jpeg"},
 		{screenFlags{vnc: "here"}, "--vnc"},
 		{screenFlags{password: password + "x"}, "--vnc-password"},
 		{screenFlags{web: "0.0.0.0"}, "ssh -L"},

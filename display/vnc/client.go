@@ -48,6 +48,7 @@ type capabilities struct {
 	cursor       bool
 	alphaCursor  bool
 	extendedClip bool
+	jpeg         bool
 }
 
 // request is a viewer's wish for an update.

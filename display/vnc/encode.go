@@ -29,6 +29,8 @@ type encoders struct {
 	plain       []byte   // what is to be compressed
 	out         []byte   // the rectangle
 	palette     palette
+	photo       *image.RGBA // scratch of JPEG
+	jpeg        bytes.Buffer
 }
 
 // deflater is a stream of zlib.
@@ -78,7 +80,11 @@ func (c *client) encode(f *display.Frame, r image.Rectangle, w *work) []byte {
 	case encodingZRLE:
 		e.encodeZRLE(r.Dx(), r.Dy(), &w.format)
 	case encodingTight:
-		e.encodeTight(r.Dx(), r.Dy(), &w.format)
+		quality := 0
+		if w.caps.jpeg && w.format.bytes >= 2 { // the form needs pixels of 16 or 32 bits
+			quality = c.cfg.JPEG
+		}
+		e.encodeTight(r.Dx(), r.Dy(), &w.format, quality)
 	default:
 		for _, p := range e.pixels {
 			e.out = w.format.put(e.out, p)
@@ -148,15 +154,20 @@ func (e *encoders) encodeZRLE(width, height int, f *pixelFormat) {
 // Control bytes and filters of Tight (rfbproto, section Tight Encoding).
 const (
 	tightFill       = 0x80
+	tightJPEG       = 0x90
 	tightFilter     = 0x40 // a filter's number follows; stream 0
 	filterPalette   = 1
 	tightUnpacked   = 12 // fewer bytes are not compressed
 	maxTightPalette = 256
 )
 
-// encodeTight appends the pixels as one colour, with a palette, or as they are.
-func (e *encoders) encodeTight(width, height int, f *pixelFormat) {
+// encodeTight appends the pixels as one colour, with a palette, or as they are; with a quality those of many colours as JPEG.
+func (e *encoders) encodeTight(width, height int, f *pixelFormat, quality int) {
 	if !e.palette.count(e.pixels, width, width, height, maxTightPalette) {
+		if quality > 0 {
+			e.encodeJPEG(width, height, quality)
+			return
+		}
 		plain := e.plain[:0]
 		plain = f.putTightLine(plain, e.pixels)
 		e.out = append(e.out, 0)
@@ -184,8 +195,12 @@ func (e *encoders) putTightData(plain []byte) {
 		e.out = append(e.out, plain...)
 		return
 	}
-	packed := e.tight.deflate(plain)
-	n := len(packed)
+	e.putCounted(e.tight.deflate(plain))
+}
+
+// putCounted appends data behind its length, in one to three bytes.
+func (e *encoders) putCounted(data []byte) {
+	n := len(data)
 	for range 2 {
 		if n < 0x80 {
 			break
@@ -194,7 +209,7 @@ func (e *encoders) putTightData(plain []byte) {
 		n >>= 7
 	}
 	e.out = append(e.out, byte(n))
-	e.out = append(e.out, packed...)
+	e.out = append(e.out, data...)
 }
 
 // cursorRect appends the shape of the cursor; an empty one hides it.

@@ -40,6 +40,8 @@ const (
 	encodingLEDState     int32 = -261
 	encodingExtendedSize int32 = -308
 	encodingAlphaCursor  int32 = -314
+	encodingQualityLow   int32 = -32 // ten levels, by which a viewer says that it knows JPEG
+	encodingQualityHigh  int32 = -23
 	encodingExtendedClip int32 = -0x3f5e1a32 // C0A1E5CEh
 )
 
@@ -116,7 +118,9 @@ func (c *client) setEncodings() error {
 	var caps capabilities
 	chosen := false
 	for ; len(list) > 0; list = list[4:] {
-		switch e := int32(binary.BigEndian.Uint32(list)); e {
+		e := int32(binary.BigEndian.Uint32(list))
+		caps.jpeg = caps.jpeg || e >= encodingQualityLow && e <= encodingQualityHigh
+		switch e {
 		case encodingRaw, encodingTight, encodingZRLE:
 			if !chosen { // the viewer names first what it likes best
 				caps.encoding, chosen = e, true

@@ -22,6 +22,8 @@ type Config struct {
 	Machine frontend.Machine
 	// Password is asked for (VNC authentication); at most 8 bytes of it count, but with TLS where a viewer sends it all. "" asks for none.
 	Password string
+	// JPEG is the quality, 1 to 100, of areas of many colours for viewers that ask for it in the encoding Tight; 0 shows all as it is.
+	JPEG int
 	// Certificate has viewers that come by Listen encrypt (VeNCrypt), and refuses those that cannot; nil encrypts nothing.
 	Certificate *tls.Certificate
 	// Forwarded says that the server is reached through a forward of a loopback port elsewhere, and may listen on any address.

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"image"
+	"image/jpeg"
 	"io"
 	"net"
 	"testing"
@@ -22,6 +23,7 @@ type viewer struct {
 	zrle   inflater
 	tight  [4]inflater
 	seen   map[int32]int // rectangles by encoding
+	photos int           // rectangles of JPEG
 	cursor []byte        // as it came
 	leds   int
 	cut    string
@@ -301,6 +303,22 @@ func (v *viewer) indexed(r image.Rectangle, palette []uint32, bits int, next fun
 	})
 }
 
+// length is a length in one to three bytes.
+func (v *viewer) length() (length int) {
+	v.t.Helper()
+	for i := range 3 {
+		b := int(v.read(1)[0])
+		if i == 2 {
+			return length | b<<14
+		}
+		length |= b & 0x7f << (7 * i)
+		if b < 0x80 {
+			break
+		}
+	}
+	return length
+}
+
 func (v *viewer) tightRect(r image.Rectangle) {
 	v.t.Helper()
 	size := v.format.bytes
@@ -314,6 +332,18 @@ func (v *viewer) tightRect(r image.Rectangle) {
 		v.fill(r, func(int) uint32 { return c })
 		return
 	}
+	if control == tightJPEG {
+		img, err := jpeg.Decode(bytes.NewReader(v.read(v.length())))
+		if err != nil || img.Bounds().Size() != r.Size() {
+			v.t.Fatalf("JPEG of %v: %v", r, err)
+		}
+		v.photos++
+		v.fill(r, func(i int) uint32 {
+			red, green, blue, _ := img.At(i%r.Dx(), i/r.Dx()).RGBA()
+			return red>>8<<16 | green>>8<<8 | blue>>8
+		})
+		return
+	}
 	if control&0x8f != 0 {
 		v.t.Fatalf("control byte %#x", control)
 	}
@@ -321,20 +351,7 @@ func (v *viewer) tightRect(r image.Rectangle) {
 		if n < 12 {
 			return v.read(n)
 		}
-		length, shift := 0, 0
-		for i := range 3 {
-			b := v.read(1)[0]
-			if i < 2 {
-				length |= int(b&0x7f) << shift
-			} else {
-				length |= int(b) << shift
-			}
-			shift += 7
-			if b < 0x80 {
-				break
-			}
-		}
-		return v.tight[control>>4&3].read(v.t, v.read(length), n)
+		return v.tight[control>>4&3].read(v.t, v.read(v.length()), n)
 	}
 	if control&0x40 != 0 {
 		if filter := v.read(1)[0]; filter != 1 {

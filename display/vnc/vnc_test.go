@@ -141,6 +141,43 @@ func TestLargePicture(t *testing.T) {
 	}
 }
 
+// TestJPEG has a viewer get areas of many colours as JPEG, if it says that it knows that, and all others exactly.
+func TestJPEG(t *testing.T) {
+	s, src := screen(t, "", 200, 100)
+	s.cfg.JPEG = 90
+	for y := range 100 {
+		for x := range 100 { // a gradient
+			p := image.Pt(x, y)
+			src.Fill(image.Rectangle{p, p.Add(image.Pt(1, 1))}, uint32(x)*2<<16|uint32(y)*2<<8|uint32(x+y))
+		}
+	}
+	src.Fill(image.Rect(100, 0, 200, 100), 0x336699)
+	exact := connect(t, s)
+	exact.setEncodings(encodingTight)
+	exact.all()
+	if compare(t, s, exact); exact.photos != 0 {
+		t.Error("a viewer that does not know JPEG gets some")
+	}
+	v := connect(t, s)
+	v.setEncodings(encodingTight, encodingQualityLow+5)
+	v.all()
+	if v.photos == 0 {
+		t.Error("no JPEG")
+	}
+	for i, got := range v.pixels {
+		for shift := 0; shift < 24; shift += 8 {
+			if d := int(got>>shift&0xff) - int(exact.pixels[i]>>shift&0xff); d > 24 || d < -24 {
+				t.Fatalf("pixel (%d, %d) is %06x, want about %06x", i%200, i/200, got, exact.pixels[i])
+			}
+		}
+	}
+	v.request(true, image.Rectangle{Max: v.size})
+	src.Fill(image.Rect(20, 20, 60, 60), 0xff0000)
+	if v.photos = 0; v.update() == nil || v.photos != 0 || v.pixels[30*200+30] != 0xff0000 {
+		t.Errorf("one colour: %d rectangles of JPEG, %06x", v.photos, v.pixels[30*200+30])
+	}
+}
+
 // TestOnlyWhatChanged checks that updates come when asked for, and hold what changed and was asked for.
 func TestOnlyWhatChanged(t *testing.T) {
 	for _, quiet := range []bool{false, true} {
