@@ -83,7 +83,9 @@ func (b *board) plug(name string, dev virtio.Device) error {
 
 // plugVirtio is plug, for who needs the PCI function.
 func (b *board) plugVirtio(name string, dev virtio.Device) (*pci.Function, error) {
-	t, err := transport.New(dev, transport.Config{Name: name, Memory: b.mem, MSI: b.vm, Log: b.m.log})
+	// Where firmware assigns the BARs, ports are scarce behind bridges.
+	ports := (dev.Type() == virtio.TypeBlock || dev.Type() == virtio.TypeNet) && !b.pc()
+	t, err := transport.New(dev, transport.Config{Name: name, Memory: b.mem, MSI: b.vm, Ports: ports, Log: b.m.log})
 	if err != nil {
 		return nil, err
 	}

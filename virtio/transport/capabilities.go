@@ -25,21 +25,27 @@ const (
 )
 
 // addCapabilities tells the driver where the structures lie. The more important come first, as drivers take the first of a kind.
-func (t *Transport) addCapabilities() error {
+func (t *Transport) addCapabilities(ports bool) error {
+	bells, stride := uint32(len(t.queues))*notifyStride, []byte{notifyStride, 0, 0, 0}
+	inPorts := bells
+	if !ports {
+		inPorts = 0
+	}
 	for _, c := range []struct {
-		kind           uint8
+		kind, bar      uint8
 		offset, length uint32
 		extra          []byte
 	}{
-		{capCommon, commonBase, commonSize, nil},
-		{capNotify, notifyBase, uint32(len(t.queues)) * notifyStride, []byte{notifyStride, 0, 0, 0}},
-		{capISR, isrBase, 1, nil},
-		{capDevice, configBase, t.dev.ConfigSize(), nil},
+		{capCommon, barIndex, commonBase, commonSize, nil},
+		{capNotify, portsIndex, 0, inPorts, stride},
+		{capNotify, barIndex, notifyBase, bells, stride},
+		{capISR, barIndex, isrBase, 1, nil},
+		{capDevice, barIndex, configBase, t.dev.ConfigSize(), nil},
 	} {
 		if c.length == 0 {
 			continue
 		}
-		if _, err := t.fn.AddCapability(pci.CapVendor, vendorCap(c.kind, c.offset, c.length, c.extra), nil); err != nil {
+		if _, err := t.fn.AddCapability(pci.CapVendor, vendorCap(c.kind, c.bar, c.offset, c.length, c.extra), nil); err != nil {
 			return err
 		}
 	}
@@ -47,11 +53,11 @@ func (t *Transport) addCapabilities() error {
 }
 
 // vendorCap returns a capability's body, which starts behind ID and next pointer.
-func vendorCap(kind uint8, offset, length uint32, extra []byte) []byte {
+func vendorCap(kind, bar uint8, offset, length uint32, extra []byte) []byte {
 	b := make([]byte, fieldExtra, fieldExtra+len(extra))
 	b[2] = uint8(fieldExtra + len(extra))
 	b[fieldType] = kind
-	b[fieldBAR] = barIndex
+	b[fieldBAR] = bar
 	binary.LittleEndian.PutUint32(b[fieldOffset:], offset)
 	binary.LittleEndian.PutUint32(b[fieldLength:], length)
 	return append(b, extra...)[2:]
@@ -60,7 +66,7 @@ func vendorCap(kind uint8, offset, length uint32, extra []byte) []byte {
 // addAccessCapability lets firmware that has not mapped the BAR yet reach it through configuration space (section 4.1.4.9): it
 // chooses BAR, offset and length, and pci_cfg_data is a window onto that.
 func (t *Transport) addAccessCapability() error {
-	body := vendorCap(capPCI, 0, 0, make([]byte, 4))
+	body := vendorCap(capPCI, barIndex, 0, 0, make([]byte, 4))
 	writable := make([]byte, len(body))
 	writable[fieldBAR-2] = 0xff
 	for i := fieldOffset - 2; i < len(writable); i++ {

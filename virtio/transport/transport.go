@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/bits"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -29,6 +30,9 @@ const (
 	regionSize   = 0x1000
 	barSize      = 0x8000
 	notifyStride = 4 // notify_off_multiplier
+
+	portsIndex = 1   // the BAR of the doorbells that are ports
+	maxPorts   = 256 // that a BAR may have
 
 	maxQueues = regionSize/16 - 1 // the MSI-X table's room, less the configuration vector
 )
@@ -58,7 +62,10 @@ type Config struct {
 	Name   string           // for messages, such as "disk 0"
 	Memory *memory.Guest    // guest RAM
 	MSI    irq.MSIAllocator // nil leaves the device with INTx alone
-	Log    *slog.Logger     // nil is silent
+	// Ports has the doorbells of up to 64 queues be ports as well, which drivers then prefer. A store to a port says to the processor what it is;
+	// one to memory may have to be decoded first by KVM, which on AMD costs more than all else that a doorbell does.
+	Ports bool
+	Log   *slog.Logger // nil is silent
 }
 
 // Transport is a virtio device on PCI. It is also the state.Device that stands for it in snapshots.
@@ -107,7 +114,7 @@ func New(dev virtio.Device, c Config) (*Transport, error) {
 		return nil, fmt.Errorf("virtio: %s: %d queues and %d bytes of configuration don't fit", c.Name, len(sizes), dev.ConfigSize())
 	}
 	t.queues = make([]queueState, len(sizes))
-	var bells []bus.Doorbell
+	var bells, ports []bus.Doorbell
 	for i, size := range sizes {
 		if size == 0 || size&(size-1) != 0 || size > queue.MaxSize {
 			return nil, errors.Join(fmt.Errorf("virtio: %s: queue %d of size %d", c.Name, i, size), t.closeEvents())
@@ -120,15 +127,19 @@ func New(dev virtio.Device, c Config) (*Transport, error) {
 		q.max, q.kick = size, kick
 		q.reset()
 		bells = append(bells, bus.Doorbell{Addr: notifyBase + uint64(i)*notifyStride, Event: kick})
+		ports = append(ports, bus.Doorbell{Addr: uint64(i) * notifyStride, Event: kick})
 	}
-	if err := t.describe(c, bells); err != nil {
+	if !c.Ports || len(ports)*notifyStride > maxPorts {
+		ports = nil
+	}
+	if err := t.describe(c, bells, ports); err != nil {
 		return nil, errors.Join(fmt.Errorf("virtio: %s: %w", c.Name, err), t.closeEvents())
 	}
 	return t, nil
 }
 
-// describe builds the PCI function.
-func (t *Transport) describe(c Config, bells []bus.Doorbell) error {
+// describe builds the PCI function. Without ports it has none.
+func (t *Transport) describe(c Config, bells, ports []bus.Doorbell) error {
 	class, ok := classes[t.dev.Type()]
 	if !ok {
 		class = defaultClass
@@ -141,13 +152,19 @@ func (t *Transport) describe(c Config, bells []bus.Doorbell) error {
 	if err := t.fn.AddBAR(barIndex, pci.Mem32, barSize, t, bells...); err != nil {
 		return err
 	}
+	if len(ports) > 0 {
+		size := uint64(notifyStride) << bits.Len(uint(len(ports)-1))
+		if err := t.fn.AddBAR(portsIndex, pci.IO, size, (*doorbells)(t), ports...); err != nil {
+			return err
+		}
+	}
 	if c.MSI != nil {
 		var err error
 		if t.msix, err = t.fn.AddMSIX(c.MSI, len(t.queues)+1, barIndex, tableBase, pendingBase); err != nil {
 			return err
 		}
 	}
-	return t.addCapabilities()
+	return t.addCapabilities(len(ports) > 0)
 }
 
 // Function is what to plug into the PCI root.
@@ -223,13 +240,27 @@ func (t *Transport) Write(off uint64, p []byte) {
 				t.dev.WriteConfig(uint32(at), q)
 			}
 		case notifyBase: // only where the bus did not take the doorbell
-			if i := at / notifyStride; i < len(t.queues) {
-				t.queues[i].kick.Signal()
-			}
+			t.ring(at)
 		}
 		off, p = off+uint64(n), p[n:]
 	}
 }
+
+// ring is a store to doorbells, at bytes from the first.
+func (t *Transport) ring(at int) {
+	if i := at / notifyStride; i < len(t.queues) {
+		t.queues[i].kick.Signal()
+	}
+}
+
+// doorbells are the ports of a Transport, as far as the bus leaves stores there to it.
+type doorbells Transport
+
+// Read implements bus.Device. There is nothing to read.
+func (*doorbells) Read(_ uint64, p []byte) { clear(p) }
+
+// Write implements bus.Device.
+func (d *doorbells) Write(off uint64, _ []byte) { (*Transport)(d).ring(int(off)) }
 
 // clip cuts p to what lies inside the device's configuration at off.
 func (t *Transport) clip(off int, p []byte) []byte {

@@ -69,6 +69,57 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
+func TestDoorbellsOnPorts(t *testing.T) {
+	d := virtiotest.NewOnPorts(t, new(echo))
+	if got := d.Address(virtiotest.Notify); got != virtiotest.PortBase {
+		t.Fatalf("the first capability of doorbells points to %#x", got)
+	}
+	d.Start(allFeatures)
+	works(t, d, 0)
+	works(t, d, 1)
+	d.Migrate(func() virtio.Device { return new(echo) })
+	works(t, d, 0)
+	d.Ring(8, 2, 2) // no queue is there
+	p := [4]byte{1, 2, 3, 4}
+	if d.Ports.Read(virtiotest.PortBase, p[:]); p != [4]byte{} {
+		t.Errorf("a doorbell reads as %x", p)
+	}
+	// A driver that cannot use ports finds the doorbells in memory too.
+	r := d.Queues[1].Add([][]byte{[]byte("by memory")}, 16)
+	d.Write(virtiotest.BARBase+0x3000+4, 2, 1)
+	if got := r.Wait(); string(got) != "by memory" {
+		t.Errorf("echo said %q", got)
+	}
+	if d.NeedsReset() {
+		t.Error("the device needs a reset")
+	}
+}
+
+func TestManyQueuesHaveNoPorts(t *testing.T) {
+	d := virtiotest.NewOnPorts(t, &many{queues: 65})
+	if got := d.Address(virtiotest.Notify); got < virtiotest.BARBase {
+		t.Errorf("65 doorbells at port %#x, where there is room for 64", got)
+	}
+	d = virtiotest.NewOnPorts(t, &many{queues: 64})
+	if got := d.Address(virtiotest.Notify); got != virtiotest.PortBase {
+		t.Errorf("64 doorbells at %#x", got)
+	}
+}
+
+// many is an echo with more queues, which it leaves alone.
+type many struct {
+	echo
+	queues int
+}
+
+func (d *many) QueueSizes() []uint16 {
+	sizes := make([]uint16, d.queues)
+	for i := range sizes {
+		sizes[i] = 8
+	}
+	return sizes
+}
+
 func TestStatusMachine(t *testing.T) {
 	const ack, driver, ok, features, failed = virtio.StatusAcknowledge, virtio.StatusDriver, virtio.StatusDriverOK, virtio.StatusFeaturesOK, virtio.StatusFailed
 	for _, test := range []struct {

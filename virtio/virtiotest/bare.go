@@ -32,7 +32,7 @@ func (b *Bare) Kick() {
 	if event := shared.Load16(q.used, 4+8*q.Size); q.d.Features&virtio.FeatureEventIdx != 0 && q.availIdx-event-1 >= q.availIdx-old {
 		return
 	}
-	q.d.MMIO.Write(b.doorbell, b.value[:])
+	q.d.bells().Write(b.doorbell, b.value[:])
 }
 
 // Await sleeps until the device has used n more chains.

@@ -17,6 +17,7 @@ const (
 	RAMSize    = 64 << 20    // bytes of RAM, from address 0
 	ECAMBase   = 0xb000_0000 // configuration space of one bus
 	BARBase    = 0xc000_0000 // where Probe puts the device's BAR
+	PortBase   = 0xc000      // where Probe puts the doorbells that are ports
 	msiAddress = 0xfee0_0000
 
 	// ConfigVector is the message data of configuration change interrupts; queue i sends i+1.
@@ -35,12 +36,15 @@ type Driver struct {
 	Memory     *memory.Guest
 	Root       *pci.Root
 	MMIO       *bus.Bus
+	Ports      *bus.Bus
 	Interrupts *Interrupts
 	Queues     []*Queue // after Start or SetupQueue; nil where not set up
 	Features   uint64   // as negotiated
 
 	heap    heap
 	regions map[uint8]uint64 // address of each structure, by type of its capability
+	onPorts bool             // the transport may have doorbells that are ports
+	ports   bool             // the doorbells are ports
 }
 
 // Types of the structures, for Address (virtio 1.2, section 4.1.4).
@@ -55,7 +59,18 @@ const (
 // it when the test ends.
 func New(t testing.TB, dev virtio.Device) *Driver {
 	t.Helper()
-	d := &Driver{T: t, Memory: newRAM(t), Interrupts: NewInterrupts(), heap: heap{next: 0x10000, end: RAMSize}}
+	return newDriver(t, dev, false)
+}
+
+// NewOnPorts is New with doorbells that are ports.
+func NewOnPorts(t testing.TB, dev virtio.Device) *Driver {
+	t.Helper()
+	return newDriver(t, dev, true)
+}
+
+func newDriver(t testing.TB, dev virtio.Device, onPorts bool) *Driver {
+	t.Helper()
+	d := &Driver{T: t, Memory: newRAM(t), Interrupts: NewInterrupts(), heap: heap{next: 0x10000, end: RAMSize}, onPorts: onPorts}
 	d.attach(dev)
 	t.Cleanup(d.detach)
 	d.Probe()
@@ -66,8 +81,8 @@ func New(t testing.TB, dev virtio.Device) *Driver {
 func (d *Driver) attach(dev virtio.Device) {
 	d.T.Helper()
 	var err error
-	d.MMIO = bus.New("memory", nil)
-	d.Root, err = pci.NewRoot(pci.Config{Memory: d.MMIO, IO: bus.New("port", nil), Buses: 1}, nil)
+	d.MMIO, d.Ports = bus.New("memory", nil), bus.New("port", nil)
+	d.Root, err = pci.NewRoot(pci.Config{Memory: d.MMIO, IO: d.Ports, Buses: 1}, nil)
 	if err != nil {
 		d.T.Fatal(err)
 	}
@@ -75,7 +90,7 @@ func (d *Driver) attach(dev virtio.Device) {
 	if err := d.MMIO.Map(ECAMBase, size, ecam); err != nil {
 		d.T.Fatal(err)
 	}
-	t, err := transport.New(dev, transport.Config{Name: "device under test", Memory: d.Memory, MSI: d.Interrupts})
+	t, err := transport.New(dev, transport.Config{Name: "device under test", Memory: d.Memory, MSI: d.Interrupts, Ports: d.onPorts})
 	if err != nil {
 		d.T.Fatal(err)
 	}
@@ -92,7 +107,7 @@ func (d *Driver) detach() {
 	}
 }
 
-// Probe does what a guest's firmware and system do before a driver: it places the BAR, enables the device, walks its
+// Probe does what a guest's firmware and system do before a driver: it places the BARs, enables the device, walks its
 // capabilities, and points each MSI-X vector at its channel. It may be repeated.
 func (d *Driver) Probe() {
 	d.T.Helper()
@@ -101,9 +116,13 @@ func (d *Driver) Probe() {
 	for at := d.Config(0x34, 1); at != 0; at = d.Config(int(at)+1, 1) {
 		switch d.Config(int(at), 1) {
 		case pci.CapVendor:
-			kind := uint8(d.Config(int(at)+3, 1))
-			if _, seen := d.regions[kind]; !seen {
-				d.regions[kind] = BARBase + d.Config(int(at)+8, 4)
+			kind, bar := uint8(d.Config(int(at)+3, 1)), d.Config(int(at)+4, 1)
+			if _, seen := d.regions[kind]; seen {
+				continue
+			}
+			d.regions[kind] = [2]uint64{BARBase, PortBase}[bar] + d.Config(int(at)+8, 4)
+			if kind == Notify {
+				d.ports = bar == 1
 			}
 		case pci.CapMSIX:
 			d.SetConfig(int(at)+2, 2, 1<<15)
@@ -124,9 +143,12 @@ func (d *Driver) MoveBAR(to uint64) {
 	d.SetConfig(4, 2, 0)
 	d.SetConfig(0x10, 4, 0xffffffff)
 	d.SetConfig(0x10, 4, to)
-	d.SetConfig(4, 2, 6)
+	d.SetConfig(0x14, 4, PortBase) // if it has ports
+	d.SetConfig(4, 2, 7)
 	for kind := range d.regions {
-		d.regions[kind] += to - old
+		if kind != Notify || !d.ports {
+			d.regions[kind] += to - old
+		}
 	}
 }
 
@@ -156,6 +178,21 @@ func (d *Driver) Write(addr uint64, width int, v uint64) {
 	var b [8]byte
 	binary.LittleEndian.PutUint64(b[:], v)
 	d.MMIO.Write(addr, b[:width])
+}
+
+// Ring stores width bytes to the doorbells, at off from the first.
+func (d *Driver) Ring(off uint64, width int, v uint64) {
+	var b [8]byte
+	binary.LittleEndian.PutUint64(b[:], v)
+	d.bells().Write(d.regions[Notify]+off, b[:width])
+}
+
+// bells is the bus that the doorbells are on.
+func (d *Driver) bells() *bus.Bus {
+	if d.ports {
+		return d.Ports
+	}
+	return d.MMIO
 }
 
 // Address returns where a structure of the transport lies.

@@ -172,7 +172,7 @@ func (d *Driver) storm(s *Source) {
 		case 3:
 			d.Read(d.regions[ISR]+uint64(s.Below(8)), 1<<s.Below(4))
 		}
-		d.Write(d.regions[Notify]+uint64(s.Below(64)), 1<<s.Below(4), uint64(s.Byte()))
+		d.Ring(uint64(s.Below(64)), 1<<s.Below(4), uint64(s.Byte()))
 	}
 }
 

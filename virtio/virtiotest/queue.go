@@ -124,7 +124,7 @@ func (q *Queue) Kick() {
 // Notify rings the doorbell whether the device asked for it or not.
 func (q *Queue) Notify() {
 	q.d.SetCommon(0x16, 2, uint64(q.Index))
-	q.d.Write(q.d.regions[Notify]+4*q.d.Common(0x1e, 2), 2, uint64(q.Index))
+	q.d.Ring(4*q.d.Common(0x1e, 2), 2, uint64(q.Index))
 }
 
 // Add makes a chain available without a kick: out, each a device-readable buffer that holds a copy, and then writable buffers of
