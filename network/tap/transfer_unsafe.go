@@ -57,10 +57,11 @@ func (t *transfer) run(do func(func(uintptr) bool) error) (int, error) {
 	return t.n, t.err
 }
 
-// attempt makes the call; false has the poller wait.
+// attempt makes the call; false has the poller wait. The descriptor never blocks, so Go's scheduler is not told: it would take the
+// processor away from a call of more than 20 µs, which one for a large segment can be, and so change threads for each frame.
 func (t *transfer) attempt(fd uintptr) bool {
 	for {
-		n, _, errno := unix.Syscall(t.number, fd, uintptr(unsafe.Pointer(unsafe.SliceData(t.vectors))), uintptr(len(t.vectors)))
+		n, _, errno := unix.RawSyscall(t.number, fd, uintptr(unsafe.Pointer(unsafe.SliceData(t.vectors))), uintptr(len(t.vectors)))
 		switch errno {
 		case 0:
 			t.n, t.err = int(n), nil

@@ -177,12 +177,12 @@ var _ tcpip.Payloader = (*socketReader)(nil)
 // measure finds out how many bytes are there; netstack wants to know before it reads them. It errs with io.EOF at the end,
 // and with EAGAIN when there are none yet.
 func (s *socketReader) measure() error {
-	size, err := unix.IoctlGetInt(s.fd, unix.TIOCINQ)
+	size, err := unread(s.fd)
 	if err != nil {
 		return err
 	}
 	if size+s.held == 0 {
-		if s.held, err = unix.Read(s.fd, s.probe[:]); err != nil { // tells the end from nothing yet
+		if s.held, err = receive(s.fd, s.probe[:]); err != nil { // tells the end from nothing yet
 			s.held = 0
 			return err
 		}
@@ -205,7 +205,7 @@ func (s *socketReader) Read(p []byte) (int, error) {
 		p[0] = s.probe[0]
 		return 1, nil
 	}
-	n, err := unix.Read(s.fd, p)
+	n, err := receive(s.fd, p)
 	switch {
 	case err == unix.EINTR:
 		return 0, nil
@@ -270,7 +270,7 @@ func (w *socketWriter) flush() error {
 func (w *socketWriter) send(p []byte) (int, error) {
 	done := 0
 	for done < len(p) {
-		n, err := unix.SendmsgN(w.fd, p[done:], nil, nil, unix.MSG_NOSIGNAL)
+		n, err := send(w.fd, p[done:])
 		switch {
 		case err == unix.EINTR:
 		case err == unix.EAGAIN:
