@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -84,6 +85,9 @@ type hostFile struct {
 	raw  syscall.RawConn
 	name string
 	dev  bool // a block device
+	// memory says that the file system keeps its files in memory; slow that it does not say of a read whether it would wait.
+	memory bool
+	slow   atomic.Bool
 }
 
 func newHostFile(f *os.File, name string, o FileOptions) (*hostFile, error) {
@@ -100,6 +104,7 @@ func newHostFile(f *os.File, name string, o FileOptions) (*hostFile, error) {
 		return nil, err
 	}
 	h := &hostFile{f: f, raw: raw, name: name, dev: dev}
+	h.memory = h.inMemory()
 	if o.Shared {
 		return h, nil
 	}
@@ -108,6 +113,13 @@ func newHostFile(f *os.File, name string, o FileOptions) (*hostFile, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return h, nil
+}
+
+// inMemory says whether the file lies on a file system that is in memory.
+func (h *hostFile) inMemory() bool {
+	var st unix.Statfs_t
+	err := h.control(func(fd int) error { return unix.Fstatfs(fd, &st) })
+	return err == nil && !h.dev && (st.Type == unix.TMPFS_MAGIC || st.Type == unix.RAMFS_MAGIC)
 }
 
 func (h *hostFile) Name() string { return h.name }
