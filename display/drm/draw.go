@@ -16,7 +16,7 @@ type layout struct {
 	// lines are the picture's, converted, and mixed a line between two of them; which of them, -1 for none.
 	lines [2][]byte
 	which [2]int
-	mixed []byte
+	mixed []uint32
 }
 
 // sample is between pixels a and b: share 256ths of b, the rest of a.
@@ -44,7 +44,7 @@ func newLayout(screen, picture image.Point) *layout {
 	for i := range l.lines {
 		l.lines[i] = make([]byte, 4*picture.X)
 	}
-	l.mixed = make([]byte, 4*picture.X)
+	l.mixed = make([]uint32, picture.X)
 	return l
 }
 
@@ -128,27 +128,33 @@ func (l *layout) scale(b *buffer, f *display.Frame, r image.Rectangle) {
 			mixed = s
 			l.mix(f, s, x0, x1)
 		}
-		out := b.mem[y*b.pitch+4*r.Min.X:]
-		for i, c := range from {
-			v := binary.LittleEndian.Uint32(l.mixed[4*c.a:])
+		out := b.mem[y*b.pitch+4*r.Min.X : y*b.pitch+4*r.Max.X]
+		for _, c := range from {
+			v := l.mixed[c.a]
 			if c.share != 0 {
-				v = between(v, binary.LittleEndian.Uint32(l.mixed[4*c.b:]), uint32(c.share))
+				v = between(v, l.mixed[c.b], uint32(c.share))
 			}
-			binary.LittleEndian.PutUint32(out[4*i:], v)
+			binary.LittleEndian.PutUint32(out, v)
+			out = out[4:]
 		}
 	}
 }
 
 // mix makes a line of what lies between two lines of the picture.
 func (l *layout) mix(f *display.Frame, s sample, x0, x1 int) {
-	a := l.line(f, int(s.a), int(s.b), x0, x1)
+	a := l.line(f, int(s.a), int(s.b), x0, x1)[4*x0 : 4*x1]
+	mixed := l.mixed[x0:x1]
 	if s.share == 0 {
-		copy(l.mixed[4*x0:4*x1], a[4*x0:4*x1])
+		for i := range mixed {
+			mixed[i] = binary.LittleEndian.Uint32(a)
+			a = a[4:]
+		}
 		return
 	}
-	b := l.line(f, int(s.b), int(s.a), x0, x1)
-	for at := 4 * x0; at < 4*x1; at += 4 {
-		binary.LittleEndian.PutUint32(l.mixed[at:], between(binary.LittleEndian.Uint32(a[at:]), binary.LittleEndian.Uint32(b[at:]), uint32(s.share)))
+	b := l.line(f, int(s.b), int(s.a), x0, x1)[4*x0 : 4*x1]
+	for i := range mixed {
+		mixed[i] = between(binary.LittleEndian.Uint32(a), binary.LittleEndian.Uint32(b), uint32(s.share))
+		a, b = a[4:], b[4:]
 	}
 }
 
