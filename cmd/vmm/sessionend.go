@@ -80,7 +80,7 @@ func (e *sessionEnd) show(m *machine.Machine, cfg *config.Machine, restored bool
 			return
 		case <-s.Done():
 		}
-		if cfg.Run.Overlay != config.OverlayDisposable && m.PowerButton() {
+		if cfg.Run.Overlay != config.OverlayDisposable && !cfg.Run.Instant && m.PowerButton() {
 			select {
 			case <-end:
 			case <-time.After(orphaned):

@@ -244,47 +244,71 @@ func TestInstant(t *testing.T) {
 	if hashOf(t, f.dir) != before {
 		t.Error("the machine's folder has changed")
 	}
+}
 
-	// The memory is cut: that is found when the process is confined already. A new snapshot is made.
+// TestInstantDamaged spoils snapshots in several ways: each time the machine starts cold, says so, and another one is made.
+func TestInstantDamaged(t *testing.T) {
+	needGuests(t)
+	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	f := newFile(t, "listen,mark:4,button")
+	for key, value := range map[string]string{"displayName": "web", "vmm.agent": "TRUE", "vmm.instant": "TRUE"} {
+		f.set(key, value)
+	}
+	path := f.write(t)
+	start := func() *guest { return f.startAs(t, exec.Command(vmmBin, "run", "--allow-outside", path)) }
+	stop := func(g *guest) string {
+		t.Helper()
+		vmm(t, "stop", "--hard", "web")
+		if err := g.wait(); err != nil {
+			t.Error(err)
+		}
+		return g.err.String()
+	}
+	exists := func(what, pattern string, size int64) {
+		t.Helper()
+		for end := time.Now().Add(limit); ; time.Sleep(5 * time.Millisecond) {
+			all, err := filepath.Glob(filepath.Join(os.Getenv("XDG_CACHE_HOME"), "vmm", "instant", pattern))
+			if err != nil || time.Now().After(end) {
+				t.Fatalf("%s: %v", what, err)
+			}
+			if len(all) > 0 {
+				if info, err := os.Stat(all[0]); err == nil && info.Size() >= size {
+					return
+				}
+			}
+		}
+	}
+	vmm(t, "instant", "make", "--run-option=--allow-outside", path)
 	dir := snapshotOf(t)
+
+	// The memory is cut: that is found when the process is confined already.
 	if err := os.Truncate(filepath.Join(dir, "memory"), 128<<20); err != nil {
 		t.Fatal(err)
 	}
-	s = f.session(t)
-	s.sees(1, "^web: vmm: web starts anew: its snapshot for instant starts cannot be used: ")
-	t.Logf("cut: picture after %v", s.shown().Round(time.Millisecond))
-	s.sees(1, madeLine)
-	s.end()
-	if len(s.said("restored")) != 0 {
-		t.Error("it was restored")
+	g := start()
+	g.expect("waiting for the button")
+	exists("another snapshot", "test-*/memory", 256<<20)
+	if said := stop(g); len(g.said("restored")) != 0 || !strings.Contains(said, "web starts anew: its snapshot for instant starts cannot be used: memory:") {
+		t.Errorf("it says %q", said)
 	}
 
 	// Whoever makes the next one is killed: this one stays.
-	c := exec.Command(vmmBin, "instant", "make", "--again", "--run-option=--allow-outside", filepath.Join(f.dir, "test.vmx"))
+	c := exec.Command(vmmBin, "instant", "make", "--again", "--run-option=--allow-outside", path)
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(limit); ; time.Sleep(5 * time.Millisecond) {
-		drafts, err := filepath.Glob(filepath.Join(filepath.Dir(dir), ".*", "memory"))
-		if err != nil || time.Now().After(end) {
-			t.Fatal("no draft", err)
-		}
-		if len(drafts) == 0 {
-			continue
-		}
-		if info, err := os.Stat(drafts[0]); err == nil && info.Size() > 0 {
-			break
-		}
-	}
+	exists("a draft", ".*/memory", 1)
 	_ = c.Process.Kill()
 	_ = c.Wait()
-	s = f.session(t)
-	t.Logf("instant: picture after %v", s.shown().Round(time.Millisecond))
-	s.sees(1, "^web: restored: the clock was")
-	s.end()
+	g = start()
+	g.expect("^restored: the clock was")
+	if said := stop(g); strings.Contains(said, "anew") {
+		t.Errorf("it says %q", said)
+	}
 
 	// A bit of the devices' state is another: that is found before anything begins.
-	state := filepath.Join(snapshotOf(t), "state")
+	state := filepath.Join(dir, "state")
 	b, err := os.ReadFile(state)
 	if err != nil {
 		t.Fatal(err)
@@ -293,10 +317,9 @@ func TestInstant(t *testing.T) {
 	if err := os.WriteFile(state, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s = f.session(t)
-	s.sees(1, "^web: vmm: web starts anew: .* damaged")
-	s.end()
-	if all, err := filepath.Glob(filepath.Join(filepath.Dir(dir), "test-*", "state")); err != nil || len(all) != 0 {
-		t.Errorf("it is still there: %v, %v", all, err)
+	g = start()
+	g.expect("waiting for the button")
+	if said := stop(g); !strings.Contains(said, "damaged") {
+		t.Errorf("it says %q", said)
 	}
 }
