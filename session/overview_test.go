@@ -155,6 +155,29 @@ func TestOverviewOfTheDead(t *testing.T) {
 	r.open(t) // and it is open at the end
 }
 
+// TestOverviewOfFewer removes a machine while the overview is shown: the others close ranks, and each is chosen by where it is seen.
+func TestOverviewOfFewer(t *testing.T) {
+	r := newRig(t, 3)
+	r.shows(t, 0)
+	r.open(t)
+	r.seesTiles(t)
+	r.Remove(1, 0)
+	second := func() uint32 { return r.pixel(middle(2, 1)) }
+	linktest.Eventually(t, "two small pictures", func() bool { return near(second(), r.guests[2].colour) })
+	r.tap(input.Key2)
+	r.shows(t, 2)
+	r.tap(input.KeyF4) // round, past the one that is gone
+	r.shows(t, 0)
+	// Another takes its place.
+	r.guests = slices.Delete(r.guests, 1, 2)
+	if n := r.Add("late"); n != 1 {
+		t.Fatalf("it is machine %d", n)
+	}
+	r.connect(t, 1)
+	r.tap(input.KeyF4)
+	r.shows(t, 2)
+}
+
 // TestThumbnail makes pictures of all shapes small; what it needs for that is bounded.
 func TestThumbnail(t *testing.T) {
 	for _, size := range []image.Point{{1, 1}, {1, 16384}, {16384, 1}, {640, 480}, {16384, 512}, {99, 7777}} {

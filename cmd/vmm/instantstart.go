@@ -35,10 +35,13 @@ func (s *starts) close() {
 // fromInstant has a machine go on from its snapshot for instant starts if it is to and can, and says so where it cannot. fellBack is called when the machine has begun anew
 // after all. It is called before the sandbox is entered.
 func (fl *runFlags) fromInstant(file string, cfg *config.Machine, o *machine.Options, messages io.Writer, fellBack func()) *starts {
-	if !cfg.Run.Instant || fl.cold || fl.from != "" || o.From != nil {
+	if !cfg.Run.Instant {
 		return nil
 	}
 	o.Discard = true // EFI variables too
+	if fl.cold || fl.from != "" || o.From != nil || !lastingHost() {
+		return nil
+	}
 	cannot := func(err error) {
 		fmt.Fprintf(messages, "vmm: %s starts anew: its snapshot for instant starts cannot be used: %v\n", cfg.Name, err)
 	}
@@ -97,6 +100,9 @@ func (s *starts) attend(e *sessionEnd, m *machine.Machine) (stop func()) {
 	}()
 	return func() { close(end) }
 }
+
+// lastingHost says whether snapshots outlast this host: the nested one is gone when its command ends, unless it was told where else they lie.
+func lastingHost() bool { return os.Getenv("VMM_NESTED") == "" || os.Getenv("XDG_CACHE_HOME") != "" }
 
 // openInstant opens the snapshot at a place, if it fits.
 func openInstant(place *instant.Place) (*machine.Snapshot, error) {

@@ -30,7 +30,7 @@ func (a *makers) plan(number int, m *config.Machine, s *session.Spec) {
 		return
 	}
 	s.Repeatable, s.Disposable = true, true
-	if slices.Contains(args, "--cold") {
+	if slices.Contains(args, "--cold") || !lastingHost() {
 		return
 	}
 	if a.waiting == nil {
