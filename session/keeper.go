@@ -74,6 +74,7 @@ type Keeper struct {
 	specs    []Spec
 	out      func(name string) io.Writer
 	again    chan int      // machines that the user wants to start again
+	groups   *groups       // set by Run
 	turnedTo chan struct{} // for prioritize to look
 	opens    chan opening
 	// lastPatience is how long a process may take to end whose machine's power was taken away.
@@ -221,6 +222,10 @@ func (k *Keeper) rank() {
 // their power buttons, and takes their power away after patience, or when hurry is closed. What does not end even then is killed.
 func (k *Keeper) Run(ctx context.Context, patience time.Duration, hurry <-chan struct{}) error {
 	defer close(k.ran)
+	var why error
+	if k.groups, why = openGroups("/proc/self"); why != nil {
+		k.cfg.Log.Debug("no control groups for machines", "why", why)
+	}
 	ranked, ranking := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ranked)
@@ -306,7 +311,11 @@ func (k *Keeper) start(i int, ended chan<- int) error {
 	k.mu.Lock()
 	s := k.specs[i]
 	k.mu.Unlock()
-	p, err := Start(s.Program, s.Args, k.out(s.Name), k.Changed)
+	g, err := k.groups.add()
+	if err != nil {
+		k.cfg.Log.Warn("a machine has no control group", "machine", s.Name, "error", err)
+	}
+	p, err := start(s.Program, s.Args, k.out(s.Name), k.Changed, g)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ var errSoon = errors.New("the kernel takes no change of a group's priority yet")
 // askAgain is when to ask again: an unprivileged process may change groups ten times a second, whoever they belong to.
 const askAgain = 110 * time.Millisecond
 
-// yield has the process yield to others, or takes that back. It does what the host allows, and in ways that are sure to be taken back: the priority of its group, which everyone may raise again,
+// yield has the process yield to others, or takes that back: by its control group, where it has one. Otherwise it does what the host allows, and in ways that are sure to be taken back: the priority of its group, which everyone may raise again,
 // and with policies those of its threads, which takes a right (CAP_SYS_NICE, RLIMIT_NICE) and counts where control groups put the other out of force.
 func (p *Process) yield(on, policies bool) error {
 	if p.background == on {
@@ -35,6 +35,13 @@ func (p *Process) yield(on, policies bool) error {
 	nice, level := 0, foregroundDisk
 	if on {
 		nice, level = backgroundNice, backgroundDisk
+	}
+	if p.group != nil {
+		if err := p.group.yield(on); err != nil && !errors.Is(err, os.ErrNotExist) { // it has ended
+			return err
+		}
+		p.background = on
+		return nil
 	}
 	dir := filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid))
 	err := os.WriteFile(filepath.Join(dir, "autogroup"), strconv.AppendInt(nil, int64(nice), 10), 0)
@@ -142,8 +149,8 @@ func (k *Keeper) prioritize(end <-chan struct{}) {
 	// Not both: who runs when nobody else wants to answers nobody while the one in front is busy.
 	groups := groupsCount("/proc")
 	policies := !groups && mayRaise()
-	if !groups && !policies {
-		k.cfg.Log.Warn("machines in the background have as much of the processors as the one in front: the host lets this user change neither (root, or RLIMIT_NICE of 20)")
+	if k.groups == nil && !groups && !policies {
+		k.cfg.Log.Warn("machines in the background have as much of the processors as the one in front: the host lets this user change nothing about it (systemd-run --user --scope -p Delegate=yes vmm session ... does)")
 	}
 	var soon <-chan time.Time
 	for {
@@ -169,7 +176,7 @@ func (k *Keeper) prioritize(end <-chan struct{}) {
 		k.mu.Unlock()
 		soon = nil
 		for _, p := range list {
-			if p.yield(p != inFront, policies) != nil {
+			if p.yield(p != inFront, policies) != nil { // in good time it may go
 				soon = time.After(askAgain)
 				break
 			}

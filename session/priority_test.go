@@ -56,6 +56,33 @@ func TestYield(t *testing.T) {
 	}
 }
 
+// TestGroup writes what the kernel reads.
+func TestGroup(t *testing.T) {
+	g := &groups{parent: t.TempDir()}
+	m, err := g.add()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, behind := range []bool{true, false} {
+		if err := m.yield(behind); err != nil {
+			t.Fatal(err)
+		}
+		want := map[bool]string{true: "1", false: "100"}[behind]
+		cpu, _ := os.ReadFile(filepath.Join(m.dir, "cpu.weight"))
+		io, _ := os.ReadFile(filepath.Join(m.dir, "io.weight"))
+		if string(cpu) != want || string(io) != "default "+want {
+			t.Errorf("%q and %q, want %q", cpu, io, want)
+		}
+	}
+	m.remove()
+	if err := m.yield(true); err == nil {
+		t.Error("the group is still there")
+	}
+	if m, err := (*groups)(nil).add(); m != nil || err != nil {
+		t.Error(m, err)
+	}
+}
+
 func TestGroupsCount(t *testing.T) {
 	for _, test := range []struct {
 		enabled, cgroup string

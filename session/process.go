@@ -26,10 +26,21 @@ type Process struct {
 	err    error // set when ended is closed
 	// background is whether the process has been made to yield. It is the Keeper's, for the one goroutine that does that.
 	background bool
+	group      *group // nil without one
 }
 
 // Start starts program with args as a machine's process. What it prints goes to out; changed is for link.Connect.
 func Start(program string, args []string, out io.Writer, changed func()) (*Process, error) {
+	return start(program, args, out, changed, nil)
+}
+
+// start is Start in a control group, unless g is nil. The group goes with the process.
+func start(program string, args []string, out io.Writer, changed func(), g *group) (_ *Process, err error) {
+	defer func() {
+		if err != nil {
+			g.remove()
+		}
+	}()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("socket to a machine's process: %w", err)
@@ -41,11 +52,14 @@ func Start(program string, args []string, out io.Writer, changed func()) (*Proce
 	if err != nil {
 		return nil, fmt.Errorf("socket to a machine's process: %w", err)
 	}
-	p := &Process{cmd: exec.Command(program, args...), ended: make(chan struct{})}
+	p := &Process{cmd: exec.Command(program, args...), ended: make(chan struct{}), group: g}
 	p.cmd.ExtraFiles = []*os.File{theirs} // LinkFD
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	// A session of its own: the user's Ctrl-C is for us alone, and the scheduler sees the machine as one group.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if g != nil {
+		p.cmd.SysProcAttr.UseCgroupFD, p.cmd.SysProcAttr.CgroupFD = true, int(g.file.Fd())
+	}
 	if err := p.cmd.Start(); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("start a machine's process: %w", err)
@@ -53,6 +67,7 @@ func Start(program string, args []string, out io.Writer, changed func()) (*Proce
 	p.Remote = link.Connect(conn.(*net.UnixConn), changed)
 	go func() {
 		p.err = p.cmd.Wait()
+		g.remove()
 		p.Remote.Close()
 		close(p.ended)
 	}()

@@ -1,13 +1,11 @@
 package limits
 
 import (
-	"bufio"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"strings"
+
+	"github.com/sharevm/vmm/internal/cgroup"
 )
 
 // group is a control group (cgroup v2, Documentation/admin-guide/cgroup-v2.rst) that holds this process and no other.
@@ -22,21 +20,11 @@ const period = 100_000
 // alone, and the right to change it: what systemd calls a delegated unit. Elsewhere it errs, and leaves everything as it was: to
 // move out of a unit would hide the process from whoever manages it.
 func openGroup(proc string) (_ *group, err error) {
-	mount, err := mountPoint(filepath.Join(proc, "mountinfo"))
+	parent, err := cgroup.Own(proc)
 	if err != nil {
 		return nil, err
 	}
-	own, err := ownGroup(filepath.Join(proc, "cgroup"))
-	if err != nil {
-		return nil, err
-	}
-	parent := filepath.Join(mount, own)
-	if own != "/" { // the root may hold processes beside groups
-		if err := alone(parent); err != nil {
-			return nil, err
-		}
-	}
-	removeEmpty(parent)
+	cgroup.RemoveEmpty(parent, groupPrefix)
 	dir := filepath.Join(parent, fmt.Sprint(groupPrefix, os.Getpid()))
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, err
@@ -45,14 +33,14 @@ func openGroup(proc string) (_ *group, err error) {
 	defer func() {
 		if err != nil {
 			g.close()
-			_ = enter(parent)
+			_ = cgroup.Enter(parent)
 			_ = os.Remove(dir)
 		}
 	}()
-	if err := enter(dir); err != nil {
+	if err := cgroup.Enter(dir); err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(parent, "cgroup.subtree_control"), []byte("+cpu"), 0); err != nil {
+	if err := cgroup.Enable(parent, "cpu"); err != nil {
 		return nil, err
 	}
 	if g.weight, err = os.OpenFile(filepath.Join(dir, "cpu.weight"), os.O_RDWR, 0); err != nil {
@@ -60,21 +48,6 @@ func openGroup(proc string) (_ *group, err error) {
 	}
 	g.quota, err = os.OpenFile(filepath.Join(dir, "cpu.max"), os.O_RDWR, 0)
 	return g, err
-}
-
-// enter moves this process into a group.
-func enter(dir string) error { return os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte("0"), 0) }
-
-// alone errs unless a group holds this process and no other.
-func alone(dir string) error {
-	b, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
-	if err != nil {
-		return err
-	}
-	if strings.TrimSpace(string(b)) != fmt.Sprint(os.Getpid()) {
-		return fmt.Errorf("control group %s has other processes (systemd-run --user --scope -p Delegate=yes vmm run ... makes one)", dir)
-	}
-	return nil
 }
 
 func (g *group) close() {
@@ -86,49 +59,6 @@ func (g *group) close() {
 }
 
 const groupPrefix = "vmm-"
-
-// removeEmpty removes the groups of processes that are gone; the kernel keeps those that are in use.
-func removeEmpty(parent string) {
-	old, _ := filepath.Glob(filepath.Join(parent, groupPrefix+"*"))
-	for _, dir := range old {
-		_ = os.Remove(dir)
-	}
-}
-
-// mountPoint is where cgroup v2 is mounted.
-func mountPoint(mountinfo string) (string, error) {
-	f, err := os.Open(mountinfo)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	for s := bufio.NewScanner(f); s.Scan(); { // proc(5): ID PARENT DEV ROOT MOUNTPOINT OPTIONS... - TYPE SOURCE OPTIONS
-		before, after, _ := strings.Cut(s.Text(), " - ")
-		fields := strings.Fields(before)
-		if strings.HasPrefix(after, "cgroup2 ") && len(fields) > 4 {
-			return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\134`, `\`).Replace(fields[4]), nil
-		}
-	}
-	return "", errors.New("cgroup v2 is not mounted")
-}
-
-// ownGroup is the path of a process's group below the mount point.
-func ownGroup(file string) (string, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	for s := bufio.NewScanner(io.LimitReader(f, 1<<20)); s.Scan(); {
-		if path, ok := strings.CutPrefix(s.Text(), "0::"); ok {
-			if !filepath.IsAbs(path) || strings.HasPrefix(path, "/..") {
-				break
-			}
-			return filepath.Clean(path), nil
-		}
-	}
-	return "", errors.New("the process is in no group of cgroup v2")
-}
 
 // apply sets weight and quota; 0 is the kernel's default of each.
 func (g *group) apply(shares, quota int64) error {
