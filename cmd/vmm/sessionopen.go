@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -71,5 +72,20 @@ func openDoor(k *session.Keeper) (*session.Door, error) {
 	}
 	path := filepath.Join(root, "session-"+strconv.Itoa(os.Getpid())+".sock")
 	_ = os.Remove(path) // of another process that had the number
+	removeDoors(root)
 	return session.OpenDoor(path, k.Open)
+}
+
+// removeDoors removes the sockets of sessions that were killed.
+func removeDoors(root string) {
+	doors, _ := filepath.Glob(filepath.Join(root, doorName)) // no pattern but this one, which is right
+	for _, door := range doors {
+		c, err := net.Dial("unix", door)
+		switch {
+		case err == nil:
+			c.Close()
+		case errors.Is(err, unix.ECONNREFUSED):
+			_ = os.Remove(door)
+		}
+	}
 }

@@ -266,6 +266,9 @@ func FuzzSource(f *testing.F) {
 func BenchmarkSource(b *testing.B) {
 	j := New()
 	defer j.Close()
+	if err := j.Open(b.TempDir(), "vm"); err != nil {
+		b.Fatal(err)
+	}
 	s := &source{j: j, name: Guest, bucket: throttle.NewBucket(clock.Host, throttle.Rate{}), now: time.Now}
 	line := []byte("[    0.123456] a line of about the length that a kernel's have, give or take\r\n")
 	b.SetBytes(int64(len(line)))
