@@ -104,11 +104,13 @@ func (in *input) held() []byte {
 	return slices.Clone(in.buf)
 }
 
-// hold puts p in front of the input.
+// hold puts p in front of the input. Of what has been typed since, as much is kept as there is room for: a guest that does not read, suspended again and again,
+// would collect more than a snapshot may hold.
 func (in *input) hold(p []byte) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.buf = append(slices.Clone(p), in.buf...)
+	all := append(slices.Clone(p), in.buf...)
+	in.buf = all[:min(len(all), inputSize)]
 }
 
 // requeue makes p the ring's content.
