@@ -160,6 +160,7 @@ func (b *board) addVM() error {
 		},
 		Enlightened:   cfg.CPU.Enlightened,
 		Holes:         b.videoHoles(),
+		LateClock:     clockMisleads(cfg),
 		RealModePages: layout.IdentityMap,
 		OnStop:        b.vcpuStopped,
 		OnThread:      b.m.cpu.Thread,

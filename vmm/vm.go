@@ -23,6 +23,8 @@ type Config struct {
 	CPU   cpuid.Policy
 	// Enlightened shows the guest Hyper-V's interface where KVM has it, which its absence does not make an error.
 	Enlightened bool
+	// LateClock keeps KVM's own clock from firmware: it does not tick at addresses below 1 MiB. Where KVM cannot do that it is no error.
+	LateClock bool
 	// RealModePages is the guest-physical address of four pages that no RAM or device uses, which KVM needs to run
 	// real mode on old Intel CPUs.
 	RealModePages uint64
@@ -109,7 +111,12 @@ func (vm *VM) addVCPUs(c Config) error {
 		return err
 	}
 	c.CPU.TSCDeadline = c.System.Check(kvm.CapTSCDeadlineTimer) > 0
-	msrs := &vcpu.SinkMSRs{Log: c.Log}
+	msrs := &clockGuard{MSRs: &vcpu.SinkMSRs{Log: c.Log}}
+	if c.LateClock && c.System.Check(kvm.CapX86MSRFilter) > 0 {
+		if err := vm.kvm.WatchMSR(clockMSR); err != nil {
+			return err
+		}
+	}
 	for i := range c.CPU.Topology.CPUs {
 		k, err := vm.kvm.CreateVCPU(c.CPU.Topology.APICID(i))
 		if err != nil {
@@ -127,6 +134,7 @@ func (vm *VM) addVCPUs(c Config) error {
 			vc.OnFirstEntry = c.OnFirstEntry
 		}
 		vm.vcpus = append(vm.vcpus, vcpu.New(vc))
+		msrs.clocks = append(msrs.clocks, k)
 		if c.Enlightened {
 			if c.CPU.HyperV, err = vm.enlighten(k); err != nil {
 				return fmt.Errorf("vCPU %d: %w", i, err)

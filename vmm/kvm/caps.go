@@ -30,6 +30,7 @@ const (
 	CapHyperVSynIC2      Cap = 148
 	CapHyperVCPUID       Cap = 167
 	CapX86UserSpaceMSR   Cap = 188
+	CapX86MSRFilter      Cap = 189
 	CapIOEventFDNoLength Cap = 100
 )
 

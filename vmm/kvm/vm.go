@@ -122,13 +122,16 @@ func (v *VM) ioeventfd(e IOEventFD, flags uint32) error {
 	return nil
 }
 
-// msrExitUnknown asks for exits on MSRs that KVM does not know (KVM_MSR_EXIT_REASON_UNKNOWN).
-const msrExitUnknown = 1 << 1
+// Why accesses to MSRs exit: KVM does not know them (KVM_MSR_EXIT_REASON_UNKNOWN), or its filter does not allow them (KVM_MSR_EXIT_REASON_FILTER).
+const (
+	msrExitUnknown = 1 << 1
+	msrExitFilter  = 1 << 2
+)
 
-// EnableUserMSR makes accesses to MSRs that KVM does not know exit to user space rather than fault
+// EnableUserMSR makes accesses to MSRs that KVM does not know, and those that WatchMSR names, exit to user space rather than fault
 // (KVM_CAP_X86_USER_SPACE_MSR).
 func (v *VM) EnableUserMSR() error {
-	if _, err := callPtr(v.fd, set[enableCap](0xa3), &enableCap{cap: uint32(CapX86UserSpaceMSR), args: [4]uint64{msrExitUnknown}}); err != nil {
+	if _, err := callPtr(v.fd, set[enableCap](0xa3), &enableCap{cap: uint32(CapX86UserSpaceMSR), args: [4]uint64{msrExitUnknown | msrExitFilter}}); err != nil {
 		return fmt.Errorf("KVM_ENABLE_CAP X86_USER_SPACE_MSR: %w", err)
 	}
 	return nil
