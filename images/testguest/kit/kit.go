@@ -50,6 +50,7 @@ var pcModules = []string{
 	"ata_piix", "ahci", "nvme", "mptsas", "mptspi", "vmw_pvscsi", "sd_mod", "sr_mod", "sg",
 	"e1000", "e1000e", "vmxnet3",
 	"efivarfs", "psmouse", "tpm_crb", "bochs", "virtio_gpu", "virtio_input",
+	"snd_hda_codec_generic", "snd_hda_intel",
 }
 
 // Make fills dir. It compiles testguest with the go command of the PATH, from the module in the current folder.
