@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -462,6 +463,27 @@ func TestStateCycle(t *testing.T) {
 		t.Errorf("sent %q", out.b.String())
 	}
 	close(g.open)
+}
+
+// A guest that does not read, suspended again and again while somebody types, leaves snapshots that can be restored: what was typed first is kept.
+func TestHeldInputIsBounded(t *testing.T) {
+	var s state.Writer
+	for range 3 {
+		c := &counted{}
+		p := newPort(t, Config{Input: c})
+		for p.UART.in.held() == nil {
+			runtime.Gosched()
+		}
+		if s.Data() != nil {
+			if err := p.Restore(state.NewReader(s.Data())); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.Pause()
+		s = state.Writer{}
+		p.Save(&s)
+		p.Resume()
+	}
 }
 
 func TestRestoreRefuses(t *testing.T) {
