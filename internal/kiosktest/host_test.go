@@ -60,6 +60,9 @@ func start(t *testing.T, card string) *host {
 		t.Fatal(err)
 	}
 	h := &host{t: t, dir: t.TempDir(), in: in, lines: make(chan string, 1<<14)}
+	if err := os.Chmod(filepath.Dir(h.dir), 0o755); err != nil { // for users who are not root
+		t.Fatal(err)
+	}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	monitor := filepath.Join(h.dir, "monitor")

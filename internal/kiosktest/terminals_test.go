@@ -6,11 +6,9 @@ import (
 	"testing"
 )
 
-// TestTerminals takes the console and gives it back in every way there is; nobody waits for a guest to boot meanwhile.
-func TestTerminals(t *testing.T) {
-	h := start(t, "virtio-vga")
-	vmm, file := os.Getenv("VMM_BIN"), h.machineFile("one", "paint:1,events:vmm:2")
-	// Somebody has the first terminal, so that the session takes another.
+// console has a text on the first terminal, and somebody who keeps that busy, so that a session takes another. It returns the picture.
+func (h *host) console() image.Image {
+	h.t.Helper()
 	h.do(`sleep 10000 </dev/tty1 & printf '\033[2J\033[H\033[?25lThe text console of the host.' >/dev/tty1; echo written`)
 	h.expect("^written$")
 	var console image.Image
@@ -19,6 +17,14 @@ func TestTerminals(t *testing.T) {
 		console = img
 		return was != nil && same(was, img) && distinct(img) > 1
 	})
+	return console
+}
+
+// TestTerminals takes the console and gives it back in every way there is; nobody waits for a guest to boot meanwhile.
+func TestTerminals(t *testing.T) {
+	h := start(t, "virtio-vga")
+	vmm, file := os.Getenv("VMM_BIN"), h.machineFile("one", "paint:1,events:vmm:2")
+	console := h.console()
 	text := func(img image.Image) bool { return same(img, console) }
 	session := func(img image.Image) bool { return distinct(img) > 1 && !text(img) }
 
@@ -49,8 +55,15 @@ func TestTerminals(t *testing.T) {
 	h.do("kill $pid; kill $pid; wait $pid; echo ended $?")
 	h.expect("^ended 0$")
 	h.until("the console, after an end in good order", text)
+}
 
-	// As systemd starts it: a user who has a terminal of his own, and nothing else. When he is gone the kernel hangs the terminal up.
+// TestUser takes the console as systemd has it done: by a user who has a terminal of his own, and nothing else. When he is gone the kernel hangs the terminal up.
+func TestUser(t *testing.T) {
+	h := start(t, "virtio-vga")
+	vmm, file := os.Getenv("VMM_BIN"), h.machineFile("one", "paint:1,events:vmm:2")
+	console := h.console()
+	text := func(img image.Image) bool { return same(img, console) }
+	session := func(img image.Image) bool { return distinct(img) > 1 && !text(img) }
 	h.do("chown 65534 /dev/tty3 /dev/dri/card0 /dev/input/event*")
 	for _, how := range []string{"-9", "-15"} {
 		h.do("setsid --ctty setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all --bounding-set=-all env XDG_RUNTIME_DIR=/tmp " +
@@ -64,16 +77,21 @@ func TestTerminals(t *testing.T) {
 		h.expect("^ended$")
 		h.until("the console, after a user's session", text)
 	}
+}
 
-	if os.Getenv("VMM_KIOSK_PICTURES") != "" { // docs/kiosk.png
-		linux := h.machineFile("linux", "events:vmm:2 console=tty0 ignore_loglevel")
-		h.do(vmm + " session --screen --run-option=--allow-outside " + linux + " " + file + " </dev/null & pid=$!")
-		h.expect("^linux: waiting for events$")
-		h.expect("^one: waiting for events$")
-		h.keep("linux")
-		h.key("ctrl", "alt", "up")
-		before := h.screen()
-		h.until("all machines", func(img image.Image) bool { return !same(img, before) && distinct(img) > 3 })
-		h.keep("overview")
+// TestPicture makes docs/kiosk.png.
+func TestPicture(t *testing.T) {
+	if os.Getenv("VMM_KIOSK_PICTURES") == "" {
+		t.Skip("VMM_KIOSK_PICTURES is the folder for a picture to look at")
 	}
+	h := start(t, "virtio-vga")
+	vmm, linux, one := os.Getenv("VMM_BIN"), h.machineFile("linux", "events:vmm:2 console=tty0 ignore_loglevel"), h.machineFile("one", "paint:1,events:vmm:2")
+	h.do(vmm + " session --screen --run-option=--allow-outside " + linux + " " + one + " </dev/null & pid=$!")
+	h.expect("^linux: waiting for events$")
+	h.expect("^one: waiting for events$")
+	h.keep("linux")
+	h.key("ctrl", "alt", "up")
+	before := h.screen()
+	h.until("all machines", func(img image.Image) bool { return !same(img, before) && distinct(img) > 3 })
+	h.keep("overview")
 }
