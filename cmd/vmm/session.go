@@ -174,7 +174,7 @@ func (fl *sessionFlags) keep(ctx context.Context, files []string, machines []*co
 			Name: m.Name, Program: self, Args: append(append([]string{"run", "--link"}, fl.run...), file), Disposable: m.Run.Restart || m.Run.Overlay == config.OverlayDisposable,
 		}
 		fl.planned(i, &specs[i])
-		if fl.kiosk {
+		if fl.kiosk && specs[i].Restart == "" { // a session file may know better
 			specs[i].Restart, specs[i].Respawn = session.RestartAlways, true
 		}
 		makers.plan(i, m, &specs[i])

@@ -18,7 +18,8 @@ A session file holds the same in lines of KEY = "VALUE", as a .vmx does, file na
 
   hotkey = "f4"                        the key that turns
   end = "suspend"                      or "poweroff": how machines end with the session
-  screen.fullscreen = "TRUE"           or screen.window, screen.web, screen.vnc (TRUE or an address), screen.vncPassword (a file)
+  screen.fullscreen = "TRUE"           or screen.window; screen.web, screen.vnc (TRUE or an address), screen.vncPassword (a file); screen.output (TRUE or its name)
+  kiosk = "TRUE"                       for a console that others use; kiosk.keys: the keys that they have
   machine0.file = "chromeos.vmx"       machines in the order of their numbers, the first in front
   machine0.restart = "always"          or "failed", "never": when it starts again by itself
   machine1.file = "windows.vmx"
@@ -54,10 +55,14 @@ func (fl *sessionFlags) apply(s *sessionfile.Session, flags *pflag.FlagSet) {
 	if s.End != "" && !flags.Changed("end") {
 		fl.end = string(s.End)
 	}
+	fl.kiosk = fl.kiosk || s.Kiosk && !flags.Changed("kiosk")
+	if s.Keys != "" && !flags.Changed("kiosk-keys") {
+		fl.keys = s.Keys
+	}
 	if fl.screen.password == "" {
 		fl.screen.password = s.Screen.VNCPassword
 	}
-	if fl.screen.vnc != "" || fl.screen.web != "" || fl.screen.windowed() || fl.screen.own != "" || fl.kiosk {
+	if fl.screen.vnc != "" || fl.screen.web != "" || fl.screen.windowed() || fl.screen.own != "" {
 		return
 	}
 	or := func(address, def string) string {
@@ -66,8 +71,11 @@ func (fl *sessionFlags) apply(s *sessionfile.Session, flags *pflag.FlagSet) {
 		}
 		return address
 	}
-	fl.screen.window, fl.screen.full = s.Screen.Window, s.Screen.FullScreen
-	fl.screen.web, fl.screen.vnc = or(s.Screen.Web, defaultWeb), or(s.Screen.VNC, defaultVNC)
+	if !flags.Changed("kiosk") { // whose screen is this computer's own
+		fl.screen.window, fl.screen.full = s.Screen.Window, s.Screen.FullScreen
+		fl.screen.web, fl.screen.vnc = or(s.Screen.Web, defaultWeb), or(s.Screen.VNC, defaultVNC)
+	}
+	fl.screen.own = or(s.Screen.Output, firstOutput)
 }
 
 // planned applies what the session file says of machine i to what is run, and says whether the machine is to be suspended in the end.

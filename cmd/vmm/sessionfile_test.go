@@ -66,6 +66,10 @@ machine1.end = "poweroff"
 	if fl, files, err := take("a.vmx", "b.vmx"); err != nil || len(files) != 2 || fl.plan != nil {
 		t.Errorf("%v, %v", files, err)
 	}
+	kiosk := write("k.session", "kiosk = \"TRUE\"\nkiosk.keys = \"none\"\nscreen.output = \"HDMI-A-1\"\nmachine0.file = \"a.vmx\"\n")
+	if fl, _, err := take(kiosk); err != nil || !fl.kiosk || fl.keys != "none" || fl.screen.own != "HDMI-A-1" || fl.applyKiosk() != nil || !fl.screen.locked {
+		t.Errorf("%+v, %v", fl, err)
+	}
 	var exit *exitError
 	if _, _, err := take(file, "a.vmx"); !errors.As(err, &exit) || exit.code != exitUsage {
 		t.Error(err)

@@ -56,6 +56,8 @@ type Session struct {
 	Hotkey   string
 	End      End
 	Screen   Screen
+	Kiosk    bool   // for a console that others use
+	Keys     string // that they have, as vmm session --kiosk-keys takes them
 }
 
 // Machine is a machine of the session.
@@ -69,7 +71,8 @@ type Machine struct {
 // Screen says where the session is shown.
 type Screen struct {
 	Window, FullScreen bool
-	Web, VNC           string // address; "default" where the file says TRUE
+	Web, VNC           string // address; Default where the file says TRUE
+	Output             string // of this computer; Default for any
 	VNCPassword        string // file
 }
 
@@ -130,6 +133,12 @@ func (r *reader) key(key, value string) (err error) {
 		s.Screen.Web = address(value)
 	case "screen.vnc":
 		s.Screen.VNC = address(value)
+	case "screen.output":
+		s.Screen.Output = address(value)
+	case "kiosk":
+		s.Kiosk, err = yes(value)
+	case "kiosk.keys":
+		s.Keys = value
 	case "screen.vncpassword":
 		s.Screen.VNCPassword = r.path(value)
 	default:
@@ -192,6 +201,7 @@ func (r *reader) path(name string) string {
 	return filepath.Join(r.folder, name)
 }
 
+// address is a value that may be TRUE or FALSE as well.
 func address(value string) string {
 	if on, err := yes(value); err == nil {
 		if on {

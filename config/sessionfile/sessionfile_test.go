@@ -34,6 +34,9 @@ HotKey = "scrolllock"
 end = "Suspend"
 screen.fullScreen = "TRUE"
 screen.web = "TRUE"
+screen.output = "HDMI-A-1"
+kiosk = "TRUE"
+kiosk.keys = "hotkey,turn"
 screen.vnc = "0.0.0.0:5901"
 screen.vncPassword = "/etc/secret"
 machine7.file = "/srv/b.vmx"
@@ -47,7 +50,7 @@ machine2.cold = "FALSE"
 machine2.from = "fresh"
 `)
 	want := &Session{
-		Hotkey: "scrolllock", End: Suspend, Screen: Screen{FullScreen: true, Web: Default, VNC: "0.0.0.0:5901", VNCPassword: "/etc/secret"},
+		Hotkey: "scrolllock", End: Suspend, Kiosk: true, Keys: "hotkey,turn", Screen: Screen{FullScreen: true, Web: Default, Output: "HDMI-A-1", VNC: "0.0.0.0:5901", VNCPassword: "/etc/secret"},
 		Machines: []Machine{
 			{File: "sub/a.vmx", Restart: Failed, Args: []string{"--mem=4G", "--cpus=2", "--from=fresh"}},
 			{File: "/srv/b.vmx", End: PowerOff, Args: []string{"--snapshot"}},
