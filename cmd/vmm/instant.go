@@ -57,7 +57,7 @@ func newInstantMake() *cobra.Command {
 					return nil
 				}
 			}
-			mk.log = logger(c)
+			mk.log, mk.quiet = logger(c), attended
 			err := mk.make(ctx, args[0])
 			if attended && (ctx.Err() != nil || errors.Is(err, instant.ErrBusy)) {
 				return nil // who started this has ended, or another one does it

@@ -26,6 +26,7 @@ import (
 type twinMaker struct {
 	options []string // of vmm run
 	again   bool
+	quiet   bool // about one that fits
 	log     *slog.Logger
 }
 
@@ -73,6 +74,9 @@ func (mk *twinMaker) make(ctx context.Context, file string) error {
 	}
 	defer unlock()
 	if err := place.Check(); err == nil && !mk.again && place.Age() < instant.MaxAge && isWhole(place) {
+		if !mk.quiet {
+			fmt.Fprintf(os.Stderr, "vmm: there is a snapshot of %s that fits; --again makes another\n", filepath.Base(file))
+		}
 		return nil
 	}
 	options := mk.options
