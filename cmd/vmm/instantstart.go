@@ -75,7 +75,8 @@ func (fl *runFlags) fromInstant(file string, cfg *config.Machine, o *machine.Opt
 		cannot(err)
 		_ = place.Remove() // what is left of it is found again next time
 	}
-	if !fl.link && (err != nil || place.Age() > instant.MaxAge) { // a session sees to that itself
+	if !fl.link { // a session sees to that itself
+		// Also where there is a snapshot: whether the machine can go on from it turns out when no process can be started any more.
 		if s.maker, err = startMaker(file, fl.forTwin, os.Stderr); err != nil {
 			cannot(err)
 		}
@@ -94,7 +95,12 @@ func (s *starts) attend(e *sessionEnd, m *machine.Machine) (stop func()) {
 	}
 	end := make(chan struct{})
 	go func() {
-		if e.waitReady(screen, end) {
+		select {
+		case <-m.Underway():
+		case <-end:
+			return
+		}
+		if s.spoiler != nil && !e.cold.Load() || e.waitReady(screen, end) { // one that goes on is ready
 			s.maker.begin()
 		}
 	}()
