@@ -25,6 +25,12 @@ func watchRestores() {
 		if err := reseed(); err != nil {
 			return err
 		}
+		// Before there is a network that the numbers could be used on.
+		told, err := wipe(allProcesses())
+		say("%d generators of random numbers are seeded anew", told)
+		if err != nil {
+			say("%v", err)
+		}
 		if err := renewIdentity(); err != nil {
 			return err
 		}
