@@ -42,9 +42,12 @@ func (b *board) addNICs() error {
 	return nil
 }
 
+// maxPairs bounds the pairs of queues of a card, one for each processor to send by.
+const maxPairs = 4
+
 func (b *board) addVirtioNet(c card) error {
 	dev, err := net.New(net.Config{
-		MAC: c.mac, LinkDown: c.down, In: c.gates.in, Out: c.gates.out, Links: []network.Link{c.link}, Log: b.m.log,
+		MAC: c.mac, LinkDown: c.down, In: c.gates.in, Out: c.gates.out, Links: network.Shared(c.link, min(b.m.cfg.CPU.Count, maxPairs)), Log: b.m.log,
 	})
 	if err != nil {
 		return err
