@@ -20,6 +20,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
 
+	"github.com/sharevm/vmm/internal/guard"
 	"github.com/sharevm/vmm/network"
 )
 
@@ -352,6 +353,7 @@ func (n *Network) start(f func()) bool {
 		return false
 	}
 	go func() {
+		defer guard.Panic(n.cfg.Logger, "user network")
 		defer n.leave()
 		f()
 	}()

@@ -206,6 +206,30 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
+// panicky is a policy with a bug.
+type panicky struct{ port uint16 }
+
+func (p panicky) Allow(f usernet.Flow) bool {
+	if f.To.Port() == p.port {
+		panic("the bug")
+	}
+	return true
+}
+
+// TestPanicCostsOneConnection has a goroutine of the network panic: the guest's connection is refused, and others go on.
+func TestPanicCostsOneConnection(t *testing.T) {
+	fine, broken := serve(t, "127.0.0.1"), serve(t, "127.0.0.1")
+	n := newNetwork(t, usernet.Config{HostAccess: usernet.HostAccess{All: true}, Policy: panicky{broken}})
+	g := linktest.NewGuest(t, n, linktest.GuestConfig{})
+	lease(t)(g)
+	if reachTCP(t, g, netip.AddrPortFrom(gateway, broken)) {
+		t.Error("a policy that panicked has allowed")
+	}
+	if !reachTCP(t, g, netip.AddrPortFrom(gateway, fine)) {
+		t.Error("no connection after a panic")
+	}
+}
+
 // A guest does not come by another address than its own subnet's, and nobody answers for the guest's own: it would
 // think the address taken.
 func TestPlausibleFrames(t *testing.T) {

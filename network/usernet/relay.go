@@ -12,6 +12,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
+
+	"github.com/sharevm/vmm/internal/guard"
 )
 
 // relay carries a TCP connection between the guest (netstack) and a socket of the host. Each direction moves bytes from
@@ -56,16 +58,24 @@ func (n *Network) relay(guest tcpip.Endpoint, wq *waiter.Queue, host *net.TCPCon
 
 	var out sync.WaitGroup
 	out.Go(func() {
-		if r.outward() != nil {
-			r.Close()
-		}
+		defer guard.Panic(n.cfg.Logger, "user network")
+		r.carry(r.outward)
 	})
-	if r.inward() != nil {
-		r.Close()
-	}
+	r.carry(r.inward)
 	out.Wait()
 	guest.Close()
 	host.Close()
+}
+
+// carry has the bytes of one direction moved, and ends the connection unless that ends well.
+func (r *relay) carry(direction func() error) {
+	well := false
+	defer func() {
+		if !well {
+			r.Close()
+		}
+	}()
+	well = direction() == nil
 }
 
 // Close ends the connection at once: both sides see a reset.

@@ -13,6 +13,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
+
+	"github.com/sharevm/vmm/internal/guard"
 )
 
 // The cable's round trip is some tens of microseconds, so that small windows fill it.
@@ -79,6 +81,7 @@ func (n *Network) tuneTCP() error {
 // acceptTCP is called, in a goroutine of its own, for each SYN of the guest. The outside is connected first, so that the
 // guest sees a refusal as one.
 func (n *Network) acceptTCP(req *tcp.ForwarderRequest) {
+	defer guard.Panic(n.cfg.Logger, "user network")
 	if !n.enter() {
 		req.Complete(false)
 		return
@@ -90,9 +93,8 @@ func (n *Network) acceptTCP(req *tcp.ForwarderRequest) {
 		n.acceptDNS(req)
 		return
 	}
-	to, ok := n.egress(TCP, dst)
+	to, ok := n.decide(req, dst)
 	if !ok {
-		req.Complete(true)
 		return
 	}
 	if !n.tcp.take(n.cfg.MaxTCP) {
@@ -116,6 +118,16 @@ func (n *Network) acceptTCP(req *tcp.ForwarderRequest) {
 		return
 	}
 	n.relay(guest, &wq, host)
+}
+
+// decide is egress, and tells the guest of a refusal. A policy that panics refuses.
+func (n *Network) decide(req *tcp.ForwarderRequest, dst netip.AddrPort) (to netip.AddrPort, ok bool) {
+	defer func() {
+		if !ok {
+			req.Complete(true)
+		}
+	}()
+	return n.egress(TCP, dst)
 }
 
 func (n *Network) dialHost(to netip.AddrPort) (*net.TCPConn, error) {
