@@ -120,7 +120,11 @@ func (d *Driver) Probe() {
 			if _, seen := d.regions[kind]; seen {
 				continue
 			}
-			d.regions[kind] = [2]uint64{BARBase, PortBase}[bar] + d.Config(int(at)+8, 4)
+			base := uint64(BARBase)
+			if bar == 1 {
+				base = PortBase
+			}
+			d.regions[kind] = base + d.Config(int(at)+8, 4)
 			if kind == Notify {
 				d.ports = bar == 1
 			}
