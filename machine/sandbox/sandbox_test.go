@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +24,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sharevm/vmm/display/vnc"
 	"github.com/sharevm/vmm/machine/sandbox"
 	"github.com/sharevm/vmm/machine/sandbox/escape"
 	"golang.org/x/sys/unix"
@@ -226,6 +228,17 @@ func exercise() error {
 	return errors.Join(unix.Madvise(ram, unix.MADV_DONTNEED), unix.Munmap(ram))
 }
 
+// encrypt shakes hands by TLS with itself.
+func encrypt(cert tls.Certificate) error {
+	near, far := net.Pipe()
+	defer near.Close()
+	go func() {
+		_ = tls.Server(far, &tls.Config{Certificates: []tls.Certificate{cert}}).Handshake()
+		far.Close()
+	}()
+	return tls.Client(near, &tls.Config{InsecureSkipVerify: true}).Handshake()
+}
+
 // TestWork does honest things in the sandbox, and wants none of them refused.
 func TestWork(t *testing.T) {
 	bothUsers(t, func(t *testing.T) {
@@ -235,7 +248,7 @@ func TestWork(t *testing.T) {
 	})
 }
 
-func work(escape.Target) error {
+func work(t escape.Target) error {
 	disk, err := os.CreateTemp("", "sandbox")
 	if err != nil {
 		return err
@@ -244,11 +257,15 @@ func work(escape.Target) error {
 	if err := os.Remove(disk.Name()); err != nil {
 		return err
 	}
+	cert, err := vnc.Certificate(filepath.Join(t.Folder, "certificate"))
+	if err != nil {
+		return err
+	}
 	log, err := enter(sandbox.Config{})
 	if err != nil {
 		return err
 	}
-	if err := exercise(); err != nil {
+	if err := errors.Join(exercise(), encrypt(*cert)); err != nil {
 		return err
 	}
 	if _, err := disk.WriteAt([]byte("kept"), 1<<20); err != nil {
