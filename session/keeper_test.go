@@ -28,7 +28,7 @@ import (
 // childEnv has this test's program be a machine's process or a session.
 const childEnv = "VMM_SESSION_TEST"
 
-// child is what a process does that the tests start: "polite" is a machine that powers off at the button, "deaf" one that does not, "session" keeps two machines.
+// child is what a process does that the tests start: "polite" is a machine that powers off at the button, "deaf" one that does not, "busy" one that is that all the time, "session" keeps two machines.
 func child(how string) int {
 	if how == "session" {
 		k := NewKeeper(Config{}, []Spec{spec("polite", false), spec("deaf", true)}, func(string) io.Writer { return os.Stdout })
@@ -54,6 +54,9 @@ func child(how string) int {
 	}})
 	s.SetState(link.Ready, "")
 	fmt.Printf("pid %d\n", os.Getpid())
+	if how == "busy" {
+		go spin()
+	}
 	select {
 	case <-off:
 	case <-s.Done(): // the session is gone

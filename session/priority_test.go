@@ -3,6 +3,7 @@ package session
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -53,6 +54,74 @@ func TestYield(t *testing.T) {
 			_, all := yields(t, pids[1-front])
 			return !some && all
 		})
+	}
+}
+
+// spin keeps the first processor that this process may use busy.
+func spin() {
+	runtime.LockOSThread()
+	var may unix.CPUSet
+	if unix.SchedGetaffinity(0, &may) == nil {
+		for cpu := range 64 * len(may) {
+			if may.IsSet(cpu) {
+				may.Zero()
+				may.Set(cpu)
+				_ = unix.SchedSetaffinity(0, &may)
+				break
+			}
+		}
+	}
+	for n := uint64(1); n != 0; n += 2 {
+	}
+}
+
+// used is the processor time of all threads of a process.
+func used(t *testing.T, pid int) (total time.Duration) {
+	t.Helper()
+	dir := filepath.Join("/proc", strconv.Itoa(pid))
+	for _, tid := range threads(dir) {
+		b, err := os.ReadFile(filepath.Join(dir, "task", strconv.Itoa(tid), "schedstat"))
+		if err != nil {
+			t.Skip("this kernel keeps no account of threads:", err)
+		}
+		ns, _, _ := strings.Cut(string(b), " ")
+		n, _ := strconv.ParseInt(ns, 10, 64)
+		total += time.Duration(n)
+	}
+	return total
+}
+
+// TestYieldShare has two machines want the same processor all the time: the one behind gets next to nothing of it, whichever that is.
+func TestYieldShare(t *testing.T) {
+	if !groupsCount("/proc") && !mayRaise() {
+		t.Skip("no means here to have processes yield")
+	}
+	one, two := spec("busy", true), spec("busy", true)
+	one.Name, two.Name = "one", "two"
+	k := keep(t, []Spec{one, two}, time.Hour, nil)
+	pids := [2]int{k.begun[0].wait(t, 1)[0], k.begun[1].wait(t, 1)[0]}
+	for front := range 2 {
+		_ = k.Turn(front)
+		linktest.Eventually(t, "the one behind yields", func() bool {
+			some, _ := yields(t, pids[front])
+			_, all := yields(t, pids[1-front])
+			return !some && all
+		})
+		works := func(long time.Duration) {
+			begun := used(t, pids[front])
+			linktest.Eventually(t, "work of the one in front", func() bool { return used(t, pids[front])-begun > long })
+		}
+		share := 1.0
+		for window := 0; window < 5 && share > 0.05; window++ { // the scheduler makes good first what it owed before
+			f, b := used(t, pids[front]), used(t, pids[1-front])
+			works(500 * time.Millisecond)
+			f, b = used(t, pids[front])-f, used(t, pids[1-front])-b
+			share = float64(b) / float64(f+b)
+			t.Logf("in front %v, behind %v: %.1f %%", f, b, 100*share)
+		}
+		if share > 0.05 {
+			t.Errorf("the one behind has %.1f %% of the processor that both want", 100*share)
+		}
 	}
 }
 
