@@ -77,7 +77,7 @@ func newStand(t testing.TB, keys string) *stand {
 	for _, d := range b.devices {
 		d.Pause()
 	}
-	if s.devices, err = b.save(); err != nil {
+	if s.devices, err = b.save(nil); err != nil {
 		t.Fatal(err)
 	}
 	s.meta = &snapshot.Meta{Shape: m.shape(), CPUID: b.vm.CPUID(), UUID: m.uuid, MACs: m.macs}
@@ -108,7 +108,7 @@ func (s *stand) restore(t testing.TB, devices []byte) error {
 	for _, d := range b.devices {
 		d.Pause()
 	}
-	if _, err := b.save(); err != nil {
+	if _, err := b.save(nil); err != nil {
 		t.Errorf("what was restored cannot be saved: %v", err)
 	}
 	return b.close()

@@ -24,6 +24,7 @@ type Snapshot struct {
 	folder  *os.File // stays the same one when another takes its place
 	meta    *snapshot.Meta
 	devices []byte
+	pages   *os.File // memory of devices; nil where the state of devices holds it itself
 	memory  *os.File
 	working working
 }
@@ -54,6 +55,9 @@ func (s *Snapshot) open() error {
 	if s.memory, err = openAt(s.folder, snapshot.MemoryFile); err != nil {
 		return fmt.Errorf("open a snapshot: %w", err)
 	}
+	if s.pages, err = openAt(s.folder, snapshot.PagesFile); err != nil {
+		return fmt.Errorf("open a snapshot: %w", err)
+	}
 	return nil
 }
 
@@ -79,7 +83,7 @@ func (s *Snapshot) Close() error {
 	}
 	s.working.close()
 	var errs []error
-	for _, f := range []*os.File{s.memory, s.folder} {
+	for _, f := range []*os.File{s.memory, s.pages, s.folder} {
 		if f != nil {
 			errs = append(errs, f.Close())
 		}
@@ -130,7 +134,7 @@ func (m *Machine) shape() []string {
 
 // SnapshotFiles are the names of the files that SaveSnapshot fills.
 func (m *Machine) SnapshotFiles() []string {
-	names := []string{snapshot.StateFile, snapshot.MemoryFile}
+	names := []string{snapshot.StateFile, snapshot.MemoryFile, snapshot.PagesFile}
 	for i, d := range m.disks {
 		if _, ok := d.(*volatile.Image); ok {
 			names = append(names, snapshot.DiskFile(m.cfg.Disks[i].Address))
@@ -202,7 +206,7 @@ func (m *Machine) SaveSnapshot(files map[string]*os.File, children []control.Chi
 		}
 		meta.Kept = append(meta.Kept, a.String())
 	}
-	devices, err := b.save()
+	devices, err := b.save(state.NewAside(files[snapshot.PagesFile]))
 	if err != nil {
 		return fmt.Errorf("save the machine's state: %w", err)
 	}
@@ -233,19 +237,19 @@ func (m *Machine) SaveSnapshot(files map[string]*os.File, children []control.Chi
 	return nil
 }
 
-// save returns the state of processors and devices of a paused board.
-func (b *board) save() ([]byte, error) {
+// save returns the state of processors and devices of a paused board. Memory of devices goes to pages, unless that is nil.
+func (b *board) save(pages *state.Aside) ([]byte, error) {
 	var w state.Writer
 	if err := b.vm.Save(&w); err != nil {
 		return nil, err
 	}
 	w.U16(uint16(len(b.devices)))
 	for _, d := range b.devices {
-		var dev state.Writer
+		dev := state.Writer{Aside: pages}
 		d.Save(&dev)
 		w.Bytes(dev.Data())
 	}
-	return w.Data(), nil
+	return w.Data(), pages.Err()
 }
 
 // restore brings the board to where the snapshot was saved.
@@ -265,8 +269,13 @@ func (b *board) restore() error {
 	if n := r.U16(); r.Err() == nil && int(n) != len(b.devices) {
 		r.Fail("%d devices, this machine has %d", n, len(b.devices))
 	}
+	var pages *state.Aside
+	if s.pages != nil {
+		pages = state.NewAside(s.pages)
+	}
 	for i, d := range b.devices {
 		dev := state.NewReader(r.Bytes(state.MaxBytes))
+		dev.Aside = pages
 		if r.Err() != nil {
 			break
 		}

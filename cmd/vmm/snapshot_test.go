@@ -16,7 +16,7 @@ import (
 // keepSnapshot makes a snapshot of a machine with a disk, and returns what its file state holds.
 func keepSnapshot(t *testing.T, dir, disk string) []byte {
 	t.Helper()
-	d, err := snapshot.Create(dir, []string{snapshot.StateFile, snapshot.MemoryFile})
+	d, err := snapshot.Create(dir, []string{snapshot.StateFile, snapshot.MemoryFile, snapshot.PagesFile})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestOpenFrom(t *testing.T) {
 		{"damaged", changed, nil, "is damaged: its checksum is wrong"},
 		{"cut off", good[:len(good)/2], nil, "is damaged"},
 		{"foreign", []byte("QEVM\x00\x00\x00\x03, and whatever else another program writes"), nil, "this is no state of a machine"},
-		{"older", older, nil, "of another version of vmm: 0, this one knows 1"},
+		{"older", older, nil, "of another version of vmm: 0, this one knows 2"},
 		{"without memory", good, func(dir string) error { return os.Remove(filepath.Join(dir, snapshot.MemoryFile)) }, "no such file"},
 		{"without a word on disks", good, func(dir string) error { return os.Remove(filepath.Join(dir, "disks")) }, "is damaged"},
 		{"stale", good, func(string) error { return os.WriteFile(disk, []byte("another disk"), 0o600) }, "the disk has changed since the machine was saved"},

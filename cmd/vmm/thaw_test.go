@@ -62,7 +62,7 @@ func put(t *testing.T, path, parent, text string) {
 // freezeAs keeps a snapshot that an image was frozen for.
 func freezeAs(t *testing.T, path, name, image string) {
 	t.Helper()
-	d, err := snapshot.Create(filepath.Join(snapshotsAt(path), name), []string{snapshot.StateFile, snapshot.MemoryFile})
+	d, err := snapshot.Create(filepath.Join(snapshotsAt(path), name), []string{snapshot.StateFile, snapshot.MemoryFile, snapshot.PagesFile})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 
 const (
 	magic      = "vmmstate"
-	version    = 1
+	version    = 2
 	headSize   = 24
 	sumSize    = 4
 	maxMeta    = 1 << 20
@@ -25,6 +25,7 @@ const (
 const (
 	StateFile  = "state"
 	MemoryFile = "memory"
+	PagesFile  = "pages"
 )
 
 // DiskFile is the file of what was written to a disk whose writes are thrown away.

@@ -1,6 +1,8 @@
 package gpu
 
 import (
+	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
 
@@ -62,16 +64,23 @@ func BenchmarkRestore(b *testing.B) {
 	}
 	c.must(cmdTransferToHost2D, 0, 0, width, height, 0, 0, 5, 0)
 	c.must(cmdSetScanout, 0, 0, width, height, 0, 5)
-	var w state.Writer
+	pages, err := os.Create(filepath.Join(b.TempDir(), "pages"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer pages.Close()
+	w := state.Writer{Aside: state.NewAside(pages)}
 	c.dev.Save(&w)
 	next, err := New(Config{Screens: newScreens(1)})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer next.Close()
-	b.SetBytes(int64(len(w.Data())))
+	b.SetBytes(width * height * pixelSize)
 	for b.Loop() {
-		if err := next.Restore(state.NewReader(w.Data())); err != nil {
+		r := state.NewReader(w.Data())
+		r.Aside = state.NewAside(pages)
+		if err := next.Restore(r); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -3,35 +3,88 @@ package state
 import (
 	"bytes"
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 )
 
 func TestPages(t *testing.T) {
+	mem := make([]byte, 6*PageSize)
+	mem[0], mem[3*PageSize-1], mem[4*PageSize-1], mem[len(mem)-1] = 1, 2, 3, 4
+	for name, aside := range map[string]*os.File{"inside": nil, "aside": file(t)} {
+		t.Run(name, func(t *testing.T) {
+			var w Writer
+			if aside != nil {
+				w.Aside = NewAside(aside)
+			}
+			w.Pages(mem)
+			w.Pages(nil)
+			w.Pages(mem[5*PageSize:])
+			n, held := len(w.Data()), 5*PageSize
+			if aside != nil {
+				n += held
+			}
+			if runs := 4; n != held+runs*8+3*4 || w.Aside.Err() != nil {
+				t.Errorf("%d bytes for five pages, %v", n, w.Aside.Err())
+			}
+			got := make([]byte, len(mem))
+			last := make([]byte, PageSize)
+			r := NewReader(w.Data())
+			if aside != nil {
+				r.Aside = NewAside(aside)
+			}
+			r.Pages(got)
+			r.Pages(nil)
+			r.Pages(last)
+			if r.Err() != nil || !bytes.Equal(got, mem) || last[PageSize-1] != 4 {
+				t.Error("memory changed", r.Err())
+			}
+			if aside == nil {
+				return
+			}
+			if err := aside.Truncate(4 * PageSize); err != nil {
+				t.Fatal(err)
+			}
+			r = NewReader(w.Data())
+			r.Aside = NewAside(aside)
+			r.Pages(got)
+			r.Pages(nil)
+			if r.Pages(last); !errors.Is(r.Err(), ErrCorrupt) {
+				t.Errorf("a file that was cut off: %v", r.Err())
+			}
+		})
+	}
+}
+
+func file(t *testing.T) *os.File {
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), "pages"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+func TestPagesHostile(t *testing.T) {
 	mem := make([]byte, 5*PageSize)
-	mem[0], mem[3*PageSize-1], mem[len(mem)-1] = 1, 2, 3
-	var w Writer
-	w.Pages(mem)
-	w.Pages(nil)
-	if n := len(w.Data()); n != 3*(4+PageSize)+4+4 {
-		t.Errorf("%d bytes for three pages", n)
+	runs := func(numbers ...uint32) []byte {
+		var w Writer
+		for i := 0; i < len(numbers); i += 2 {
+			w.U32(numbers[i])
+			w.U32(numbers[i+1])
+			w.buf = append(w.buf, make([]byte, int(min(numbers[i+1], 5))*PageSize)...)
+		}
+		w.U32(5)
+		return w.Data()
 	}
-	got := make([]byte, len(mem))
-	r := NewReader(w.Data())
-	r.Pages(got)
-	r.Pages(nil)
-	if r.Err() != nil || !bytes.Equal(got, mem) {
-		t.Error("memory changed", r.Err())
-	}
-	var backwards Writer
-	for _, page := range []uint32{3, 3} {
-		backwards.U32(page)
-		backwards.buf = append(backwards.buf, mem[:PageSize]...)
-	}
-	var outside Writer
-	outside.U32(6)
-	for name, data := range map[string][]byte{"empty": nil, "cut": w.Data()[:PageSize], "a page twice": backwards.Data(), "a page outside": outside.Data()} {
+	whole := runs(0, 5)
+	for name, data := range map[string][]byte{
+		"empty": nil, "cut": whole[:PageSize], "a page twice": runs(2, 2, 3, 1), "backwards": runs(3, 1, 1, 1), "outside": runs(6, 1), "beyond the end": runs(4, 2),
+		"nothing": runs(1, 0), "all there are": runs(1, 1<<32-1),
+	} {
 		r := NewReader(data)
-		if r.Pages(got); !errors.Is(r.Err(), ErrCorrupt) {
+		if r.Pages(mem); !errors.Is(r.Err(), ErrCorrupt) {
 			t.Errorf("%s: %v", name, r.Err())
 		}
 	}

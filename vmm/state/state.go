@@ -28,7 +28,11 @@ var ErrCorrupt = errors.New("corrupt device state")
 const MaxBytes = 64 << 20
 
 // Writer collects a device's state.
-type Writer struct{ buf []byte }
+type Writer struct {
+	buf []byte
+	// Aside, if not nil, takes what Pages is given.
+	Aside *Aside
+}
 
 // Data returns what has been written.
 func (w *Writer) Data() []byte { return w.buf }
@@ -70,6 +74,8 @@ func (w *Writer) Version(name string, version uint16) {
 type Reader struct {
 	buf []byte
 	err error
+	// Aside is what the Writer had.
+	Aside *Aside
 }
 
 // NewReader reads from data.
