@@ -195,6 +195,9 @@ func describeSnapshot(dir string) (saved, state string) {
 	if err := snapshot.CheckDisks(dir); err != nil {
 		return saved, err.Error()
 	}
+	if frozen, err := snapshot.Frozen(dir); err == nil && len(frozen) > 0 {
+		return saved, "ready, with disks to go back to"
+	}
 	return saved, "ready"
 }
 

@@ -141,6 +141,13 @@ func current(t *testing.T, path string) (name string, all []string) {
 // TestRestoreFrozen takes a machine back to its first snapshot and forth to its second.
 func TestRestoreFrozen(t *testing.T) {
 	path := frozenFolder(t)
+	var out bytes.Buffer
+	list := newSnapshotList()
+	list.SetArgs([]string{path})
+	list.SetOut(&out)
+	if err := list.Execute(); err != nil || strings.Count(out.String(), "disks to go back to") != 2 {
+		t.Errorf("%v:\n%s", err, out.String())
+	}
 	for _, want := range []struct{ name, text string }{{"first", "one"}, {"second", "two"}, {"second", "two"}, {"first", "one"}} {
 		if err := snapshotCommand(t, "restore", path, want.name); err != nil {
 			t.Fatal(err)
