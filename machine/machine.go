@@ -169,7 +169,8 @@ func New(o Options) (_ *Machine, err error) {
 		d := &m.cfg.Disks[i]
 		var img disk.Image
 		if d.Path != "" && d.Connected {
-			if img, err = openDisk(m.cfg, d, o.Discard, o.From.kept(d.Address), o.Log); err != nil {
+			kept := o.From.kept(d.Address) // of such a disk alone writes were thrown away, and are again
+			if img, err = openDisk(m.cfg, d, o.Discard || kept != "", kept, o.Log); err != nil {
 				return nil, err
 			}
 		}
@@ -186,7 +187,7 @@ func New(o Options) (_ *Machine, err error) {
 		m.macs = append(m.macs, macOf(n))
 	}
 	if s := o.From; s != nil {
-		if o.Clone || s.Discards() { // a suspended machine goes on once
+		if o.Clone || len(s.meta.Kept) > 0 { // a suspended machine goes on once
 			s.working = openWorking(s.path(""))
 		}
 		if !o.Clone {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sharevm/vmm/config/vmx"
+	"github.com/sharevm/vmm/disk/volatile"
 	"github.com/sharevm/vmm/machine/snapshot"
 	"github.com/sharevm/vmm/vmm/kvm"
 )
@@ -221,6 +222,40 @@ func BenchmarkRestore(b *testing.B) {
 	}
 	b.ReportMetric(float64(processors.Microseconds())/float64(n), "µs-processors/op")
 	b.ReportMetric(float64(devices.Microseconds())/float64(n), "µs-devices/op")
+}
+
+// TestKeptDisks has a machine go on of which one disk threw away what was written: of the others it writes to the images again.
+func TestKeptDisks(t *testing.T) {
+	s := newStand(t, pcBoard)
+	dir := t.TempDir()
+	address := s.m.cfg.Disks[0].Address
+	f, err := os.Create(filepath.Join(dir, snapshot.DiskFile(address)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := s.m.disks[0].(*volatile.Image).SaveTo(f); err != nil {
+		t.Fatal(err)
+	}
+	folder, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.meta.Kept = []string{address.String()}
+	if err := s.m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m, err := New(Options{Config: s.m.cfg, System: s.m.opt.System, From: &Snapshot{folder: folder, meta: s.meta}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	for i, d := range m.disks {
+		_, discards := d.(*volatile.Image)
+		if want := i == 0; discards != want {
+			t.Errorf("disk %s throws away what is written: %t", m.cfg.Disks[i].Address, discards)
+		}
+	}
 }
 
 // TestFallback has a machine that cannot go on from a snapshot be powered on instead.

@@ -95,9 +95,6 @@ func (s *Snapshot) Close() error {
 func (s *Snapshot) Name() string     { return s.meta.Name }
 func (s *Snapshot) Saved() time.Time { return s.meta.Saved }
 
-// Discards says that the machine threw away what it wrote to disks, and has to do so when it goes on.
-func (s *Snapshot) Discards() bool { return s != nil && len(s.meta.Kept) > 0 }
-
 // fits checks what New relies on; the rest is compared when there is a board.
 func (s *Snapshot) fits(m *config.Machine) error {
 	if s != nil && len(s.meta.MACs) != len(m.NICs) {

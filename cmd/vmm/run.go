@@ -409,7 +409,6 @@ func (fl *runFlags) runHere(ctx context.Context, file string, cfg *config.Machin
 			return err
 		}
 	}
-	options.Discard = options.Discard || options.From.Discards()
 	options.OnReady = func() {
 		toSession.isReady()
 		if fl.timeline {
