@@ -103,7 +103,8 @@ func TestSuspend(t *testing.T) {
 		}
 		last := lastCount(t, g)
 		g = f.start(t, access)
-		if n := number(t, g.expect(counted)); n != last+1 {
+		// A line that was only half printed is none.
+		if n := number(t, g.expect(counted)); n < last+1 || n > last+2 {
 			t.Errorf("after %d the machine went on with %d", last, n)
 		}
 	}
