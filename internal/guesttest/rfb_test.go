@@ -1,6 +1,7 @@
 package guesttest
 
 import (
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"image"
@@ -25,6 +26,40 @@ type viewer struct {
 // dialViewer connects to a server, once that listens.
 func dialViewer(t *testing.T, at string) *viewer {
 	t.Helper()
+	v := callViewer(t, at)
+	v.read(12)
+	v.write([]byte("RFB 003.003\n")...)
+	v.read(4)
+	v.begin()
+	return v
+}
+
+// dialEncrypted is dialViewer for a server that encrypts and asks for no password (VeNCrypt, X509None). That its certificate is believed is a matter of other tests.
+func dialEncrypted(t *testing.T, at string) *viewer {
+	t.Helper()
+	v := callViewer(t, at)
+	v.read(12)
+	v.write([]byte("RFB 003.008\n")...)
+	if b := v.read(2); b[0] != 1 || b[1] != 19 {
+		t.Fatalf("security types % x", b)
+	}
+	v.write(19)
+	v.read(2)
+	v.write(0, 2)
+	v.read(6)
+	v.write(0, 0, 1, 4)
+	v.read(1)
+	v.conn = tls.Client(v.conn, &tls.Config{InsecureSkipVerify: true})
+	if result := v.read(4); result[3] != 0 {
+		t.Fatalf("result % x", result)
+	}
+	v.begin()
+	return v
+}
+
+// callViewer connects to a server, once that listens, and says nothing yet.
+func callViewer(t *testing.T, at string) *viewer {
+	t.Helper()
 	v := &viewer{t: t}
 	for end := time.Now().Add(limit); ; time.Sleep(20 * time.Millisecond) {
 		var err error
@@ -37,9 +72,12 @@ func dialViewer(t *testing.T, at string) *viewer {
 	}
 	t.Cleanup(func() { v.conn.Close() })
 	v.conn.SetDeadline(time.Now().Add(limit))
-	v.read(12)
-	v.write([]byte("RFB 003.003\n")...)
-	v.read(4)
+	return v
+}
+
+// begin is what follows once the viewer may look.
+func (v *viewer) begin() {
+	v.t.Helper()
 	v.write(1)
 	size := v.read(4 + 16)
 	v.resize(size)
@@ -47,7 +85,6 @@ func dialViewer(t *testing.T, at string) *viewer {
 	desktopSize := int32(-223)
 	v.write(binary.BigEndian.AppendUint32([]byte{2, 0, 0, 2, 0, 0, 0, 0}, uint32(desktopSize))...)
 	v.ask(false)
-	return v
 }
 
 func (v *viewer) resize(size []byte) {
