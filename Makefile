@@ -90,6 +90,10 @@ matrix: setup-test build ## boot a real Debian on every controller, by BIOS and 
 test-kiosk: setup-test build ## show a session on the screen of a host without a desktop, by two kinds of graphics cards (some minutes)
 	$(GO) run ./internal/testsuite -kiosk
 
+.PHONY: test-browser
+test-browser: setup-test image-browser ## use the browser machine: a page, keys, clicks, a download, a snapshot, and no byte of its folder changed
+	$(GO) run ./internal/testsuite -browser $(OUT)/browser
+
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (default 30s) each
 	$(GO) run ./internal/testsuite -fuzz $(FUZZTIME)

@@ -23,16 +23,23 @@ var pictures = os.Getenv("VMM_TEST_PICTURES")
 func screenshot(t *testing.T, name string, args ...string) image.Image {
 	t.Helper()
 	data := ask(t, append([]string{"screenshot", status(t).ID, "-o", "-"}, args...)...)
-	if pictures != "" {
-		if err := os.WriteFile(filepath.Join(pictures, strings.ReplaceAll(t.Name(), "/", "-")+"-"+name+".png"), data, 0o644); err != nil {
-			t.Error(err)
-		}
-	}
+	keepPicture(t, name, data)
 	img, err := png.Decode(bytes.NewReader(data))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return img
+}
+
+// keepPicture keeps what the screen showed for a person to look at, if one wants to.
+func keepPicture(t *testing.T, name string, png []byte) {
+	t.Helper()
+	if pictures == "" {
+		return
+	}
+	if err := os.WriteFile(filepath.Join(pictures, strings.ReplaceAll(t.Name(), "/", "-")+"-"+name+".png"), png, 0o644); err != nil {
+		t.Error(err)
+	}
 }
 
 // screenStep waits for a step of the guest's task, and returns what the screen shows then.

@@ -6,7 +6,8 @@
 //
 // With -matrix it boots a real Debian on every controller, by either firmware, from each format, and prints a table. With -soak it only boots guests in a row,
 // with -soak-snapshots it only suspends one; with -fuzz it runs every fuzz target for a while; with -hostile it only has a guest attack
-// its machine; with -kiosk it only shows a session on a host's own screen.
+// its machine; with -kiosk it only shows a session on a host's own screen;
+// with -browser it uses the browser machine in a folder.
 package main
 
 import (
@@ -35,6 +36,7 @@ func main() {
 	kiosk := flag.Bool("kiosk", false, "show a session on the screen of a host without a desktop")
 	hostile := flag.Duration("hostile", 0, "have a hostile guest attack its machine for this long")
 	matrix := flag.Bool("matrix", false, "boot Debian on every controller, by either firmware; -run chooses as TestDebian/ide/efi does")
+	browser := flag.String("browser", "", "use the browser machine in this folder")
 	run := flag.String("run", "", "run only the tests that match, at every level")
 	levels := flag.String("levels", "plain,payload,guest", "run only these levels")
 	verbose := flag.Bool("v", false, "print what every test prints")
@@ -58,6 +60,9 @@ func main() {
 		s.all(ctx)
 	case *kiosk:
 		s := &suite{verbose: true, run: *run, levels: "kiosk"}
+		s.all(ctx)
+	case *browser != "":
+		s := &suite{verbose: true, run: "TestBrowser", env: []string{"VMM_BROWSER=" + abs(*browser)}, levels: "guest"}
 		s.all(ctx)
 	case *hostile > 0:
 		s := &suite{verbose: true, run: "TestHostile", env: []string{"VMM_HOSTILE=" + hostile.String()}, levels: "guest"}
