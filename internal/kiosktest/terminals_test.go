@@ -78,20 +78,3 @@ func TestUser(t *testing.T) {
 		h.until("the console, after a user's session", text)
 	}
 }
-
-// TestPicture makes docs/kiosk.png.
-func TestPicture(t *testing.T) {
-	if os.Getenv("VMM_KIOSK_PICTURES") == "" {
-		t.Skip("VMM_KIOSK_PICTURES is the folder for a picture to look at")
-	}
-	h := start(t, "virtio-vga")
-	vmm, linux, one := os.Getenv("VMM_BIN"), h.machineFile("linux", "events:vmm:2 console=tty0 ignore_loglevel"), h.machineFile("one", "paint:1,events:vmm:2")
-	h.do(vmm + " session --screen --run-option=--allow-outside " + linux + " " + one + " </dev/null & pid=$!")
-	h.expect("^linux: waiting for events$")
-	h.expect("^one: waiting for events$")
-	h.keep("linux")
-	h.key("ctrl", "alt", "up")
-	before := h.screen()
-	h.until("all machines", func(img image.Image) bool { return !same(img, before) && distinct(img) > 3 })
-	h.keep("overview")
-}
