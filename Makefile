@@ -15,13 +15,13 @@ FUZZTIME  ?= 30s
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: setup-bench ## install what is missing on this machine (Debian packages; needs root or sudo)
 
-.PHONY: setup-run setup-session setup-test setup-bench
-setup-run setup-session setup-test setup-bench:
+.PHONY: setup-run setup-session setup-test setup-boots setup-bench
+setup-run setup-session setup-test setup-boots setup-bench:
 	@sh images/setup.sh $(@:setup-%=%)
 
 .PHONY: build
@@ -93,6 +93,10 @@ test-kiosk: setup-test build ## show a session on the screen of a host without a
 .PHONY: test-browser
 test-browser: setup-test image-browser ## use the browser machine: a page, keys, clicks, a download, a snapshot, and no byte of its folder changed
 	$(GO) run ./internal/testsuite -browser $(OUT)/browser
+
+.PHONY: firmware-matrix
+firmware-matrix: setup-boots build ## boot other people's programs by BIOS and UEFI: memtest86+ by GRUB from a disc, Debian's installer, systemd-boot; RUN=TestBootsMemtest chooses
+	$(GO) run ./internal/testsuite -matrix -run $(or $(RUN),TestBoots)
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (default 30s) each

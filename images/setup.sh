@@ -4,6 +4,7 @@
 #	setup.sh run      build vmm and run the demo machine (the default)
 #	setup.sh session  also: make and boot machines by their firmware
 #	setup.sh test     also: every test
+#	setup.sh boots    also: what make firmware-matrix boots beside that (130 MB)
 #	setup.sh bench    also: the programs that the benchmarks compare with
 #
 # Needs root or sudo only where something is missing. Go itself has to be there.
@@ -36,7 +37,8 @@ windows='xvfb xdotool xclip'
 # The agent of guests that share a clipboard.
 agents='spice-vdagent'
 # Other people's boot loaders, to be booted by it.
-bootable='grub-common grub-pc-bin grub-efi-amd64-bin xorriso memtest86+ ipxe ipxe-qemu mmdebstrap'
+bootable='grub-common grub-pc-bin grub-efi-amd64-bin xorriso memtest86+ ipxe ipxe-qemu mmdebstrap systemd-boot-efi'
+installer=debian-installer-12-netboot-amd64
 case ${1-run} in
 run | session)
 	[ "${1-run}" = session ] && packages="$packages $firmware grub-common grub-pc-bin grub-efi-amd64-bin mtools"
@@ -44,7 +46,8 @@ run | session)
 		packages="$packages $nested"
 	fi
 	;;
-test)
+test | boots)
+	[ "$1" = boots ] && packages="$packages $installer"
 	# What other programs make of our tables, and of our disks and what guests keep on them.
 	packages="$packages $nested acpica-tools dmidecode vncsnapshot swtpm $windows $agents $disks $firmware $bootable"
 	;;
@@ -52,7 +55,7 @@ bench)
 	packages="$packages $nested acpica-tools $disks $firmware $bootable gcc libc6-dev"
 	;;
 *)
-	fail "unknown purpose '$1': run, session, test or bench"
+	fail "unknown purpose '$1': run, session, test, boots or bench"
 	;;
 esac
 

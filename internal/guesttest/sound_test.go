@@ -13,7 +13,7 @@ import (
 
 // TestSound has Linux's snd_hda_intel play a tone that is longer than its buffer, in the time that the tone lasts. Every sample arrives as it is.
 func TestSound(t *testing.T) {
-	for _, test := range []struct{ bits, rate int }{{16, 48000}} {
+	for _, test := range []struct{ bits, rate int }{{16, 48000}, {32, 96000}} {
 		t.Run(fmt.Sprint(test.bits), func(t *testing.T) {
 			frames := test.rate * 3 / 2
 			f := newPCFile(t, fmt.Sprintf("sound:%d:%d:%d,dmesg", test.bits, test.rate, frames))

@@ -35,7 +35,7 @@ func main() {
 	fuzz := flag.Duration("fuzz", 0, "run every fuzz target for this long")
 	kiosk := flag.Bool("kiosk", false, "show a session on the screen of a host without a desktop")
 	hostile := flag.Duration("hostile", 0, "have a hostile guest attack its machine for this long")
-	matrix := flag.Bool("matrix", false, "boot Debian on every controller, by either firmware; -run chooses as TestDebian/ide/efi does")
+	matrix := flag.Bool("matrix", false, "boot Debian on every controller, by either firmware; -run chooses as TestDebian/ide/efi does, or TestBoots for other people's programs")
 	browser := flag.String("browser", "", "use the browser machine in this folder")
 	run := flag.String("run", "", "run only the tests that match, at every level")
 	levels := flag.String("levels", "plain,payload,guest", "run only these levels")

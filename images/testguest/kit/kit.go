@@ -29,12 +29,24 @@ const (
 
 	BootDisk = "boot.img" // PC disk of BootDiskSize bytes that BIOS and UEFI boot: GRUB, the generic kernel and PCInitrd
 
+	// Disc is what BIOS and UEFI boot from a CD-ROM drive: GRUB's rescue tools, and other people's programs that it starts, as far as this host has them.
+	Disc = "rescue.iso"
+
 	Root = "root.ext4" // file system of RootSize bytes with testguest as /init
 
 	// DebianVMDK and DebianVHDX are one disk with a real Debian. They are missing where the kit was made without being root.
 	DebianVMDK = "debian.vmdk"
 	DebianVHDX = "debian.vhdx"
 )
+
+// discFiles are the programs on the disc, by their names there.
+var discFiles = map[string]string{
+	"memtest.bin": "/boot/memtest86+x64.bin", "memtest.efi": "/boot/memtest86+x64.efi",
+	"linux": installer + "/linux", "initrd.gz": installer + "/initrd.gz",
+}
+
+// installer is Debian's, as its package debian-installer-12-netboot-amd64 has it.
+const installer = "/usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64"
 
 // BootDiskSize is the size of the disk that firmware boots, in bytes.
 const BootDiskSize = 48 << 20
@@ -102,6 +114,9 @@ func Make(ctx context.Context, dir string, progress debian.Progress) error {
 	}
 	disk := bootdisk.Config{Kernel: generic.Vmlinuz, Initrd: filepath.Join(dir, PCInitrd), Cmdline: "console=ttyS0 quiet panic=1 vmm.tasks=info", Size: BootDiskSize}
 	if err := bootdisk.Build(ctx, filepath.Join(dir, BootDisk), disk); err != nil {
+		return err
+	}
+	if err := bootdisk.BuildDisc(ctx, filepath.Join(dir, Disc), discFiles); err != nil {
 		return err
 	}
 	if err := linkDebian(ctx, dir, progress); err != nil {

@@ -1,0 +1,130 @@
+package guesttest
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sharevm/vmm/images/testguest/kit"
+)
+
+// discDrives are where the kit's disc lies.
+var discDrives = map[string]string{"ide": "ide1:0", "ahci": "sata0:1"}
+
+// bootDisc starts a machine from the kit's disc, up to GRUB's prompt.
+func bootDisc(t *testing.T, firmware, drive string, change func(*machineFile), args ...string) *terminal {
+	t.Helper()
+	f := newFirmwareFile(t, firmware)
+	f.attach(discDrives[drive], filepath.Join(kitDir, kit.Disc))
+	f.set("bios.bootOrder", "cdrom")
+	if change != nil {
+		change(f)
+	}
+	x := f.startTerminal(t, args...)
+	x.await("disc: grub on " + map[string]string{"bios": "pc", "efi": "efi"}[firmware])
+	x.await("grub> ")
+	return x
+}
+
+// grub has GRUB carry out commands.
+func (x *terminal) grub(commands ...string) {
+	x.t.Helper()
+	for i, c := range commands {
+		if i > 0 {
+			x.await("grub> ")
+		}
+		x.enter(c)
+	}
+}
+
+// onDisc skips a test whose program this host did not have when the disc was made.
+func onDisc(t *testing.T, program, debian string) {
+	t.Helper()
+	needGuests(t)
+	if _, err := os.Stat(program); err != nil {
+		t.Skipf("%v (Debian's package %s has it)", err, debian)
+	}
+}
+
+// TestBootsMemtest has memtest86+ test the memory, started by GRUB from a disc: by both firmwares, from both kinds of CD-ROM drives.
+func TestBootsMemtest(t *testing.T) {
+	onDisc(t, "/boot/memtest86+x64.bin", "memtest86+")
+	for _, c := range []struct{ firmware, drive, program string }{
+		{"bios", "ahci", "memtest.bin"}, {"bios", "ide", "memtest.bin"}, {"efi", "ahci", "memtest.efi"}, {"efi", "ide", "memtest.efi"},
+	} {
+		t.Run(c.firmware+"/"+c.drive, func(t *testing.T) {
+			if c.firmware != "bios" || c.drive != "ahci" {
+				needMatrix(t)
+			}
+			x := bootDisc(t, c.firmware, c.drive, func(f *machineFile) { f.set("memsize", "128") })
+			x.grub("linux /"+c.program+" console=ttyS0,115200", "boot")
+			x.await(`Memtest86\+`)
+			x.await(`Status: Testing`)
+			x.await(`Errors: 0`)
+			x.await(`\b[1-9]\d?%`) // it gets on
+		})
+	}
+}
+
+// TestBootsInstaller has Debian's installer ask its first question on the serial port.
+func TestBootsInstaller(t *testing.T) {
+	onDisc(t, "/usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64/initrd.gz", "debian-installer-12-netboot-amd64")
+	for firmware, drive := range map[string]string{"bios": "ahci", "efi": "ide"} {
+		t.Run(firmware, func(t *testing.T) {
+			needMatrix(t)
+			x := bootDisc(t, firmware, drive, func(f *machineFile) {
+				f.set("memsize", "1536") // with less it talks of low memory first
+				f.set("vmm.display", "vga")
+			})
+			x.grub("linux /linux console=tty0 console=ttyS0,115200 vga=normal", "initrd /initrd.gz", "boot")
+			x.await(`Select a language`)
+		})
+	}
+}
+
+// bootloaderDisk makes the kit's disk one whose EFI system partition starts another program than GRUB: files of this host's and texts, by their names there.
+func (f *machineFile) bootloaderDisk(t *testing.T, files, texts map[string]string) {
+	t.Helper()
+	f.bootDisk(t, "firmware")
+	at := filepath.Join(f.dir, "disk.img") + "@@1M"
+	tool := func(stdin string, args ...string) {
+		t.Helper()
+		c := exec.Command(args[0], args[1:]...)
+		c.Stdin = strings.NewReader(stdin)
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("%q: %v: %s", args, err, out)
+		}
+	}
+	tool("", "mdel", "-i", at, "::/EFI/BOOT/BOOTX64.EFI")
+	for name, from := range files {
+		tool("", "mcopy", "-i", at, from, "::"+name)
+	}
+	made := map[string]bool{}
+	for name, text := range texts {
+		for i := 1; i < len(name); i++ {
+			if name[i] == '/' && !made[name[:i]] {
+				made[name[:i]] = true
+				tool("", "mmd", "-i", at, "::"+name[:i])
+			}
+		}
+		tool(text, "mcopy", "-i", at, "-", "::"+name)
+	}
+	f.addDiskOn("nvme", "disk.img")
+}
+
+// TestBootsSystemdBoot has systemd-boot start a kernel.
+func TestBootsSystemdBoot(t *testing.T) {
+	const program = "/usr/lib/systemd/boot/efi/systemd-bootx64.efi"
+	onDisc(t, program, "systemd-boot-efi")
+	needMatrix(t)
+	f := newFirmwareFile(t, "efi")
+	f.bootloaderDisk(t, map[string]string{"/EFI/BOOT/BOOTX64.EFI": program}, map[string]string{
+		"/loader/loader.conf":       "timeout 0\n",
+		"/loader/entries/test.conf": "title test\nlinux /vmlinuz\ninitrd /initrd\noptions console=ttyS0 quiet panic=1 vmm.tasks=firmware vmm.by=systemd-boot\n",
+	})
+	g := f.start(t)
+	g.expect("^firmware efi")
+	g.finish()
+}
