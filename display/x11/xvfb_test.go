@@ -99,6 +99,19 @@ func (d *desk) eventually(what string, f func() bool) {
 	}
 }
 
+// awaitOwner waits until another client than the window owns the clipboard: xclip takes it some time after it has gone to the background.
+func (d *desk) awaitOwner() {
+	d.Helper()
+	clipboard, err := xproto.InternAtom(d.other, true, 9, "CLIPBOARD").Reply()
+	if err != nil {
+		d.Fatal(err)
+	}
+	d.eventually("another owner", func() bool {
+		r, err := xproto.GetSelectionOwner(d.other, clipboard.Atom).Reply()
+		return err == nil && r.Owner != d.window.id && r.Owner != 0
+	})
+}
+
 func (d *desk) xdotool(args ...string) {
 	d.Helper()
 	path, err := exec.LookPath("xdotool")
@@ -330,14 +343,7 @@ func TestClipboard(t *testing.T) {
 	}
 	defer owner.Wait()
 	defer cancel()
-	clipboard, err := xproto.InternAtom(d.other, true, 9, "CLIPBOARD").Reply()
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.eventually("another owner", func() bool {
-		r, err := xproto.GetSelectionOwner(d.other, clipboard.Atom).Reply()
-		return err == nil && r.Owner != d.window.id && r.Owner != 0
-	})
+	d.awaitOwner()
 	xproto.SetInputFocus(d.other, xproto.InputFocusNone, d.window.id, xproto.TimeCurrentTime)
 	select {
 	case s := <-told:
@@ -378,6 +384,7 @@ func TestLongTexts(t *testing.T) {
 	if err := set.Run(); err != nil { // a child of it stays
 		t.Fatal(err)
 	}
+	d.awaitOwner()
 	xproto.SetInputFocus(d.other, xproto.InputFocusNone, d.window.id, xproto.TimeCurrentTime)
 	select {
 	case s := <-told:

@@ -70,6 +70,7 @@ var tasks = map[string]task{
 	"serve":      serve,
 	"sg-reset":   resetDisk,
 	"snap":       snap,
+	"sort":       sortDisks,
 	"sound":      playSound,
 	"suspend":    suspend,
 	"tpm":        useTPM,

@@ -59,10 +59,10 @@ func TestATADrives(t *testing.T) {
 		t.Run(bus, func(t *testing.T) {
 			const size, discSectors = 2 << 20, 1500
 			files := []string{"a.vmdk", "b.vhdx", "c.raw"}
-			tasks := "info,disk:/dev/sda:2:1,disk:/dev/sdb:2:2,disk:/dev/sdc:2:3,cdrom:/dev/sr0,fill:/dev/sdb:2:4"
+			tasks := "info,sort,disk:/dev/port0:2:1,disk:/dev/port1:2:2,disk:/dev/port2:2:3,cdrom:/dev/sr0,fill:/dev/port1:2:4"
 			if len(at) > 4 {
 				files = append(files, "d.raw")
-				tasks += ",disk:/dev/sdd:1:5,nodisc:/dev/sr1"
+				tasks += ",disk:/dev/port3:1:5,nodisc:/dev/sr1"
 			}
 			f := newPCFile(t, tasks+",kmsg")
 			for i, name := range files {

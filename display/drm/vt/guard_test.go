@@ -22,7 +22,7 @@ const frontendEnv = "VMM_VT_TEST"
 func TestMain(m *testing.M) {
 	if os.Getenv(frontendEnv) != "" {
 		fmt.Println("up")
-		select {}
+		time.Sleep(time.Minute) // a select without cases would be a deadlock, which the runtime ends
 	}
 	goleak.VerifyTestMain(m)
 }
