@@ -351,6 +351,11 @@ func (a *attack) configSpace(v *victim) {
 			v.setConfig(0x10, b[:4])
 			continue
 		}
+		if off >= 0x14 && off < 0x18 { // doorbells that are ports may go where nothing is that the guest's kernel needs
+			binary.LittleEndian.PutUint32(b[:], [...]uint32{0x3f8, 0xffff_ffff, 0x1000, 0xfff1, 0, 0x500}[a.rng.IntN(6)])
+			v.setConfig(0x14, b[:4])
+			continue
+		}
 		binary.LittleEndian.PutUint64(b[:], a.wild())
 		v.setConfig(off&^(w-1), b[:w])
 	}

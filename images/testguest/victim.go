@@ -101,7 +101,7 @@ func (v *victim) take() (err error) {
 func (v *victim) restore() {
 	off := [4]byte{}
 	v.setConfig(4, off[:2])
-	v.setConfig(0x10, v.saved[0x10:0x14])
+	v.setConfig(0x10, v.saved[0x10:0x18])
 	v.setConfig(4, v.saved[4:6])
 }
 
