@@ -187,14 +187,14 @@ func (b *board) vcpuStopped(s vcpu.Stop) {
 
 // start lets the guest run, unless the board is paused.
 func (b *board) start() {
+	if b.from != nil && b.spice != nil {
+		b.spice.Restored()
+	}
 	if b.from != nil && !b.paused { // devices that were restored wait
 		b.resumeDevices()
 	}
 	b.vm.Start()
 	if b.from != nil {
-		if b.spice != nil {
-			b.spice.Restored()
-		}
 		b.agent.restored(b.from.meta.MACs, b.m.macs)
 		if !b.paused {
 			b.aside("network cables", b.m.pull)

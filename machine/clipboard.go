@@ -21,7 +21,7 @@ func (b *board) addClipboard() error {
 		return nil
 	}
 	in, out := b.m.cfg.SharesClipboard()
-	a := vdagent.New(vdagent.Config{Clipboard: shared, In: in, Out: out, Log: b.m.log})
+	a := vdagent.New(vdagent.Config{Clipboard: shared, In: in, Out: out, Restored: b.from != nil, Log: b.m.log})
 	dev, err := console.New(console.Config{Ports: []console.PortConfig{{Name: vdagent.PortName, In: a, Out: a, Opened: a.Opened}}, Log: b.m.log})
 	if err != nil {
 		_ = a.Close()

@@ -19,7 +19,10 @@ type Config struct {
 	Clipboard *frontend.Clipboard
 	// In has the guest see the host's text, and Out the host the guest's.
 	In, Out bool
-	Log     *slog.Logger // nil is silent
+	// Restored says that the machine goes on from a snapshot: the guest is told nothing before [Agent.Restored] is called. What it answered would never come
+	// through once that has closed the port, and it would never see that the port was closed.
+	Restored bool
+	Log      *slog.Logger // nil is silent
 }
 
 // askEvery is the least time between two texts that are taken from the guest.
@@ -71,7 +74,7 @@ func New(c Config) *Agent {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	a := &Agent{cfg: c}
+	a := &Agent{cfg: c, broken: c.Restored}
 	a.cond = sync.NewCond(&a.mu)
 	a.holder = c.Clipboard.Join(a.offer)
 	text := a.holder.Text()
@@ -114,13 +117,15 @@ func (a *Agent) Opened(open bool) {
 	}
 }
 
-// Restored is for a machine that goes on from a snapshot: what the guest's agent was in the middle of is lost, so that it has to begin anew.
+// Restored is for a machine that goes on from a snapshot, before it does so: what the guest's agent was in the middle of is lost, so that it has to begin anew.
 func (a *Agent) Restored() {
 	a.mu.Lock()
 	open := a.open
+	a.broken = open
+	a.forget()
 	a.mu.Unlock()
 	if open {
-		a.hangUp()
+		a.setOpen(false)
 	}
 }
 

@@ -330,6 +330,32 @@ func TestRestored(t *testing.T) {
 	g.begin()
 }
 
+// TestRestoredOpen goes on from a snapshot, in a new process, with a guest that has the port open: it hears of the port's end, and of nothing else before.
+func TestRestoredOpen(t *testing.T) {
+	opens := make(chan bool, 10)
+	a := New(Config{Clipboard: &frontend.Clipboard{}, In: true, Out: true, Restored: true})
+	a.Attach(func(open bool) { opens <- open })
+	a.Opened(true)
+	if a.due != 0 {
+		t.Error("the guest is told something")
+	}
+	a.Restored()
+	if open := <-opens; open {
+		t.Error("the port stays open")
+	}
+	a.Opened(false)
+	if open := <-opens; !open {
+		t.Error("the port stays closed")
+	}
+	a.Opened(true)
+	if a.due == 0 {
+		t.Error("the guest is told nothing when it begins anew")
+	}
+	if err := a.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestWish(t *testing.T) {
 	g := newGuest(t, capMonitorsConfig, true, true)
 	g.agent.Wish(image.Pt(800, 600))
