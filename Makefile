@@ -67,8 +67,8 @@ race: ## the tests that can run under the race detector (needs gcc)
 	CGO_ENABLED=1 $(GO) test -race ./...
 
 .PHONY: bench
-bench: setup-bench demo ## measure against QEMU, gokvm and C, side by side
-	$(GO) run ./internal/bench
+bench: setup-bench demo ## measure against QEMU, gokvm and C, side by side; BENCHFLAGS="-only block" chooses
+	$(GO) run ./internal/bench $(BENCHFLAGS)
 
 .PHONY: bench-disk
 bench-disk: setup-bench build ## measure the disk tools against qemu-img, on the same files

@@ -166,3 +166,13 @@ func TestCPUTime(t *testing.T) {
 		t.Errorf("no such process took %v", got)
 	}
 }
+
+// TestStandsAlone refuses a program with a dynamic linker, which would end in a panic of the nested host's kernel.
+func TestStandsAlone(t *testing.T) {
+	if err := standsAlone("/bin/sh"); err == nil || !strings.Contains(err.Error(), "CGO_ENABLED=0") {
+		t.Errorf("/bin/sh: %v", err)
+	}
+	if err := standsAlone(filepath.Join(t.TempDir(), "missing")); err == nil {
+		t.Error("a file that is missing")
+	}
+}

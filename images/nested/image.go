@@ -2,6 +2,7 @@ package nested
 
 import (
 	"context"
+	"debug/elf"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -93,6 +94,9 @@ func image(ctx context.Context, k debian.Kernel, c Config) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding this program's own file: %w", err)
 	}
+	if err := standsAlone(self); err != nil {
+		return nil, err
+	}
 	f, err := memoryFile("initramfs")
 	if err != nil {
 		return nil, err
@@ -102,6 +106,21 @@ func image(ctx context.Context, k debian.Kernel, c Config) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// standsAlone errs for a program that needs a dynamic linker: where it is the first process, there is none.
+func standsAlone(program string) error {
+	f, err := elf.Open(program)
+	if err != nil {
+		return fmt.Errorf("reading this program's own file: %w", err)
+	}
+	defer f.Close()
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			return fmt.Errorf("%s needs libraries, and the nested host has none for it: build it with CGO_ENABLED=0", program)
+		}
+	}
+	return nil
 }
 
 // absolute is path as seen from the folder dir.
