@@ -157,6 +157,10 @@ func TestDiskCommitInterrupted(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
+		// Whoever watches it has to come first where processors are scarce.
+		if err := syscall.Setpriority(syscall.PRIO_PROCESS, cmd.Process.Pid, 19); err != nil {
+			t.Fatal(err)
+		}
 		ended := make(chan error, 1)
 		go func() { ended <- cmd.Wait() }()
 		if signal != 0 {

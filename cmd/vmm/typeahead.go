@@ -48,7 +48,11 @@ func (a *typeahead) Write(p []byte) (int, error) {
 	select {
 	case a.chunks <- c:
 	case <-patience.C:
-		a.stalled = true
+		select {
+		case a.chunks <- c: // the whole process may have stood still, and not the guest alone
+		default:
+			a.stalled = true
+		}
 	}
 	return len(p), nil
 }
