@@ -5,10 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
-	"time"
-
-	"github.com/sharevm/vmm/images/guest/setup"
 )
 
 // answer (MIB:READ) fills memory of MIB, paints the pattern of seed 1, and then answers each key that is pressed: it reads READ MiB of that memory, page by page from all
@@ -24,19 +20,11 @@ func answer(args string) error {
 	for i := 0; i < len(filled); i += page {
 		binary.LittleEndian.PutUint64(filled[i:], random.Uint64()|1)
 	}
-	const device = "/dev/dri/card0"
-	if err := setup.WaitFor(device, 20*time.Second); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(device, os.O_RDWR, 0)
+	c, f, err := firstCard()
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	c, err := openCard(int(f.Fd()))
-	if err != nil {
-		return err
-	}
 	defer c.unmap()
 	fb, err := c.show(c.modes[0], 1)
 	if err != nil {

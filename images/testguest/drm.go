@@ -100,25 +100,34 @@ func drawScreen(args string) error {
 	return step("wish", fb.width, fb.height)
 }
 
+// firstCard waits for the first graphics card, and opens it.
+func firstCard() (*drmCard, *os.File, error) {
+	const device = "/dev/dri/card0"
+	if err := setup.WaitFor(device, 20*time.Second); err != nil {
+		return nil, nil, err
+	}
+	f, err := os.OpenFile(device, os.O_RDWR, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := openCard(int(f.Fd()))
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return c, f, nil
+}
+
 // flood (SECONDS) redraws the whole of a picture of 1920 by 1080 pixels 60 times a second.
 func flood(args string) error {
 	var seconds int
 	if _, err := fmt.Sscan(args, &seconds); err != nil {
 		return err
 	}
-	const device = "/dev/dri/card0"
-	if err := setup.WaitFor(device, 20*time.Second); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(device, os.O_RDWR, 0)
+	c, f, err := firstCard()
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	c, err := openCard(int(f.Fd()))
-	if err != nil {
-		return err
-	}
 	defer c.unmap()
 	i := slices.IndexFunc(c.modes, func(m drmMode) bool { return m.Width == 1920 && m.Height == 1080 })
 	if i < 0 {
@@ -153,15 +162,7 @@ func flood(args string) error {
 
 // draw has a picture of the monitor's favourite mode redrawn ten times a second, from now on.
 func draw(string) error {
-	const device = "/dev/dri/card0"
-	if err := setup.WaitFor(device, 20*time.Second); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(device, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	c, err := openCard(int(f.Fd()))
+	c, f, err := firstCard()
 	if err != nil {
 		return err
 	}

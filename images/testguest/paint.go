@@ -3,9 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"time"
-
-	"github.com/sharevm/vmm/images/guest/setup"
 )
 
 // painted keeps what shows the picture open until the machine is powered off.
@@ -17,18 +14,11 @@ func paint(args string) error {
 	if _, err := fmt.Sscan(args, &seed); err != nil {
 		return err
 	}
-	const device = "/dev/dri/card0"
-	if err := setup.WaitFor(device, 20*time.Second); err != nil {
-		return err
-	}
-	var err error
-	if painted, err = os.OpenFile(device, os.O_RDWR, 0); err != nil {
-		return err
-	}
-	c, err := openCard(int(painted.Fd()))
+	c, f, err := firstCard()
 	if err != nil {
 		return err
 	}
+	painted = f
 	_, err = c.show(c.modes[0], seed)
 	return err
 }

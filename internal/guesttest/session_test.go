@@ -46,24 +46,7 @@ func TestSession(t *testing.T) {
 		f.set("vmm.input", "virtio")
 		files = append(files, f.write(t))
 	}
-	c := exec.Command(vmmBin, append([]string{"session", "--vnc=" + at, "--run-option=--allow-outside"}, files...)...)
-	out, err := c.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := &guest{t: t, cmd: c, lines: make(chan string, 1<<14)}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go g.read(out)
-	t.Cleanup(func() {
-		_ = c.Process.Kill()
-		if t.Failed() {
-			g.mu.Lock()
-			defer g.mu.Unlock()
-			t.Logf("session:\n%s", g.log)
-		}
-	})
+	_, g := sessionOf(t, at, files...)
 	v := dialViewer(t, at)
 	until := func(seed uint32) (waited time.Duration) {
 		began := time.Now()
@@ -119,17 +102,7 @@ func TestSessionEnds(t *testing.T) {
 	f.set("vmm.display", "virtio")
 	f.set("vmm.input", "virtio")
 	f.set("vmm.overlay", "disposable")
-	c := exec.Command(vmmBin, "session", "--vnc=127.0.0.1:5942", "--run-option=--allow-outside", f.write(t))
-	out, err := c.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := &guest{t: t, cmd: c, lines: make(chan string, 1<<14)}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go g.read(out)
-	t.Cleanup(func() { _ = c.Process.Kill() })
+	c, g := sessionOf(t, "127.0.0.1:5942", f.write(t))
 	v := dialViewer(t, "127.0.0.1:5942")
 	for !v.shows(1) {
 		v.next()
