@@ -99,11 +99,11 @@ func TestConsoles(t *testing.T) {
 	f := newFile(t, "console:/dev/ttyS0,console:/dev/hvc0")
 	g := f.start(t)
 	for _, tty := range []string{"ttyS0", "hvc0"} {
-		g.expect("^type a line on /dev/" + tty)
+		g.expect("type a line on /dev/" + tty)
 		if _, err := g.stdin.Write([]byte("hello " + tty + "\r")); err != nil {
 			t.Fatal(err)
 		}
-		g.expect(`^you typed "hello ` + tty + `\\n"`)
+		g.expect(`you typed "hello ` + tty + `\\n"`)
 	}
 	g.finish()
 }
