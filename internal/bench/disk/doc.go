@@ -4,7 +4,7 @@
 //     text and half-empty pages, and from and to raw on a disk of 16 GiB with 10 000 separate extents. Huge is the same from raw with 8 TiB. qemu-img runs with `-t writeback`, which has it
 //     sync what it wrote as vmm always does; without, it leaves that to the kernel, which is shown beside.
 //   - check, compare, map: the same of these commands.
-//   - random: microseconds per 4 KiB read and write in a fully allocated disk of 512 MiB through the library, against pread and pwrite on
-//     the raw file and against `qemu-img bench` at depth 1, all three at the same places in the same order.
+//   - random: microseconds per 4 KiB read and write in a fully allocated disk of 512 MiB through the library, against pread and pwrite at the
+//     same places of the same file (of a compressed image, of the raw disk) and against `qemu-img bench` at depth 1, all three in the same order.
 //   - memory: the peak of each converting process.
 package main
