@@ -7,6 +7,7 @@ import (
 
 	"github.com/sharevm/vmm/devices/nic/nictest"
 	"github.com/sharevm/vmm/network"
+	"github.com/sharevm/vmm/network/linktest"
 	"github.com/sharevm/vmm/virtio/virtiotest"
 )
 
@@ -28,7 +29,7 @@ const (
 type driver struct {
 	t testing.TB
 	*nictest.Board
-	link   *nictest.Link
+	link   *linktest.Link
 	dev    *Device
 	msi    *virtiotest.Interrupts
 	tail   uint32 // of the transmit ring
@@ -36,7 +37,7 @@ type driver struct {
 	space  uint64 // for the next frame's data
 }
 
-func newDevice(t testing.TB, m Model, b *nictest.Board, l *nictest.Link, msi *virtiotest.Interrupts) *Device {
+func newDevice(t testing.TB, m Model, b *nictest.Board, l *linktest.Link, msi *virtiotest.Interrupts) *Device {
 	t.Helper()
 	d, err := New(Config{Model: m, Name: "test", MAC: station, Link: l, Memory: b.RAM, MSI: msi})
 	if err != nil {
@@ -52,7 +53,7 @@ func newDevice(t testing.TB, m Model, b *nictest.Board, l *nictest.Link, msi *vi
 
 func newDriver(t testing.TB, m Model) *driver {
 	t.Helper()
-	d := &driver{t: t, Board: nictest.NewBoard(t), link: nictest.NewLink(offers), msi: virtiotest.NewInterrupts()}
+	d := &driver{t: t, Board: nictest.NewBoard(t), link: linktest.New(offers), msi: virtiotest.NewInterrupts()}
 	d.dev = newDevice(t, m, d.Board, d.link, d.msi)
 	d.Plug(t, d.dev.Function())
 	return d

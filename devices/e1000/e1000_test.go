@@ -10,6 +10,7 @@ import (
 
 	"github.com/sharevm/vmm/devices/nic/nictest"
 	"github.com/sharevm/vmm/network"
+	"github.com/sharevm/vmm/network/linktest"
 	"github.com/sharevm/vmm/vmm/state"
 	"github.com/sharevm/vmm/vmm/state/statetest"
 )
@@ -624,7 +625,7 @@ func TestSnapshot(t *testing.T) {
 			d.receive()
 			d.mdio(mdicOpWrite, phyAdvertise, 0x1e1)
 			fresh := func() state.Device {
-				d.link = nictest.NewLink(offers)
+				d.link = linktest.New(offers)
 				d.dev = newDevice(t, m, d.Board, d.link, d.msi)
 				d.Plug(t, d.dev.Function())
 				return d.dev
@@ -648,8 +649,8 @@ func TestSnapshot(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	b := nictest.NewBoard(t)
 	for name, c := range map[string]Config{
-		"model":     {Model: 7, Link: nictest.NewLink(0), Memory: b.RAM},
-		"multicast": {MAC: [6]byte{1}, Link: nictest.NewLink(0), Memory: b.RAM},
+		"model":     {Model: 7, Link: linktest.New(0), Memory: b.RAM},
+		"multicast": {MAC: [6]byte{1}, Link: linktest.New(0), Memory: b.RAM},
 		"no link":   {Memory: b.RAM},
 	} {
 		if _, err := New(c); err == nil || !strings.HasPrefix(err.Error(), "e1000") {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sharevm/vmm/devices/nic/nictest"
 	"github.com/sharevm/vmm/network"
+	"github.com/sharevm/vmm/network/linktest"
 	"github.com/sharevm/vmm/virtio/virtiotest"
 	"github.com/sharevm/vmm/vmm/state"
 	"github.com/sharevm/vmm/vmm/state/statetest"
@@ -179,7 +180,7 @@ func TestPanickingLink(t *testing.T) {
 	d := newDriver(t, Model82574L)
 	d.start(0)
 	d.put(regIMS, icrLSC)
-	d.link.Panic()
+	d.link.Panic(true)
 	frame := nictest.Frame(station, nictest.Kind{}, make([]byte, 50))
 	d.queue(d.store(frame), uint32(len(frame))|txdEOP, 0)
 	d.put(regTX+qTail, d.tail)
@@ -229,7 +230,7 @@ func FuzzE1000(f *testing.F) {
 			case 8:
 				if steps%4 == 0 {
 					statetest.Cycle(t, d.dev, func() state.Device {
-						d.link = nictest.NewLink(offers)
+						d.link = linktest.New(offers)
 						d.msi = virtiotest.NewInterrupts()
 						d.dev = newDevice(t, m, d.Board, d.link, d.msi)
 						d.Plug(t, d.dev.Function())
@@ -246,7 +247,7 @@ func FuzzE1000(f *testing.F) {
 // FuzzRestore feeds a card with states that nobody saved.
 func FuzzRestore(f *testing.F) {
 	b := nictest.NewBoard(f)
-	d := newDevice(f, Model82574L, b, nictest.NewLink(offers), virtiotest.NewInterrupts())
+	d := newDevice(f, Model82574L, b, linktest.New(offers), virtiotest.NewInterrupts())
 	b.Plug(f, d.Function())
 	d.Pause()
 	var w state.Writer

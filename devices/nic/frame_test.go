@@ -9,6 +9,7 @@ import (
 	"github.com/sharevm/vmm/devices/nic"
 	"github.com/sharevm/vmm/devices/nic/nictest"
 	"github.com/sharevm/vmm/network"
+	"github.com/sharevm/vmm/network/linktest"
 )
 
 // receiver is a card that hands over what it receives, once it has room.
@@ -51,7 +52,7 @@ func newReceiver(t testing.TB, l network.Link) (*receiver, *nic.Port) {
 }
 
 func TestFrame(t *testing.T) {
-	l := nictest.NewLink(0)
+	l := linktest.New(0)
 	r, p := newReceiver(t, l)
 	p.Start()
 	take := func(h network.Header, frame []byte) nic.Frame {
@@ -114,7 +115,7 @@ func TestFrame(t *testing.T) {
 
 // TestWaitsForRoom: a frame without room is not lost, not even over a stop.
 func TestWaitsForRoom(t *testing.T) {
-	l := nictest.NewLink(0)
+	l := linktest.New(0)
 	r, p := newReceiver(t, l)
 	for range 3 {
 		r.room <- false
@@ -138,7 +139,7 @@ func TestWaitsForRoom(t *testing.T) {
 }
 
 func TestCable(t *testing.T) {
-	l := nictest.NewLink(0)
+	l := linktest.New(0)
 	r, p := newReceiver(t, l)
 	p.SetLink(false)
 	p.Start()
@@ -164,7 +165,7 @@ func TestHash(t *testing.T) {
 		0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0, 0xd0, 0xca, 0x2b, 0xcb,
 		0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa,
 	}
-	l := nictest.NewLink(0)
+	l := linktest.New(0)
 	r, p := newReceiver(t, l)
 	p.Start()
 	for _, test := range []struct {

@@ -8,6 +8,7 @@ import (
 	"github.com/sharevm/vmm/internal/clock"
 	"github.com/sharevm/vmm/internal/throttle"
 	"github.com/sharevm/vmm/network"
+	"github.com/sharevm/vmm/network/linktest"
 )
 
 // TestGates has frames pay at the gates of their direction, wait there when these are shut, and a stop not wait with them.
@@ -15,7 +16,7 @@ func TestGates(t *testing.T) {
 	bucket := throttle.NewBucket(clock.Host, throttle.Rate{})
 	in := &throttle.Gate{Operations: []*throttle.Bucket{bucket}}
 	out := &throttle.Gate{Operations: []*throttle.Bucket{bucket}}
-	l := nictest.NewLink(0)
+	l := linktest.New(0)
 	s := &both{sender{frames: make(chan work, 64)}, receiver{frames: make(chan nic.Frame, 64)}}
 	var err error
 	if s.port, err = nic.NewPort(s, nic.Config{Name: "test", Link: l, In: in, Out: out}); err != nil {

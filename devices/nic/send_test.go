@@ -10,6 +10,7 @@ import (
 	"github.com/sharevm/vmm/devices/nic"
 	"github.com/sharevm/vmm/devices/nic/nictest"
 	"github.com/sharevm/vmm/network"
+	"github.com/sharevm/vmm/network/linktest"
 )
 
 const (
@@ -120,7 +121,7 @@ func TestChecksums(t *testing.T) {
 						if k.V6 && withIP {
 							continue
 						}
-						l := nictest.NewLink(offers)
+						l := linktest.New(offers)
 						s := newSender(t, l)
 						want := nictest.Frame(station, k, []byte("something of odd length"))
 						frame := open(want, k)
@@ -174,7 +175,7 @@ func TestSegments(t *testing.T) {
 			for _, tag := range []uint16{0, 7} {
 				for _, derive := range []bool{false, true} {
 					name := fmt.Sprintf("%+v offers=%b tag=%d derive=%v", k, offers, tag, derive)
-					l := nictest.NewLink(offers)
+					l := linktest.New(offers)
 					s := newSender(t, l)
 					frame := nictest.Frame(station, k, payload)
 					ip, transport, _, start := places(k)
@@ -265,7 +266,7 @@ func checkSegments(t *testing.T, name string, frames [][]byte, k nictest.Kind, t
 func TestHostileOffloads(t *testing.T) {
 	places := []int{0, 1, 13, 14, 15, 34, 54, 59, 60, 61, 255, 256, 300, 1022, 1023, 65535}
 	for _, offers := range []network.Offloads{0, tso4 | tso6} {
-		l := nictest.NewLink(offers)
+		l := linktest.New(offers)
 		l.Discard()
 		s := newSender(t, l)
 		for _, k := range []nictest.Kind{{}, {V6: true}, {VLAN: 3}} {
@@ -306,8 +307,8 @@ func TestHostileOffloads(t *testing.T) {
 
 // TestPanickingLink: a bug in a link takes the carrier away, not the process.
 func TestPanickingLink(t *testing.T) {
-	l := nictest.NewLink(0)
-	l.Panic()
+	l := linktest.New(0)
+	l.Panic(true)
 	s := newSender(t, l)
 	s.send(pieces(nictest.Frame(station, nictest.Kind{}, nil)), nic.Offload{})
 	for s.port.LinkUp() {

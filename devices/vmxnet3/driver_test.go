@@ -7,6 +7,7 @@ import (
 
 	"github.com/sharevm/vmm/devices/nic/nictest"
 	"github.com/sharevm/vmm/network"
+	"github.com/sharevm/vmm/network/linktest"
 	"github.com/sharevm/vmm/virtio/virtiotest"
 )
 
@@ -34,7 +35,7 @@ const (
 type driver struct {
 	t testing.TB
 	*nictest.Board
-	link   *nictest.Link
+	link   *linktest.Link
 	dev    *Device
 	msi    *virtiotest.Interrupts
 	numTx  int
@@ -48,7 +49,7 @@ type position struct {
 	fillGen, compGen bool
 }
 
-func newDevice(t testing.TB, b *nictest.Board, l *nictest.Link, msi *virtiotest.Interrupts) *Device {
+func newDevice(t testing.TB, b *nictest.Board, l *linktest.Link, msi *virtiotest.Interrupts) *Device {
 	t.Helper()
 	d, err := New(Config{Name: "test", MAC: station, Link: l, Memory: b.RAM, MSI: msi})
 	if err != nil {
@@ -64,7 +65,7 @@ func newDevice(t testing.TB, b *nictest.Board, l *nictest.Link, msi *virtiotest.
 
 func newDriver(t testing.TB) *driver {
 	t.Helper()
-	d := &driver{t: t, Board: nictest.NewBoard(t), link: nictest.NewLink(offers), msi: virtiotest.NewInterrupts()}
+	d := &driver{t: t, Board: nictest.NewBoard(t), link: linktest.New(offers), msi: virtiotest.NewInterrupts()}
 	d.dev = newDevice(t, d.Board, d.link, d.msi)
 	d.Plug(t, d.dev.Function())
 	return d

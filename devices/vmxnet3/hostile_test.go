@@ -9,6 +9,7 @@ import (
 
 	"github.com/sharevm/vmm/devices/nic/nictest"
 	"github.com/sharevm/vmm/network"
+	"github.com/sharevm/vmm/network/linktest"
 	"github.com/sharevm/vmm/virtio/virtiotest"
 	"github.com/sharevm/vmm/vmm/state"
 	"github.com/sharevm/vmm/vmm/state/statetest"
@@ -197,7 +198,7 @@ func FuzzVmxnet3(f *testing.F) {
 			case 9:
 				if steps%4 == 0 {
 					statetest.Cycle(t, d.dev, func() state.Device {
-						d.link = nictest.NewLink(offers)
+						d.link = linktest.New(offers)
 						d.msi = virtiotest.NewInterrupts()
 						d.dev = newDevice(t, d.Board, d.link, d.msi)
 						d.Plug(t, d.dev.Function())

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sharevm/vmm/devices/nic/nictest"
 	"github.com/sharevm/vmm/network"
+	"github.com/sharevm/vmm/network/linktest"
 	"github.com/sharevm/vmm/vmm/state"
 	"github.com/sharevm/vmm/vmm/state/statetest"
 )
@@ -450,7 +451,7 @@ func TestSnapshot(t *testing.T) {
 			d.completion(1)
 		}
 		statetest.Cycle(t, d.dev, func() state.Device {
-			d.link = nictest.NewLink(offers)
+			d.link = linktest.New(offers)
 			d.dev = newDevice(t, d.Board, d.link, d.msi)
 			d.Plug(t, d.dev.Function())
 			return d.dev
@@ -464,7 +465,7 @@ func TestSnapshot(t *testing.T) {
 func TestNewRefuses(t *testing.T) {
 	b := nictest.NewBoard(t)
 	for name, c := range map[string]Config{
-		"multicast": {MAC: [6]byte{1}, Link: nictest.NewLink(0), Memory: b.RAM},
+		"multicast": {MAC: [6]byte{1}, Link: linktest.New(0), Memory: b.RAM},
 		"no link":   {Memory: b.RAM},
 	} {
 		if _, err := New(c); err == nil || !strings.HasPrefix(err.Error(), "vmxnet3: ") {

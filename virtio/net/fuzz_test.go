@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/sharevm/vmm/network"
+	"github.com/sharevm/vmm/network/linktest"
 	"github.com/sharevm/vmm/virtio/net"
 	"github.com/sharevm/vmm/virtio/virtiotest"
 )
@@ -48,13 +49,13 @@ func FuzzNet(f *testing.F) {
 		return queue == 1 || queue == 2*pairs && d.Features&featureCtrlQueue != 0
 	}
 	f.Fuzz(func(t *testing.T, program []byte) {
-		links := []*fakeLink{newLink(tso), newLink(tso)}
+		links := []*linktest.Link{linktest.New(tso), linktest.New(tso)}
 		device := newDevice(t, net.Config{Links: []network.Link{links[0], links[1]}, QueueSize: 32})
 		d := virtiotest.New(t, device)
 		d.Play(program, virtiotest.Game{Craft: craft, Answers: answers, Between: func(s *virtiotest.Source) {
 			switch n := s.Byte(); {
 			case n < 160:
-				links[n%2].deliver(frame(n, 14+int(n)*13))
+				links[n%2].DeliverWhole(frame(n, 14+int(n)*13))
 			case n < 170:
 				device.SetLink(n%2 == 0)
 			case n < 175:
@@ -63,12 +64,12 @@ func FuzzNet(f *testing.F) {
 		}})
 		device.SetLink(true)
 		for _, l := range links {
-			l.update(func() { l.incoming = nil })
+			l.Withdraw()
 		}
 		d.Start(allFeatures &^ featureMergeable)
 		d.Queues[1].Submit([][]byte{frame(1, 60)}).Wait()
 		r := d.Queues[0].Submit(nil, 1526)
-		links[0].deliver(frame(2, 60))
+		links[0].DeliverWhole(frame(2, 60))
 		if n := binary.LittleEndian.Uint16(r.Wait()[10:]); n != 1 {
 			t.Errorf("num_buffers %d", n)
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/sharevm/vmm/internal/clock"
 	"github.com/sharevm/vmm/internal/throttle"
 	"github.com/sharevm/vmm/network"
+	"github.com/sharevm/vmm/network/linktest"
 	"github.com/sharevm/vmm/virtio/net"
 	"github.com/sharevm/vmm/virtio/virtiotest"
 )
@@ -18,7 +19,7 @@ func TestGates(t *testing.T) {
 	gate := func() *throttle.Gate {
 		return &throttle.Gate{Bytes: []*throttle.Bucket{throttle.NewBucket(now, throttle.Rate{PerSecond: 1000, Burst: 1000})}}
 	}
-	link := newLink(0)
+	link := linktest.New(0)
 	dev := newDevice(t, net.Config{Links: []network.Link{link}, In: gate(), Out: gate()})
 	d := virtiotest.New(t, dev)
 	d.Start(allFeatures)
@@ -26,7 +27,7 @@ func TestGates(t *testing.T) {
 		for range 4 {
 			in = append(in, d.Queues[0].Submit(nil, 2048))
 			out = append(out, d.Queues[1].Submit([][]byte{frame(1, 1000)}))
-			link.deliver(frame(2, 1000))
+			link.DeliverWhole(frame(2, 1000))
 		}
 		return in, out
 	}

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sharevm/vmm/network"
+	"github.com/sharevm/vmm/network/linktest"
 	"github.com/sharevm/vmm/virtio"
 	"github.com/sharevm/vmm/virtio/net"
 	"github.com/sharevm/vmm/virtio/virtiotest"
@@ -79,7 +80,7 @@ func cuts(p []byte, lengths ...int) (pieces [][]byte) {
 }
 
 func TestTransmit(t *testing.T) {
-	link := newLink(tso)
+	link := linktest.New(tso)
 	d, device := start(t, allFeatures, link)
 	large := frame(1, 65535+14)
 	binary.LittleEndian.PutUint16(large[4:], 1448)
@@ -98,7 +99,7 @@ func TestTransmit(t *testing.T) {
 		if r.Wait(); r.Written != 0 {
 			t.Errorf("frame %d: %d bytes used of a buffer that cannot be written", i, r.Written)
 		}
-		if got := link.sent(i + 1)[i]; !bytes.Equal(got, f.whole) {
+		if got := link.Sent(i + 1)[i]; !bytes.Equal(got, f.whole) {
 			t.Errorf("frame %d: %d bytes arrived, not the %d sent", i, len(got), len(f.whole))
 		}
 	}
@@ -108,7 +109,7 @@ func TestTransmit(t *testing.T) {
 }
 
 func TestTransmitDropsWhatIsNoFrame(t *testing.T) {
-	link := newLink(0)
+	link := linktest.New(0)
 	d, device := start(t, allFeatures, link)
 	q := d.Queues[1]
 	q.Submit([][]byte{make([]byte, 1)}).Wait()
@@ -119,7 +120,7 @@ func TestTransmitDropsWhatIsNoFrame(t *testing.T) {
 	q.Submit([][]byte{make([]byte, 60000), make([]byte, 60000)}).Wait() // too long
 	q.Submit(nil, 100).Wait()                                           // a buffer for receiving
 	q.Submit([][]byte{frame(7, 60)}).Wait()
-	if got := link.sent(1)[0]; !bytes.Equal(got, frame(7, 60)) {
+	if got := link.Sent(1)[0]; !bytes.Equal(got, frame(7, 60)) {
 		t.Error("a frame that is one did not arrive first")
 	}
 	if s := device.Stats(); s.TxDropped != 7 || s.TxFrames != 1 {
@@ -128,14 +129,14 @@ func TestTransmitDropsWhatIsNoFrame(t *testing.T) {
 }
 
 func TestReceive(t *testing.T) {
-	link := newLink(0)
+	link := linktest.New(0)
 	d, device := start(t, allFeatures&^featureMergeable, link)
 	q := d.Queues[0]
 	for i, buffers := range [][]int{{1526}, {12, 1514}, {1, 5, 5, 1, 1514}, {2000, 2000}, {1526}} {
 		r := q.Submit(nil, buffers...)
 		sent := frame(byte(i), 60+i*300)
 		sent[10], sent[11] = 0xff, 0xff // a link may leave anything there
-		link.deliver(sent)
+		link.DeliverWhole(sent)
 		got := r.Wait()
 		if r.Written != len(sent) || !bytes.Equal(payload(got), payload(sent)) {
 			t.Errorf("buffers %v: %d bytes of %d, or other ones", buffers, r.Written, len(sent))
@@ -151,7 +152,7 @@ func TestReceive(t *testing.T) {
 
 // A frame takes as many mergeable buffers as it needs, all but the last to the full, and the others wait for the next frame.
 func TestReceiveMergeable(t *testing.T) {
-	link := newLink(tso)
+	link := linktest.New(tso)
 	d, _ := start(t, allFeatures, link)
 	q := d.Queues[0]
 	var posted []*virtiotest.Request
@@ -163,7 +164,7 @@ func TestReceiveMergeable(t *testing.T) {
 	for i, n := range []int{60, 1488, 1489, 5000, 65535 + 14, 100} {
 		post()
 		sent := frame(byte(i), n)
-		link.deliver(sent)
+		link.DeliverWhole(sent)
 		want := (len(sent) + 1499) / 1500
 		var got []byte
 		for k := range want {
@@ -185,16 +186,16 @@ func TestReceiveMergeable(t *testing.T) {
 
 // While the guest has posted less than the largest frame may need, frames wait in the link.
 func TestReceiveWaitsForBuffers(t *testing.T) {
-	link := newLink(tso)
+	link := linktest.New(tso)
 	d, device := start(t, allFeatures, link)
 	q := d.Queues[0]
-	link.deliver(frame(1, 60000))
+	link.DeliverWhole(frame(1, 60000))
 	var posted []*virtiotest.Request
 	for range 10 {
 		posted = append(posted, q.Submit(nil, 4096))
 	}
 	d.Transport.Pause()
-	if link.waiting() != 1 {
+	if link.Waiting() != 1 {
 		t.Error("a frame was taken from the link without room for it")
 	}
 	d.Transport.Resume()
@@ -209,15 +210,15 @@ func TestReceiveWaitsForBuffers(t *testing.T) {
 
 // A ring that cannot hold the largest frame takes the smaller ones.
 func TestReceiveSmallRing(t *testing.T) {
-	link := newLink(tso)
+	link := linktest.New(tso)
 	d := virtiotest.New(t, newDevice(t, net.Config{Links: []network.Link{link}, QueueSize: 4}))
 	d.Start(allFeatures)
 	var posted []*virtiotest.Request
 	for range 4 {
 		posted = append(posted, d.Queues[0].Submit(nil, 1500))
 	}
-	link.deliver(frame(1, 60000))
-	link.deliver(frame(2, 60))
+	link.DeliverWhole(frame(1, 60000))
+	link.DeliverWhole(frame(2, 60))
 	if got := posted[0].Wait(); !bytes.Equal(payload(got), payload(frame(2, 60))) {
 		t.Error("the small frame did not arrive")
 	}
@@ -225,7 +226,7 @@ func TestReceiveSmallRing(t *testing.T) {
 
 func TestReceiveBufferWithoutRoomForHeader(t *testing.T) {
 	for _, features := range []uint64{allFeatures, allFeatures &^ featureMergeable} {
-		d, _ := start(t, features, newLink(0))
+		d, _ := start(t, features, linktest.New(0))
 		d.Queues[0].Submit(nil, 11)
 		d.AwaitReset()
 		d.Start(features)
@@ -241,12 +242,12 @@ func TestFeatures(t *testing.T) {
 		mtu           int
 		want, without uint64
 	}{
-		{"no offloads", []network.Link{newLink(0)}, 0,
+		{"no offloads", []network.Link{linktest.New(0)}, 0,
 			featureMAC | featureMergeable | featureCtrlQueue, featureChecksum | featureGuestCsum | featureOffloads | featureMTU | featureMQ},
-		{"all offloads", []network.Link{newLink(tso)}, 1400, featureChecksum | featureGuestCsum | featureHostTSO4 | featureGuestTSO4 | featureOffloads | featureMTU, featureMQ},
-		{"segmentation without checksums", []network.Link{newLink(network.OffloadTSO4)}, 0, 0, featureHostTSO4 | featureGuestTSO4 | featureChecksum},
-		{"ECN without segmentation", []network.Link{newLink(network.OffloadChecksum | network.OffloadECN)}, 0, featureChecksum, 1<<9 | 1<<13},
-		{"what both links have", []network.Link{newLink(tso), newLink(network.OffloadChecksum)}, 0, featureChecksum | featureMQ, featureHostTSO4},
+		{"all offloads", []network.Link{linktest.New(tso)}, 1400, featureChecksum | featureGuestCsum | featureHostTSO4 | featureGuestTSO4 | featureOffloads | featureMTU, featureMQ},
+		{"segmentation without checksums", []network.Link{linktest.New(network.OffloadTSO4)}, 0, 0, featureHostTSO4 | featureGuestTSO4 | featureChecksum},
+		{"ECN without segmentation", []network.Link{linktest.New(network.OffloadChecksum | network.OffloadECN)}, 0, featureChecksum, 1<<9 | 1<<13},
+		{"what both links have", []network.Link{linktest.New(tso), linktest.New(network.OffloadChecksum)}, 0, featureChecksum | featureMQ, featureHostTSO4},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -268,32 +269,32 @@ func TestFeatures(t *testing.T) {
 
 // What the driver copes with reaches the link, at the start, by command, and no longer after a reset.
 func TestGuestOffloads(t *testing.T) {
-	link := newLink(tso)
+	link := linktest.New(tso)
 	d, _ := start(t, allFeatures, link)
-	if link.copes() != tso {
-		t.Errorf("after start: %b", link.copes())
+	if link.Copes() != tso {
+		t.Errorf("after start: %b", link.Copes())
 	}
 	control := d.Queues[2]
 	set := func(features uint64) byte {
 		return ack(control, binary.LittleEndian.AppendUint64([]byte{5, 0}, features))
 	}
-	if a := set(featureGuestCsum); a != 0 || link.copes() != network.OffloadChecksum {
-		t.Errorf("checksum only: ack %d, %b", a, link.copes())
+	if a := set(featureGuestCsum); a != 0 || link.Copes() != network.OffloadChecksum {
+		t.Errorf("checksum only: ack %d, %b", a, link.Copes())
 	}
-	if a := set(1 << 54); a != 1 || link.copes() != network.OffloadChecksum {
-		t.Errorf("unknown offload: ack %d, %b", a, link.copes())
+	if a := set(1 << 54); a != 1 || link.Copes() != network.OffloadChecksum {
+		t.Errorf("unknown offload: ack %d, %b", a, link.Copes())
 	}
-	if a := set(0); a != 0 || link.copes() != 0 {
-		t.Errorf("none: ack %d, %b", a, link.copes())
+	if a := set(0); a != 0 || link.Copes() != 0 {
+		t.Errorf("none: ack %d, %b", a, link.Copes())
 	}
 	set(featureGuestCsum)
 	d.Reset()
-	if link.copes() != 0 {
-		t.Errorf("after a reset: %b", link.copes())
+	if link.Copes() != 0 {
+		t.Errorf("after a reset: %b", link.Copes())
 	}
 	d.Start(allFeatures &^ featureGuestCsum) // segmentation without checksums makes no sense
-	if link.copes() != 0 {
-		t.Errorf("without checksums: %b", link.copes())
+	if link.Copes() != 0 {
+		t.Errorf("without checksums: %b", link.Copes())
 	}
 }
 
@@ -341,7 +342,7 @@ func TestControl(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			d, _ := start(t, allFeatures&^test.without, newLink(tso))
+			d, _ := start(t, allFeatures&^test.without, linktest.New(tso))
 			q := d.Queues[2]
 			if a := ack(q, test.command); a != test.want {
 				t.Errorf("in one piece: ack %d, want %d", a, test.want)
@@ -356,7 +357,7 @@ func TestControl(t *testing.T) {
 }
 
 func TestSetMAC(t *testing.T) {
-	d, _ := start(t, allFeatures, newLink(0))
+	d, _ := start(t, allFeatures, linktest.New(0))
 	ack(d.Queues[2], []byte{1, 1, 2, 4, 6, 8, 10, 12})
 	if c := d.DeviceConfig(0, 6); !bytes.Equal(c, []byte{2, 4, 6, 8, 10, 12}) {
 		t.Errorf("MAC address % x", c)
@@ -368,20 +369,20 @@ func TestSetMAC(t *testing.T) {
 }
 
 func TestControlWithoutAck(t *testing.T) {
-	d, _ := start(t, allFeatures, newLink(0))
+	d, _ := start(t, allFeatures, linktest.New(0))
 	d.Queues[2].Submit([][]byte{{0, 0, 1}})
 	d.AwaitReset()
 }
 
 func TestMultiQueue(t *testing.T) {
-	a, b := newLink(0), newLink(0)
+	a, b := linktest.New(0), linktest.New(0)
 	d, _ := start(t, allFeatures&^featureMergeable, a, b)
 	control := d.Queues[4]
 	pairs := func(n byte) byte { return ack(control, []byte{4, 0, n, 0}) }
 	second := d.Queues[2].Submit(nil, 1526)
-	b.deliver(frame(1, 60))
+	b.DeliverWhole(frame(1, 60))
 	d.Queues[0].Submit(nil, 1526)
-	a.deliver(frame(2, 60))
+	a.DeliverWhole(frame(2, 60))
 	d.Queues[0].Next()
 	if d.Queues[2].Poll() != nil {
 		t.Error("a pair that is not in use received a frame")
@@ -398,14 +399,14 @@ func TestMultiQueue(t *testing.T) {
 		t.Error("the second pair got another frame")
 	}
 	d.Queues[3].Submit([][]byte{frame(3, 60)}).Wait()
-	b.sent(1)
+	b.Sent(1)
 	if pairs(1) != 0 {
 		t.Fatal("one pair was refused")
 	}
 	d.Queues[2].Submit(nil, 1526)
-	b.deliver(frame(4, 60))
+	b.DeliverWhole(frame(4, 60))
 	d.Queues[1].Submit([][]byte{frame(5, 60)}).Wait()
-	if d.Queues[2].Poll() != nil || b.waiting() != 1 {
+	if d.Queues[2].Poll() != nil || b.Waiting() != 1 {
 		t.Error("a pair that is no longer in use received a frame")
 	}
 
@@ -420,18 +421,18 @@ func linkUp(d *virtiotest.Driver) bool { return d.DeviceConfig(6, 1)[0]&1 != 0 }
 
 func TestLinkFailure(t *testing.T) {
 	broken := errors.New("cable cut")
-	for name, fail := range map[string]func(l *fakeLink){
-		"read error":  func(l *fakeLink) { l.readErr = broken },
-		"write error": func(l *fakeLink) { l.writeErr = broken },
-		"closed":      func(l *fakeLink) { l.closed = true },
+	for name, fail := range map[string]func(l *linktest.Link){
+		"read error":  func(l *linktest.Link) { l.Fail(broken, nil) },
+		"write error": func(l *linktest.Link) { l.Fail(nil, broken) },
+		"closed":      func(l *linktest.Link) { _ = l.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			link := newLink(0)
+			link := linktest.New(0)
 			d, device := start(t, allFeatures, link)
 			for range 8 {
 				d.Queues[0].Submit(nil, 1526)
 			}
-			link.update(func() { fail(link) })
+			fail(link)
 			r := d.Queues[1].Submit([][]byte{frame(1, 60)})
 			d.AwaitConfigChange()
 			r.Wait()
@@ -449,7 +450,7 @@ func TestLinkFailure(t *testing.T) {
 }
 
 func TestSetLink(t *testing.T) {
-	link := newLink(0)
+	link := linktest.New(0)
 	d, device := start(t, allFeatures&^featureMergeable, link)
 	device.SetLink(false)
 	d.AwaitConfigChange()
@@ -457,23 +458,19 @@ func TestSetLink(t *testing.T) {
 		t.Error("the link is up")
 	}
 	r := d.Queues[0].Submit(nil, 1526)
-	link.deliver(frame(1, 60))
+	link.DeliverWhole(frame(1, 60))
 	d.Queues[1].Submit([][]byte{frame(2, 60)}).Wait()
-	link.mu.Lock()
-	for len(link.incoming) > 0 { // until the card has taken the frame
-		link.changed.Wait()
-	}
-	link.mu.Unlock()
+	link.AwaitTaken(1)
 	d.Transport.Pause() // and dropped it
 	device.SetLink(true)
 	d.Transport.Resume()
 	d.AwaitConfigChange()
-	link.deliver(frame(3, 60))
+	link.DeliverWhole(frame(3, 60))
 	if got := r.Wait(); !bytes.Equal(payload(got), payload(frame(3, 60))) {
 		t.Error("a frame came through an unplugged cable")
 	}
 	d.Queues[1].Submit([][]byte{frame(4, 60)}).Wait()
-	if got := link.sent(1)[0]; !bytes.Equal(got, frame(4, 60)) {
+	if got := link.Sent(1)[0]; !bytes.Equal(got, frame(4, 60)) {
 		t.Error("a frame left through an unplugged cable")
 	}
 	if s := device.Stats(); s.RxDropped != 1 || s.TxDropped != 1 {
@@ -482,7 +479,7 @@ func TestSetLink(t *testing.T) {
 }
 
 func TestStartsUnplugged(t *testing.T) {
-	device := newDevice(t, net.Config{Links: []network.Link{newLink(0)}, LinkDown: true})
+	device := newDevice(t, net.Config{Links: []network.Link{linktest.New(0)}, LinkDown: true})
 	d := virtiotest.New(t, device)
 	d.Start(allFeatures)
 	if linkUp(d) || device.LinkUp() {
@@ -496,7 +493,7 @@ func TestStartsUnplugged(t *testing.T) {
 }
 
 func TestAnnounce(t *testing.T) {
-	d, device := start(t, allFeatures, newLink(0))
+	d, device := start(t, allFeatures, linktest.New(0))
 	device.Announce()
 	d.AwaitConfigChange()
 	if s := d.DeviceConfig(6, 1)[0]; s != 3 {
@@ -515,26 +512,26 @@ func TestAnnounce(t *testing.T) {
 
 // A reset reaches a receiver that waits for a frame with the guest's buffers in hand, and one that waits for buffers.
 func TestResetWhileReceiving(t *testing.T) {
-	link := newLink(0)
+	link := linktest.New(0)
 	d, _ := start(t, allFeatures, link)
 	for range 3 {
 		d.Queues[0].Submit(nil, 4096)
 		d.Start(allFeatures)
 	}
 	r := d.Queues[0].Submit(nil, 4096)
-	link.deliver(frame(1, 60))
+	link.DeliverWhole(frame(1, 60))
 	if got := r.Wait(); !bytes.Equal(payload(got), payload(frame(1, 60))) {
 		t.Error("after resets: another frame")
 	}
 }
 
 func TestSnapshotCycle(t *testing.T) {
-	var links []*fakeLink // of the latest device
+	var links []*linktest.Link // of the latest device
 	address := []byte{2, 4, 6, 8, 10, 12}
 	step := byte(0)
 	virtiotest.SnapshotCycle(t,
 		func() virtio.Device {
-			links = []*fakeLink{newLink(tso), newLink(tso)}
+			links = []*linktest.Link{linktest.New(tso), linktest.New(tso)}
 			return newDevice(t, net.Config{Links: []network.Link{links[0], links[1]}})
 		},
 		func(t *testing.T, d *virtiotest.Driver) {
@@ -553,16 +550,16 @@ func TestSnapshotCycle(t *testing.T) {
 				for rx.Outstanding() < 3 { // held over the snapshot
 					rx.Submit(nil, 2048)
 				}
-				link.deliver(frame(step, 100))
+				link.DeliverWhole(frame(step, 100))
 				if got := rx.Next().Data(); !bytes.Equal(payload(got), payload(frame(step, 100))) {
 					t.Errorf("pair %d received another frame", i)
 				}
 				tx.Submit([][]byte{frame(step, 200)}).Wait()
-				if got := link.sent(1); !bytes.Equal(got[len(got)-1], frame(step, 200)) {
+				if got := link.Sent(1); !bytes.Equal(got[len(got)-1], frame(step, 200)) {
 					t.Errorf("pair %d sent another frame", i)
 				}
-				if link.copes() != network.OffloadChecksum {
-					t.Errorf("link %d: offloads %b", i, link.copes())
+				if link.Copes() != network.OffloadChecksum {
+					t.Errorf("link %d: offloads %b", i, link.Copes())
 				}
 			}
 			if c := d.DeviceConfig(0, 6); !bytes.Equal(c, address) {
@@ -572,19 +569,19 @@ func TestSnapshotCycle(t *testing.T) {
 }
 
 func TestPanickingLink(t *testing.T) {
-	link := newLink(0)
+	link := linktest.New(0)
 	d, _ := start(t, allFeatures, link)
-	link.update(func() { link.panicky = true })
+	link.Panic(true)
 	d.Queues[1].Submit([][]byte{frame(1, 60)})
 	d.AwaitReset()
-	link.update(func() { link.panicky = false })
+	link.Panic(false)
 	d.Start(allFeatures)
 	d.Queues[1].Submit([][]byte{frame(2, 60)}).Wait()
-	link.sent(1)
+	link.Sent(1)
 }
 
 func TestNewRefuses(t *testing.T) {
-	one := []network.Link{newLink(0)}
+	one := []network.Link{linktest.New(0)}
 	for name, c := range map[string]net.Config{
 		"no link":       {},
 		"many links":    {Links: slices.Repeat(one, 17)},

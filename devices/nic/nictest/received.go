@@ -5,12 +5,13 @@ import (
 
 	"github.com/sharevm/vmm/devices/nic"
 	"github.com/sharevm/vmm/network"
+	"github.com/sharevm/vmm/network/linktest"
 )
 
 // Received returns the frame as a port hands it to its card.
 func Received(t testing.TB, frame []byte) *nic.Frame {
 	t.Helper()
-	l := NewLink(0)
+	l := linktest.New(0)
 	k := keeper{make(chan *nic.Frame)}
 	p, err := nic.NewPort(k, nic.Config{Name: "keeper", Link: l})
 	if err != nil {

@@ -1,4 +1,5 @@
-package nictest
+// Package linktest is a network.Link for the tests of network cards: its far end is the test's, and it counts, waits, fails and panics as it is told.
+package linktest
 
 import (
 	"net"
@@ -22,13 +23,15 @@ type Link struct {
 	late     bool // the read deadline lies in the past
 	closed   bool
 	panics   bool
+	readErr  error
+	writeErr error
 	blocked  bool // WriteFrame waits
 	writing  int
 	taken    int
 }
 
-// NewLink returns a link that copes with the given offloads.
-func NewLink(o network.Offloads) *Link {
+// New returns a link that copes with the given offloads.
+func New(o network.Offloads) *Link {
 	l := &Link{offers: o}
 	l.changed.L = &l.mu
 	return l
@@ -38,7 +41,29 @@ func NewLink(o network.Offloads) *Link {
 func (l *Link) Deliver(h network.Header, frame []byte) {
 	b := make([]byte, network.HeaderLen, network.HeaderLen+len(frame))
 	h.Encode(b)
-	l.update(func() { l.incoming = append(l.incoming, append(b, frame...)) })
+	l.DeliverWhole(append(b, frame...))
+}
+
+// DeliverWhole queues a frame for the guest that carries its header.
+func (l *Link) DeliverWhole(frame []byte) {
+	l.update(func() { l.incoming = append(l.incoming, frame) })
+}
+
+// Withdraw takes back the frames that the card has not taken.
+func (l *Link) Withdraw() { l.update(func() { l.incoming = nil }) }
+
+// Waiting returns the number of frames that the card has not taken.
+func (l *Link) Waiting() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.incoming)
+}
+
+// Copes returns what the guest was last said to cope with.
+func (l *Link) Copes() network.Offloads {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.guest
 }
 
 // Sent waits until the guest has sent n frames and returns them, headers in front.
@@ -57,8 +82,11 @@ func (l *Link) Forget() { l.update(func() { l.outgoing = nil }) }
 // Discard says that frames from the guest are not to be kept.
 func (l *Link) Discard() { l.update(func() { l.discard = true }) }
 
-// Panic makes WriteFrame panic.
-func (l *Link) Panic() { l.update(func() { l.panics = true }) }
+// Panic makes WriteFrame panic until it is called again with false.
+func (l *Link) Panic(on bool) { l.update(func() { l.panics = on }) }
+
+// Fail makes ReadFrame and WriteFrame return these errors, where they are not nil.
+func (l *Link) Fail(read, write error) { l.update(func() { l.readErr, l.writeErr = read, write }) }
 
 // Block makes WriteFrame wait until it is called again with false.
 func (l *Link) Block(on bool) { l.update(func() { l.blocked = on }) }
@@ -93,7 +121,10 @@ func (l *Link) WriteFrame(bufs [][]byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.panics {
-		panic("nictest: told to")
+		panic("linktest: told to")
+	}
+	if l.writeErr != nil {
+		return l.writeErr
 	}
 	l.writing++
 	defer func() { l.writing-- }()
@@ -123,6 +154,8 @@ func (l *Link) ReadFrame(bufs [][]byte) (int, error) {
 			return 0, os.ErrDeadlineExceeded
 		case l.closed:
 			return 0, net.ErrClosed
+		case l.readErr != nil:
+			return 0, l.readErr
 		case len(l.incoming) > 0:
 			frame := l.incoming[0]
 			l.incoming = l.incoming[1:]
