@@ -205,6 +205,8 @@ func TestValidate(t *testing.T) {
 		"names no interface":                   func(m *Machine) { m.NICs[0].Connection = ConnTap },
 		"not the name of a network interface":  func(m *Machine) { m.NICs[0].Connection, m.NICs[0].Interface = ConnTap, "../tap0" },
 		"only a user-mode network can":         func(m *Machine) { m.NICs[0].Connection = ConnHostOnly; m.NICs[0].Publish = make([]Forward, 1) },
+		"something to boot by TFTP":            func(m *Machine) { m.NICs[0].Boot.File, m.NICs[0].Connection = "x", ConnNone },
+		"at most 127 printable":                func(m *Machine) { m.NICs[0].Boot.Script = strings.Repeat("x", MaxBootFile+1) },
 		"publishes 1025 ports":                 func(m *Machine) { m.NICs[0].Publish = make([]Forward, MaxPublish+1) },
 		"multicast address":                    func(m *Machine) { m.NICs[0].MAC[0] = 1 },
 		"have the same address":                func(m *Machine) { m.NICs = append(m.NICs, m.NICs[0]); m.NICs[1].Index = 1 },

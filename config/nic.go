@@ -83,8 +83,19 @@ type NIC struct {
 	HostAccess bool      // the gateway address reaches the host's own services, for ConnUser and ConnHostOnly
 	Allow      []NetRule // what the guest may reach, for ConnUser; none is everything beyond the host and its LAN
 	LAN        bool      // private addresses as well, for ConnUser without Allow
+	Boot       NetBoot   // what a guest is told that boots from the network, for ConnUser and ConnHostOnly
 	Connected  bool      // link up at power-on
 }
+
+// NetBoot is what the DHCP server of a user-mode network says to programs that boot from it, and what there is for them by TFTP.
+type NetBoot struct {
+	Folder string // served read-only by TFTP at the gateway's address; absolute, "" for none
+	File   string // what to load: a file of Folder or a URL, at most MaxBootFile bytes
+	Script string // what iPXE is told in place of File, so that firmware can load iPXE by File
+}
+
+// MaxBootFile is what a DHCP message has room for, in bytes (RFC 2131, section 2).
+const MaxBootFile = 127
 
 // Forward leads a port of the host to one of the guest.
 type Forward struct {

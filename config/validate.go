@@ -163,6 +163,12 @@ func (v *validator) network(m *Machine) {
 		v.check(len(n.Publish) <= MaxPublish, "ethernet%d publishes %d ports, at most %d", n.Index, len(n.Publish), MaxPublish)
 		v.check(len(n.Allow) <= MaxRules, "ethernet%d has an allow-list of %d entries, at most %d", n.Index, len(n.Allow), MaxRules)
 		v.check(len(n.Allow) == 0 && !n.LAN || n.Connection == ConnUser, "ethernet%d has rules of what it may reach, which only a user-mode network can have", n.Index)
+		v.check(n.Boot == NetBoot{} || oneOf(n.Connection, ConnUser, ConnHostOnly), "ethernet%d has something to boot by TFTP, which only a user-mode network can", n.Index)
+		v.path(fmt.Sprintf("ethernet%d's TFTP folder", n.Index), n.Boot.Folder)
+		for _, f := range []string{n.Boot.File, n.Boot.Script} {
+			ok := len(f) <= MaxBootFile && !strings.ContainsFunc(f, func(r rune) bool { return r < ' ' || r > '~' })
+			v.check(ok, "ethernet%d is to boot %q, but a name has at most %d printable ASCII characters", n.Index, f, MaxBootFile)
+		}
 		v.check(n.Slot.Valid(), "ethernet%d has impossible PCI slot %d", n.Index, n.Slot)
 		v.check(n.MAC[0]&1 == 0, "ethernet%d has multicast address %s", n.Index, n.MAC)
 		if n.MAC != (MAC{}) {

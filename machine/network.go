@@ -32,6 +32,7 @@ func openLink(resolvers *sandbox.File, n *config.NIC, allow []uint16, mark func(
 		HostAccess: usernet.HostAccess{All: n.HostAccess, Ports: allow},
 		OnLease:    func(l usernet.Lease) { mark(fmt.Sprintf("network up: the guest is %s", l.Addr.Addr())) },
 		Policy:     policyOf(n),
+		Boot:       usernet.Boot{Folder: n.Boot.Folder, File: n.Boot.File, Script: n.Boot.Script},
 		Logger:     log,
 
 		OpenResolvConf: resolvers.Open,

@@ -163,6 +163,11 @@ func TestKeys(t *testing.T) {
 		{nic + "vmm.kiosk.allow = \"Example.org:443 *.debian.org\"", func(m *config.Machine) any { return fmt.Sprint(m.NICs[0].Allow) }, "[example.org:443 *.debian.org]"},
 		{nic + "vmm.kiosk.allow = example.org\nvmm.net.allow = debian.org", func(m *config.Machine) any { return fmt.Sprint(m.NICs[0].Allow) }, "[debian.org]"},
 		{nic + "vmm.net.allow = \"Example.org:443, *.debian.org:443, 192.0.2.0/24\"", func(m *config.Machine) any { return fmt.Sprint(m.NICs[0].Allow) }, "[example.org:443 *.debian.org:443 192.0.2.0/24]"},
+		{nic + "vmm.ethernet0.tftp = boot\nvmm.ethernet0.bootFile = initrd.img\nvmm.ethernet0.bootScript = http://10.0.2.2/x", func(m *config.Machine) any {
+			b := m.NICs[0].Boot
+			return []any{filepath.Base(b.Folder), b.File, b.Script}
+		}, []any{"boot", "initrd.img", "http://10.0.2.2/x"}},
+		{strings.Replace(nic, "nat", "none", 1) + "vmm.ethernet0.tftp = boot", func(m *config.Machine) any { return m.NICs[0].Boot }, config.NetBoot{}},
 		{"ethernet10.present = FALSE", func(m *config.Machine) any { return len(m.NICs) }, 0},
 		{kernel, func(m *config.Machine) any { return m.Serials }, []config.Serial{{Kind: config.SerialConsole, Connected: true}}},
 		{kernel + "vmm.console = none", func(m *config.Machine) any { return len(m.Serials) }, 0},
@@ -206,6 +211,7 @@ func TestKeys(t *testing.T) {
 func TestRefused(t *testing.T) {
 	const disk = "ide0:0.present = TRUE\nide0:0.fileName = "
 	const serial = "serial0.present = TRUE\nserial0.fileType = file\nserial0.fileName = "
+	const nic = "ethernet0.present = TRUE\nethernet0.connectionType = nat\n"
 	for _, c := range []struct{ body, want string }{
 		{"encryption.keySafe = x", "m.vmx:4: encryption.keySafe: the machine is encrypted; remove the encryption"},
 		{"memsize = 255", "m.vmx:4: memsize: 255 MB is not a multiple of 4; set it to 256"},
@@ -261,6 +267,13 @@ func TestRefused(t *testing.T) {
 		{"ethernet0.present = TRUE\nethernet0.virtualDev = ne2k", `"ne2k" must be vlance`},
 		{"ethernet0.present = TRUE\nethernet0.generatedAddress = 01:00:5e:00:00:01", "is a multicast address"},
 		{"ethernet0.present = TRUE\nvmm.ethernet0.tap = tap0", "would be wired to the host's tap0; allow it with --allow-host-devices"},
+		{nic + "vmm.ethernet0.tftp = .", "holds the machine itself; put the files into a folder of their own"},
+		{nic + "vmm.ethernet0.tftp = boot/..", "holds the machine itself"},
+		{nic + "vmm.ethernet0.tftp = /etc", "lies outside the folder of the .vmx; move the file there, or allow it with --allow-outside"},
+		{nic + "vmm.ethernet0.tftp = linkdir", "leads to /etc, which lies outside"},
+		{nic + "vmm.ethernet0.tftp = none", "no such file"},
+		{nic + "vmm.ethernet0.tftp = vmlinuz", "is not a folder"},
+		{nic + "vmm.ethernet0.bootFile = pxelinux.0", `m.vmx:6: vmm.ethernet0.bootFile: "pxelinux.0" is a file by TFTP, and no folder is served; name a folder that has it with vmm.ethernet0.tftp, or give a URL`},
 		{"vmm.kernel = gone", "m.vmx:4: vmm.kernel: "},
 		{"vmm.kernel = /proc/kcore", "lies outside the folder"},
 		{"vmm.board = fast", "needs a kernel"},
@@ -333,6 +346,7 @@ func TestOptionsAllow(t *testing.T) {
 		{"ide0:0.present = TRUE\nide0:0.fileName = " + outside, Options{AllowOutside: true}, func(m *config.Machine) bool { return m.Disks[0].Path == outside }},
 		{"ide0:0.present = TRUE\nide0:0.deviceType = rawDisk\nide0:0.fileName = disk.vmdk", Options{AllowHostDevices: true}, func(m *config.Machine) bool { return m.Disks[0].HostDevice }},
 		{nic + "vmm.ethernet0.bridge = br0", Options{AllowHostDevices: true}, func(m *config.Machine) bool { return m.NICs[0].Connection == config.ConnBridged }},
+		{nic + "vmm.ethernet0.tftp = " + filepath.Dir(outside), Options{AllowOutside: true}, func(m *config.Machine) bool { return m.NICs[0].Boot.Folder == filepath.Dir(outside) }},
 		{nic + "vmm.publish = 0.0.0.0:80:80", Options{AllowHostAccess: true}, func(m *config.Machine) bool { return len(m.NICs[0].Publish) == 1 }},
 		{"checkpoint.vmState = a.vmss", Options{DiscardState: true}, func(*config.Machine) bool { return true }},
 	} {

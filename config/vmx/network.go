@@ -14,6 +14,7 @@ func (l *loader) network() {
 		nic.Model = l.nicModel(name)
 		l.mac(name, &nic)
 		l.connection(name, &nic)
+		l.netBoot(vmmPrefix+name, &nic)
 		l.m.NICs = append(l.m.NICs, nic)
 	}
 	l.publish()
@@ -108,6 +109,27 @@ func vmnet(name string) string {
 		return "custom"
 	}
 	return name
+}
+
+// netBoot reads what a guest finds that boots from the network.
+func (l *loader) netBoot(name string, nic *config.NIC) {
+	b := &nic.Boot
+	if folder, _ := l.str(name + ".tftp"); folder != "" {
+		b.Folder = l.folder(name+".tftp", folder)
+	}
+	for _, f := range []struct {
+		key   string
+		value *string
+	}{{name + ".bootFile", &b.File}, {name + ".bootScript", &b.Script}} {
+		*f.value, _ = l.str(f.key)
+		if *f.value != "" && b.Folder == "" && !strings.Contains(*f.value, "://") {
+			l.refuse(f.key, fmt.Sprintf("name a folder that has it with %s.tftp, or give a URL", name), "%q is a file by TFTP, and no folder is served", clip(*f.value))
+		}
+	}
+	if *b != (config.NetBoot{}) && nic.Connection != config.ConnUser && nic.Connection != config.ConnHostOnly {
+		l.warn(name, "", "its network has a DHCP server of its own: what to boot is not told")
+		*b = config.NetBoot{}
+	}
 }
 
 func (l *loader) hostInterface(key string, conn config.Connection, device string, nic *config.NIC) {

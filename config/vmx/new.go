@@ -271,6 +271,11 @@ func (w *writer) network() {
 		default:
 			w.set(name+".connectionType", string(n.Connection))
 		}
+		if n.Boot.Folder != "" {
+			w.file(vmmPrefix+name+".tftp", n.Boot.Folder)
+		}
+		w.text(vmmPrefix+name+".bootFile", n.Boot.File)
+		w.text(vmmPrefix+name+".bootScript", n.Boot.Script)
 		for _, f := range n.Publish {
 			publish = append(publish, f.String())
 		}

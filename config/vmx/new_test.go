@@ -51,6 +51,7 @@ func demo(dir string) *config.Machine {
 	m.NICs = []config.NIC{{
 		Model: config.NICE1000, MAC: config.MAC{0, 0x0c, 0x29, 1, 2, 3}, MACSource: config.MACStatic, Slot: 33, Connection: config.ConnUser, Connected: true,
 		Publish: []config.Forward{ssh}, HostAccess: true, Allow: []config.NetRule{site}, LAN: true,
+		Boot: config.NetBoot{Folder: dir + "/boot", File: "initrd.img", Script: "http://10.0.2.2/boot.ipxe"},
 	}, {Index: 1, Model: config.NICE1000, MACSource: config.MACGenerated, Slot: config.NoSlot, Connection: config.ConnHostOnly, HostAccess: true}}
 	m.Tools.GuestInfo = map[string]string{"a": "1", "b.c": "2"}
 	m.Run = config.Run{Hotkey: "F4", Priority: config.PriorityHigh, Overlay: config.OverlayDisposable, Restart: true, Kiosk: config.Kiosk{URL: "http://x/#a", Allow: []string{"x"}}}

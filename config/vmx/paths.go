@@ -24,41 +24,67 @@ const (
 // path finds the absolute place of a file that a key names, following symbolic links. The file may be missing
 // (errMissing); what exists must be a regular file that is not the .vmx itself.
 func (l *loader) path(name string) (string, error) {
-	if isWindowsPath(name) {
-		return "", fmt.Errorf("%q is a path on a Windows host: put the file beside the .vmx and give its name alone", clip(name))
-	}
-	if strings.ContainsAny(name, "\x00\n") {
-		return "", fmt.Errorf("%q cannot be a file name", clip(name))
-	}
-	at := l.place(name)
-	if !l.opt.AllowOutside && !inside(l.dir, at) && !inside(l.dir, resolveParent(at)) {
-		return "", fmt.Errorf("%s: %w", at, errOutside)
-	}
-	real, err := filepath.EvalSymlinks(at)
-	if errors.Is(err, fs.ErrNotExist) {
-		if real = resolveParent(at); !l.opt.AllowOutside && !inside(l.dir, real) {
-			return "", fmt.Errorf("%s: %w", at, errOutside)
-		}
-		return real, fmt.Errorf("%s: %w", at, errMissing)
-	}
+	real, info, err := l.find(name)
 	if err != nil {
-		return "", err
-	}
-	if !l.opt.AllowOutside && !inside(l.dir, real) {
-		return "", fmt.Errorf("%s leads to %s, which %w", at, real, errOutside)
-	}
-	info, err := os.Stat(real)
-	if err != nil {
-		return "", err
+		return real, err
 	}
 	if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%s is not a regular file", at)
+		return "", fmt.Errorf("%s is not a regular file", l.place(name))
 	}
 	if own, err := os.Stat(l.f.name); err == nil && os.SameFile(own, info) {
-		return "", fmt.Errorf("%s is the machine file itself", at)
+		return "", fmt.Errorf("%s is the machine file itself", l.place(name))
 	}
 	return real, nil
 }
+
+// folder finds the absolute place of a folder, as path does for a file. The .vmx is never among what is below it; it refuses the key otherwise.
+func (l *loader) folder(key, name string) string {
+	at := l.place(name)
+	real, info, err := l.find(name)
+	switch {
+	case at == l.dir || err == nil && inside(real, filepath.Join(l.dir, "x")):
+		l.refuse(key, "put the files into a folder of their own", "%s holds the machine itself", at)
+	case err != nil:
+		l.refuse(key, advice(err), "%v", err)
+	case !info.IsDir():
+		l.refuse(key, "", "%s is not a folder", at)
+	default:
+		return real
+	}
+	return ""
+}
+
+// find is path for whatever is there.
+func (l *loader) find(name string) (string, fs.FileInfo, error) {
+	if isWindowsPath(name) {
+		return "", nil, fmt.Errorf("%q is a path on a Windows host: put the file beside the .vmx and give its name alone", clip(name))
+	}
+	if strings.ContainsAny(name, "\x00\n") {
+		return "", nil, fmt.Errorf("%q cannot be a file name", clip(name))
+	}
+	at := l.place(name)
+	if !l.mayRead(at) && !l.mayRead(resolveParent(at)) {
+		return "", nil, fmt.Errorf("%s: %w", at, errOutside)
+	}
+	real, err := filepath.EvalSymlinks(at)
+	if errors.Is(err, fs.ErrNotExist) {
+		if real = resolveParent(at); !l.mayRead(real) {
+			return "", nil, fmt.Errorf("%s: %w", at, errOutside)
+		}
+		return real, nil, fmt.Errorf("%s: %w", at, errMissing)
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	if !l.mayRead(real) {
+		return "", nil, fmt.Errorf("%s leads to %s, which %w", at, real, errOutside)
+	}
+	info, err := os.Stat(real)
+	return real, info, err
+}
+
+// mayRead says whether the machine may name a place.
+func (l *loader) mayRead(at string) bool { return l.opt.AllowOutside || inside(l.dir, at) }
 
 // place is where a name points before links are followed. Backslashes part folders unless a file is really named so.
 func (l *loader) place(name string) string {

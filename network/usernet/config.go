@@ -45,6 +45,9 @@ type Config struct {
 	// loopback) or any of the host's own addresses. Default: nothing.
 	HostAccess HostAccess
 
+	// Boot is for a guest that boots from the network. Default: nothing, so that it looks elsewhere.
+	Boot Boot
+
 	// Policy is asked about each new flow out of the guest. Nil is Outbound{}.
 	Policy Policy
 
@@ -122,6 +125,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if len(c.Hostname) > 255 {
 		return c, fmt.Errorf("user network: hostname of %d bytes: want at most 255", len(c.Hostname))
+	}
+	if err := c.Boot.check(); err != nil {
+		return c, err
 	}
 	if c.MaxTCP <= 0 {
 		c.MaxTCP = DefaultMaxTCP

@@ -98,6 +98,9 @@ func (n *Network) dhcpReply(req *dhcpv4.DHCPv4) (*dhcpv4.DHCPv4, bool) {
 	}
 	// BOOTP's fields stay the server's: what the request held there is hostile and of no use (RFC 2131, table 3).
 	reply.GatewayIPAddr, reply.ServerIPAddr = net.IPv4zero, net.IPv4zero
+	if kind != dhcpv4.MessageTypeNak {
+		n.setBoot(req, reply)
+	}
 	return reply, true
 }
 

@@ -1,5 +1,5 @@
-// Package usernet is a network in user space for one guest: a gateway, a DHCP server, a DNS relay and NAT to the outside,
-// with no privilege and nothing to set up on the host.
+// Package usernet is a network in user space for one guest: a gateway, a DHCP server, a DNS relay and NAT to the outside, and a TFTP server if
+// it is given a folder, with no privilege and nothing to set up on the host.
 //
 // The guest sees one Ethernet (10.0.2.0/24 unless configured: gateway .2, DNS .3, itself .15). Frames go straight from
 // the card's buffers into a TCP/IP stack (gVisor's netstack) and back. TCP connections are ended there and carried on by
@@ -8,7 +8,7 @@
 //
 //	card -> WriteFrame -> netstack -> tcp.go   -> relay -> host socket
 //	                              -> udp.go   -> flow  -> host socket
-//	                              -> icmp.go, dhcp.go, dns.go
+//	                              -> icmp.go, dhcp.go, dns.go, tftp.go
 //	card <- ReadFrame  <- emit.go <- queue <- netstack
 //
 // Out of the guest's reach unless the configuration says otherwise: the host itself by any of its addresses, addresses
@@ -20,5 +20,5 @@
 // Checksums: a frame whose checksum the guest left open is not summed at all, any other is verified on its way in. The
 // stack leaves TCP segments up to 64 KiB whole; emit.go cuts them and sums them only for a guest that cannot.
 //
-// IPv4 only. Protocols: RFC 791, 792, 826, 768, 9293; DHCP: RFC 2131 and 2132; DNS: RFC 1035.
+// IPv4 only. Protocols: RFC 791, 792, 826, 768, 9293; DHCP: RFC 2131 and 2132; DNS: RFC 1035; TFTP: package tftp.
 package usernet

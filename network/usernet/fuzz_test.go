@@ -3,6 +3,8 @@ package usernet
 import (
 	"encoding/binary"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -21,7 +23,11 @@ func (nothing) Allow(Flow) bool { return false }
 // fuzzNetwork is a network without an outside, whose frames for the guest are read as they come.
 func fuzzNetwork(f *testing.F) *Network {
 	f.Helper()
-	n, err := New(Config{Policy: nothing{}, Resolvers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")}})
+	folder := f.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "file"), make([]byte, 10_000), 0o644); err != nil {
+		f.Fatal(err)
+	}
+	n, err := New(Config{Policy: nothing{}, Resolvers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")}, Boot: Boot{Folder: folder, File: "file"}})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -84,6 +90,8 @@ func seedFrames() [][]byte {
 		withHeader(network.Header{}, linktest.UDPFrame(broadcast, netip.MustParseAddrPort("0.0.0.0:68"), netip.MustParseAddrPort("255.255.255.255:67"), discover.ToBytes())),
 		withHeader(network.Header{}, linktest.UDPFrame(gw, netip.AddrPortFrom(guest, 5353), netip.MustParseAddrPort("10.0.2.3:53"), query)),
 		withHeader(network.Header{}, linktest.UDPFrame(gw, netip.AddrPortFrom(guest, 9), netip.MustParseAddrPort("192.0.2.1:9"), []byte("x"))),
+		withHeader(network.Header{}, linktest.UDPFrame(gw, netip.AddrPortFrom(guest, 2000), netip.MustParseAddrPort("10.0.2.2:69"), []byte("\x00\x01file\x00octet\x00blksize\x001024\x00"))),
+		withHeader(network.Header{}, linktest.UDPFrame(gw, netip.AddrPortFrom(guest, 2000), netip.MustParseAddrPort("10.0.2.2:49152"), []byte{0, 4, 0, 0})),
 		withHeader(network.Header{Flags: network.FlagNeedsChecksum, CsumStart: 34, CsumOffset: 16}, syn),
 		withHeader(network.Header{Flags: network.FlagNeedsChecksum, GSOType: network.GSOTCPv4, GSOSize: 4, CsumStart: 34, CsumOffset: 16}, append(syn, "payload of a segment"...)),
 	}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/sharevm/vmm/internal/guard"
 	"github.com/sharevm/vmm/network"
+	"github.com/sharevm/vmm/network/tftp"
 )
 
 // nicID is the stack's only interface.
@@ -45,6 +46,7 @@ type Network struct {
 	udp  udpTable
 	ping pingTable
 	dns  resolver
+	tftp tftpTable
 
 	dnsPending dnsPending
 
@@ -78,6 +80,13 @@ func New(cfg Config) (*Network, error) {
 	n.ping.flows = make(map[pingKey]*pingFlow)
 	n.dns.init(cfg.Resolvers, cfg.OpenResolvConf)
 	n.budget.whole = cfg.MaxBuffered
+	if cfg.Boot.Folder != "" {
+		if n.tftp.folder, err = tftp.OpenFolder(cfg.Boot.Folder); err != nil {
+			n.Close()
+			return nil, fmt.Errorf("user network: %w", err)
+		}
+		n.tftp.transfers = make(map[netip.AddrPort]*transfer)
+	}
 	if err := n.buildStack(); err != nil {
 		n.Close()
 		return nil, fmt.Errorf("user network: %w", err)
@@ -308,6 +317,9 @@ func (n *Network) Close() error {
 	n.readMu.Lock()
 	n.emitter.release()
 	n.readMu.Unlock()
+	if n.tftp.folder != nil {
+		return n.tftp.folder.Close()
+	}
 	return nil
 }
 

@@ -17,6 +17,8 @@ type Stats struct {
 
 	DNSQueries, DNSFailures uint64
 	Leases                  uint64 // DHCP requests acknowledged
+
+	TFTPRequests, TFTPFailures uint64 // requests that have ended, and those that ended without the whole file
 }
 
 // counters are the parts of Stats that are counted as they happen.
@@ -27,6 +29,7 @@ type counters struct {
 	refused                                             [reasons]atomic.Uint64
 	unreachable                                         atomic.Uint64
 	dnsQueries, dnsFailures, leases                     atomic.Uint64
+	tftpRequests, tftpFailures                          atomic.Uint64
 }
 
 // Stats returns the counts of now. It may be called at any time, also after Close.
@@ -42,7 +45,8 @@ func (n *Network) Stats() Stats {
 		TCPTotal:  c.tcpTotal.Load(), UDPTotal: c.udpTotal.Load(),
 		Unreachable: c.unreachable.Load(),
 		DNSQueries:  c.dnsQueries.Load(), DNSFailures: c.dnsFailures.Load(),
-		Leases: c.leases.Load(),
+		Leases:       c.leases.Load(),
+		TFTPRequests: c.tftpRequests.Load(), TFTPFailures: c.tftpFailures.Load(),
 	}
 	for why := range s.Refused {
 		s.Refused[why] = c.refused[why].Load()

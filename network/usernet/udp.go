@@ -69,6 +69,8 @@ func (n *Network) handleUDP(id stack.TransportEndpointID, pkt *stack.PacketBuffe
 	case dst == netip.AddrPortFrom(n.cfg.DNS, dnsPort):
 		n.handleDNS(src, payload)
 		return true
+	case dst.Addr() == n.cfg.Gateway && n.handleTFTP(src, dst.Port(), payload):
+		return true
 	case dst.Addr() == n.cfg.Gateway && n.answerForward(src, dst.Port(), payload):
 		return true
 	}
