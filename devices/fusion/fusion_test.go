@@ -3,15 +3,14 @@ package fusion
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"runtime"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/sharevm/vmm/devices/pci"
 	"github.com/sharevm/vmm/devices/scsi"
 	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/disk/imagetest"
 	"github.com/sharevm/vmm/virtio/virtiotest"
 	"github.com/sharevm/vmm/vmm/bus"
 	"github.com/sharevm/vmm/vmm/irq"
@@ -29,41 +28,11 @@ const (
 	blockSize = 512
 )
 
-// image is a disk in memory whose reads wait for its gate, if it has one, and fail with fail.
-type image struct {
-	mu   sync.Mutex
-	data []byte
-	gate chan struct{}
-	fail error
-}
-
-func (m *image) ReadAt(p []byte, off int64) (int, error) {
-	if m.gate != nil {
-		<-m.gate
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return copy(p, m.data[off:]), m.fail
-}
-
-func (m *image) WriteAt(p []byte, off int64) (int, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return copy(m.data[off:], p), m.fail
-}
-func (m *image) Flush() error                                       { return m.fail }
-func (m *image) WriteZeroes(off, n int64, _ bool) error             { clear(m.data[off : off+n]); return m.fail }
-func (m *image) Discard(int64, int64) error                         { return m.fail }
-func (m *image) Extents(int64, int64, func(disk.Extent) bool) error { return nil }
-func (m *image) Size() int64                                        { return int64(len(m.data)) }
-func (m *image) Info() disk.Info                                    { return disk.Info{} }
-func (m *image) Close() error                                       { return nil }
-
 // guest is a driver of one adapter with a disk at address 1.
 type guest struct {
 	t    testing.TB
 	dev  *Device
-	img  *image
+	img  *imagetest.Image
 	ram  []byte
 	mmio *bus.Bus
 	root *pci.Root
@@ -119,7 +88,7 @@ func plug(t testing.TB, d *Device, line irq.Line) (*pci.Root, *bus.Bus, uint64) 
 
 func newGuest(t testing.TB, model Model) *guest {
 	t.Helper()
-	g := &guest{t: t, img: &image{data: make([]byte, 256<<10)}, ram: make([]byte, ramSize), line: make(chan bool, 1024)}
+	g := &guest{t: t, img: imagetest.New(256<<10, disk.Info{}), ram: make([]byte, ramSize), line: make(chan bool, 1024)}
 	g.dev = newDevice(t, model, g.img, g.ram)
 	g.root, g.mmio, g.base = plug(t, g.dev, irq.LineFunc(func(high bool) { g.line <- high }))
 	return g
@@ -308,13 +277,13 @@ func TestCommands(t *testing.T) {
 			g.status(g.do([]byte{0x12, 0, 0, 0, 255, 0}, 255), iocUnderrun, 0, 0, 96)
 			g.status(g.do(read10(0, 2), 600), iocOverrun, 0, 0, 600)
 			g.status(g.do([]byte{0xd7, 0, 0, 0, 0, 0}, 0), iocSuccess, 2, scsiAutosenseValid, 0)
-			g.img.fail = errors.New("scratched")
+			g.img.FailAt.Store(imagetest.Everywhere)
 			r := g.do(read10(0, 1), 512)
 			g.status(r, iocSuccess, 2, scsiAutosenseValid, 0)
 			if sense := g.ram[senses+128:]; sense[2] != 3 || sense[12] != 0x11 || binary.LittleEndian.Uint32(r[0x18:]) != 18 {
 				t.Errorf("sense %x", sense[:18])
 			}
-			g.img.fail = nil
+			g.img.FailAt.Store(imagetest.Nowhere)
 			for _, test := range []struct {
 				target, bus uint8
 				want        uint16
@@ -392,9 +361,7 @@ func TestFirmware(t *testing.T) {
 // TestScatterGather cuts a transfer into elements of both widths in a chain of segments.
 func TestScatterGather(t *testing.T) {
 	g := newGuest(t, SAS1068).bringUp()
-	for i := range g.img.data {
-		g.img.data[i] = byte(i * 11)
-	}
+	g.img.Fill(0, imagetest.Pattern(2048))
 	f := scsiFrame(1, 1, read10(0, 4), 2048)[:offSGL]
 	f = simple(f, 0x30000, 100, 0)
 	f = simple(f, 0x31000, 412, sgeLast)
@@ -415,7 +382,7 @@ func TestScatterGather(t *testing.T) {
 	for _, p := range [][2]int{{0x30000, 100}, {0x31000, 412}, {0x32000, 1000}, {0x33000, 536}} {
 		got = append(got, g.ram[p[0]:p[0]+p[1]]...)
 	}
-	if !bytes.Equal(got, g.img.data[:2048]) {
+	if !bytes.Equal(got, imagetest.Pattern(2048)) {
 		t.Error("other data")
 	}
 }
@@ -479,7 +446,7 @@ func TestTaskManagement(t *testing.T) {
 		for _, kind := range []uint8{taskAbort, taskAbortSet, taskTargetReset, taskUnitReset, taskBusReset} {
 			t.Run(name, func(t *testing.T) {
 				g := newGuest(t, model).bringUp()
-				g.img.gate = make(chan struct{})
+				gate := g.img.Hold(imagetest.Everywhere)
 				for i := range uint32(12) { // 8 are under way, 4 wait
 					g.post(i, scsiFrame(i, 1, read10(0, 1), 512))
 				}
@@ -497,7 +464,7 @@ func TestTaskManagement(t *testing.T) {
 				_, r := g.await() // one of those that waited, so that the management has begun
 				g.status(r, iocTaskTerminated, 0, scsiTerminated|scsiNoStatus, 0)
 				terminated := 1
-				close(g.img.gate)
+				close(gate.Open)
 				done := false
 				for range 13 - terminated {
 					context, r := g.await()
@@ -518,7 +485,7 @@ func TestTaskManagement(t *testing.T) {
 				if v := g.read(regReplyFIFO); v != 0xffffffff {
 					t.Errorf("one reply too many: %#x", v)
 				}
-				g.img.gate = nil
+				g.img.Release()
 				if kind == taskTargetReset || kind == taskUnitReset || kind == taskBusReset {
 					g.clearAttention()
 				}
@@ -555,11 +522,11 @@ func TestReset(t *testing.T) {
 		} {
 			t.Run(name+" "+how, func(t *testing.T) {
 				g := newGuest(t, model).bringUp()
-				g.img.gate = make(chan struct{})
+				gate := g.img.Hold(imagetest.Everywhere)
 				for i := range uint32(20) {
 					g.post(i, scsiFrame(i, 1, read10(0, 1), 512))
 				}
-				gate, over, opened := g.img.gate, make(chan struct{}), make(chan struct{})
+				over, opened := make(chan struct{}), make(chan struct{})
 				go func() { // the reset waits for those under way; the rest never begin
 					defer close(opened)
 					for waiting := true; waiting && g.read(regDoorbell)>>stateShift != stateReset; runtime.Gosched() {
@@ -569,12 +536,12 @@ func TestReset(t *testing.T) {
 						default:
 						}
 					}
-					close(gate)
+					close(gate.Open)
 				}()
 				reset(g)
 				close(over)
 				<-opened
-				g.img.gate = nil
+				g.img.Release()
 				if s := g.read(regDoorbell) >> stateShift; s != stateReady {
 					t.Fatalf("state %d", s)
 				}

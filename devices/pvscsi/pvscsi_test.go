@@ -3,15 +3,14 @@ package pvscsi
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"runtime"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/sharevm/vmm/devices/pci"
 	"github.com/sharevm/vmm/devices/scsi"
 	"github.com/sharevm/vmm/disk"
+	"github.com/sharevm/vmm/disk/imagetest"
 	"github.com/sharevm/vmm/virtio/virtiotest"
 	"github.com/sharevm/vmm/vmm/bus"
 	"github.com/sharevm/vmm/vmm/irq"
@@ -31,41 +30,11 @@ const (
 	dataStart = 0x20000
 )
 
-// image is a disk in memory whose reads wait for its gate, if it has one, and fail with fail.
-type image struct {
-	mu   sync.Mutex
-	data []byte
-	gate chan struct{}
-	fail error
-}
-
-func (m *image) ReadAt(p []byte, off int64) (int, error) {
-	if m.gate != nil {
-		<-m.gate
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return copy(p, m.data[off:]), m.fail
-}
-
-func (m *image) WriteAt(p []byte, off int64) (int, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return copy(m.data[off:], p), m.fail
-}
-func (m *image) Flush() error                                       { return m.fail }
-func (m *image) WriteZeroes(off, n int64, _ bool) error             { clear(m.data[off : off+n]); return m.fail }
-func (m *image) Discard(int64, int64) error                         { return m.fail }
-func (m *image) Extents(int64, int64, func(disk.Extent) bool) error { return nil }
-func (m *image) Size() int64                                        { return int64(len(m.data)) }
-func (m *image) Info() disk.Info                                    { return disk.Info{} }
-func (m *image) Close() error                                       { return nil }
-
 // guest is a driver of one adapter with a disk at address 1.
 type guest struct {
 	t        testing.TB
 	dev      *Device
-	img      *image
+	img      *imagetest.Image
 	ram      []byte
 	mmio     *bus.Bus
 	base     uint64
@@ -122,7 +91,7 @@ func (g *guest) plug(d *Device) {
 
 func newGuest(t testing.TB) *guest {
 	t.Helper()
-	g := &guest{t: t, img: &image{data: make([]byte, 256<<10)}, ram: make([]byte, ramSize), line: make(chan bool, 4096)}
+	g := &guest{t: t, img: imagetest.New(256<<10, disk.Info{}), ram: make([]byte, ramSize), line: make(chan bool, 4096)}
 	g.plug(newDevice(t, g.img, g.ram))
 	return g
 }
@@ -260,9 +229,9 @@ func TestCommands(t *testing.T) {
 	g.do([]byte{0x12, 0, 0, 0, 255, 0}, 255, completion{moved: 96})
 	g.do(read10(0, 2), 600, completion{moved: 600, host: hostDataRun})
 	g.do([]byte{0xd7}, 0, completion{status: 2, sense: 18})
-	g.img.fail = errors.New("scratched")
+	g.img.FailAt.Store(imagetest.Everywhere)
 	g.do(read10(0, 1), 512, completion{status: 2, sense: 18})
-	g.img.fail = nil
+	g.img.FailAt.Store(imagetest.Nowhere)
 	if s := g.ram[sensePage*pageSize:]; s[2] != 3 || s[12] != 0x11 {
 		t.Errorf("sense %x", s[:18])
 	}
@@ -293,9 +262,7 @@ func TestCommands(t *testing.T) {
 
 func TestLists(t *testing.T) {
 	g := newGuest(t).bringUp()
-	for i := range g.img.data {
-		g.img.data[i] = byte(i * 11)
-	}
+	g.img.Fill(0, imagetest.Pattern(2048))
 	element := func(at int, address uint64, length, flags uint32) {
 		e := g.ram[at:]
 		le.PutUint64(e, address)
@@ -317,7 +284,7 @@ func TestLists(t *testing.T) {
 	for _, p := range [][2]int{{0x30000, 100}, {0x31000, 412}, {0x33000, 1536}} {
 		got = append(got, g.ram[p[0]:p[0]+p[1]]...)
 	}
-	if !bytes.Equal(got, g.img.data[:2048]) {
+	if !bytes.Equal(got, imagetest.Pattern(2048)) {
 		t.Error("other data")
 	}
 	bad := completion{context: 1, host: hostBadParam}
@@ -420,11 +387,10 @@ func TestTakeBack(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newGuest(t).bringUp()
-			g.img.gate = make(chan struct{})
+			gate := g.img.Hold(imagetest.Everywhere)
 			for i := range uint64(12) {
 				g.store(descriptor(i, 1, read10(0, 1), 512))
 			}
-			gate := g.img.gate
 			consumed := g.taken
 			opened := make(chan struct{})
 			go func() { // resets wait for what is under way, so they have to be seen from outside
@@ -432,7 +398,7 @@ func TestTakeBack(t *testing.T) {
 				for name != "adapter" && shared.Load32(g.state(), stCmpProduced) == consumed {
 					runtime.Gosched()
 				}
-				close(gate)
+				close(gate.Open)
 			}()
 			g.command(test.code, test.data...)
 			<-opened
@@ -442,7 +408,7 @@ func TestTakeBack(t *testing.T) {
 						g.next()
 					}
 				}
-				g.img.gate = nil
+				g.img.Release()
 				g.bringUp()
 			} else {
 				taken := 0
@@ -457,7 +423,7 @@ func TestTakeBack(t *testing.T) {
 				if taken == 0 {
 					t.Error("nothing was taken back")
 				}
-				g.img.gate = nil
+				g.img.Release()
 			}
 			if name == "device" || name == "bus" {
 				g.clearAttention()

@@ -70,6 +70,15 @@ func (m *Image) Content(off, n int) []byte {
 	return bytes.Clone(m.data[off : off+n])
 }
 
+// Pattern returns n bytes that no shift makes look the same.
+func Pattern(n int) []byte {
+	p := make([]byte, n)
+	for i := range p {
+		p[i] = byte(i*11 + i>>8)
+	}
+	return p
+}
+
 // Fill sets the bytes from off on.
 func (m *Image) Fill(off int, p []byte) {
 	m.mu.Lock()
