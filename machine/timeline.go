@@ -28,11 +28,14 @@ const maxMarks = 256
 func NewTimeline(start time.Time) *Timeline { return &Timeline{start: start} }
 
 // Add records that a step has been reached now.
-func (t *Timeline) Add(name string) {
+func (t *Timeline) Add(name string) { t.AddAt(name, time.Now()) }
+
+// AddAt records when a step was reached. Steps are added in the order of time.
+func (t *Timeline) AddAt(name string, when time.Time) {
 	if t == nil || t.start.IsZero() {
 		return
 	}
-	at := time.Since(t.start)
+	at := when.Sub(t.start)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.marks) < maxMarks {
@@ -54,7 +57,7 @@ func (t *Timeline) Marks() []Mark {
 func (t *Timeline) WriteText(w io.Writer) {
 	var before time.Duration
 	for _, m := range t.Marks() {
-		_, _ = fmt.Fprintf(w, "%9.1f ms  %+9.1f  %s\n", ms(m.After), ms(m.After-before), m.Name)
+		_, _ = fmt.Fprintf(w, "%10.2f ms  %+10.2f  %s\n", ms(m.After), ms(m.After-before), m.Name)
 		before = m.After
 	}
 }

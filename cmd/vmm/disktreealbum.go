@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/sharevm/vmm/config/vmsd"
 	"github.com/sharevm/vmm/config/vmx"
@@ -99,7 +100,7 @@ func (a *album) read(path string, o *tools.TreeOptions) error {
 }
 
 // diskKey is what names a disk in a .vmx.
-var diskKey = regexp.MustCompile(`(?i)^((?:scsi|sata|nvme|ide)\d+:\d+)\.fileName$`)
+var diskKey = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)^((?:scsi|sata|nvme|ide)\d+:\d+)\.fileName$`) })
 
 // readMachine looks for the disks of a .vmx that VMware would open, without judging the rest of it.
 func (a *album) readMachine(path string, o *tools.TreeOptions) error {
@@ -108,7 +109,7 @@ func (a *album) readMachine(path string, o *tools.TreeOptions) error {
 		return err
 	}
 	for _, key := range f.Keys() {
-		m := diskKey.FindStringSubmatch(key)
+		m := diskKey().FindStringSubmatch(key)
 		if m == nil {
 			continue
 		}

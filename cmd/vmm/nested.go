@@ -120,10 +120,14 @@ const maxNestedBoot = 10 * time.Minute
 func newTimeline() *machine.Timeline {
 	n, err := strconv.ParseInt(os.Getenv(nestedStart), 10, 64)
 	outside := time.UnixMilli(n)
-	if d := time.Since(outside); err != nil || d < 0 || d > maxNestedBoot {
-		return machine.NewTimeline(started)
+	begin, nestedHost := started, false
+	if d := started.Sub(outside); err == nil && d >= 0 && d <= maxNestedBoot {
+		begin, nestedHost = outside, true
 	}
-	t := machine.NewTimeline(outside)
-	t.Add("nested host up")
+	t := machine.NewTimeline(begin)
+	if nestedHost {
+		t.AddAt("nested host up", started)
+	}
+	t.AddAt("program loaded and initialised", initialised)
 	return t
 }

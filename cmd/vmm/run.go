@@ -50,6 +50,7 @@ type runFlags struct {
 	nested     string
 	ctrlC      string
 	noSandbox  bool
+	anyKVM     bool
 	noLog      bool
 	link       bool // run for a session, at whose link this process finds a socket
 	beside     bool // run beside another like it
@@ -122,6 +123,7 @@ func (fl *runFlags) add(f *pflag.FlagSet) {
 	fl.screen.add(f)
 	f.BoolVar(&fl.adopting, "adopt", false, "have the Windows on the first disk load the driver of its controller, by a change in a new overlay beside the disk")
 	f.BoolVar(&fl.noSandbox, "no-sandbox", false, "let the machine's process do all that its user may, for debugging")
+	f.BoolVar(&fl.anyKVM, "any-kvm", false, "use this host's KVM even if it runs no ordinary guests, for programs made for it")
 	f.BoolVar(&fl.noLog, "no-log", false, "keep nothing of what the machine says (vmm logs)")
 	f.BoolVar(&fl.allow.AllowOutside, "allow-outside", false, "the .vmx may name files outside its folder")
 	f.BoolVar(&fl.allow.AllowHostDevices, "allow-host-devices", false, "the .vmx may name devices of the host")
@@ -131,7 +133,7 @@ func (fl *runFlags) add(f *pflag.FlagSet) {
 	f.BoolVar(&fl.link, "link", false, "show the machine to the session that has started this program")
 	f.BoolVar(&fl.beside, "beside", false, "run beside another machine like it, and leave to that what only one can have")
 	f.BoolVar(&fl.twin, "twin", false, "run beside another machine like it, for a snapshot")
-	for _, name := range []string{"link", "beside", "twin", "sound-file"} {
+	for _, name := range []string{"link", "beside", "twin", "sound-file", "any-kvm"} {
 		_ = f.MarkHidden(name) // cannot fail: it is there
 	}
 }
@@ -152,7 +154,10 @@ func (fl *runFlags) run(c *cobra.Command, file string) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	direct, err := chooseHost(fl.nested)
+	direct := fl.anyKVM
+	if !direct {
+		direct, err = chooseHost(fl.nested)
+	}
 	if err != nil || !direct {
 		// What is wrong with the machine itself is said first, and not from inside the nested host.
 		if err := machine.Preflight(cfg, fl.firmware); err != nil {

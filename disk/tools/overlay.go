@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/sharevm/vmm/disk"
 	"github.com/sharevm/vmm/disk/formats"
@@ -60,7 +61,7 @@ func overlayHint(err error) error {
 }
 
 // numbered is what VMware's snapshots end in.
-var numbered = regexp.MustCompile(`-\d{6}$`)
+var numbered = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`-\d{6}$`) })
 
 // OverlayName suggests where an overlay of base may lie: beside it, with the next free number in the manner of VMware's snapshots (disk-000001.vmdk), and
 // in the format called format, or else the base's own if that has overlays.
@@ -88,7 +89,7 @@ func OverlayName(base, baseFormat, format string, files disk.Files) (string, err
 		ext = filepath.Ext(base)
 	}
 	stem := strings.TrimSuffix(base, filepath.Ext(base))
-	stem = numbered.ReplaceAllString(stem, "")
+	stem = numbered().ReplaceAllString(stem, "")
 	const last = 999999
 	for n := 1; n <= last; n++ {
 		path := fmt.Sprintf("%s-%06d%s", stem, n, ext)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding/htmlindex"
@@ -12,11 +13,13 @@ import (
 
 // encodingLine finds the character set that a descriptor says it is written in. VMware writes the line near the top; older
 // programs have it among the ddb values.
-var encodingLine = regexp.MustCompile(`(?im)^[ \t]*(?:ddb\.)?encoding[ \t]*=[ \t]*"?([^"\r\n]{1,40})`)
+var encodingLine = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?im)^[ \t]*(?:ddb\.)?encoding[ \t]*=[ \t]*"?([^"\r\n]{1,40})`)
+})
 
 // label returns the name of the descriptor's character set.
 func label(text []byte) string {
-	if m := encodingLine.FindSubmatch(text); m != nil {
+	if m := encodingLine().FindSubmatch(text); m != nil {
 		return strings.ToLower(string(bytes.TrimSpace(m[1])))
 	}
 	return "utf-8"

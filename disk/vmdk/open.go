@@ -7,6 +7,7 @@ import (
 	"io"
 	"path/filepath"
 	"regexp"
+	"sync"
 
 	"github.com/sharevm/vmm/disk"
 	"github.com/sharevm/vmm/disk/internal/chain"
@@ -57,7 +58,7 @@ func (i *Image) Info() disk.Info { return i.info }
 
 // flatName is how programs call the files of flat extents. A guest writes such a file from its first byte on, so that it is never looked
 // at for a descriptor.
-var flatName = regexp.MustCompile(`(?i)-(flat|f[0-9]{3,})\.vmdk$`)
+var flatName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)-(flat|f[0-9]{3,})\.vmdk$`) })
 
 // Open opens path, which is a descriptor or a sparse extent with a descriptor in it.
 func Open(path string, o disk.OpenOptions) (*Image, error) {
@@ -73,7 +74,7 @@ func Open(path string, o disk.OpenOptions) (*Image, error) {
 }
 
 func (i *Image) open(path string, o disk.OpenOptions) error {
-	if flatName.MatchString(path) {
+	if flatName().MatchString(path) {
 		return disk.Unsupported(path, -1, "by its name this is a flat extent of a disk; open the disk's descriptor, a small .vmdk beside it")
 	}
 	file, err := o.Open(path)

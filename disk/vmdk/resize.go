@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/sharevm/vmm/disk"
 	"github.com/sharevm/vmm/disk/internal/chain"
@@ -152,14 +153,14 @@ func (r *resizing) owns(p part) bool {
 }
 
 // pieceName tells the number in the name of a piece.
-var pieceName = regexp.MustCompile(`^(.*-[sf])([0-9]{3,9})(\.[^.]*)$`)
+var pieceName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(.*-[sf])([0-9]{3,9})(\.[^.]*)$`) })
 
 // numbering returns what names one new piece after the other.
 func (r *resizing) numbering() func() string {
 	last := r.parts[r.last].Extent
 	base := filepath.Base(r.info.Path)
 	stem, n, ext := strings.TrimSuffix(base, filepath.Ext(base))+"-s", len(r.parts), ".vmdk"
-	if m := pieceName.FindStringSubmatch(last.Name); m != nil {
+	if m := pieceName().FindStringSubmatch(last.Name); m != nil {
 		stem, ext = m[1], m[3]
 		n, _ = strconv.Atoi(m[2]) // nine digits at most
 	}

@@ -2,6 +2,8 @@
 //
 //   - exits: nanoseconds from a guest's port access to its next instruction, through vcpu and bus, against the same guest under a bare
 //     loop in C; on the /dev/kvm of this host, paravirtual or not.
+//   - start: wall time from the start of the monitor's process to the first byte that a kernel of some bytes prints, and where vmm's goes by its own
+//     timeline up to the first guest instruction; on the /dev/kvm of this host, paravirtual or not (vmm alone), and in the nested host.
 //   - boot: wall time from the start of the monitor's process to the first line of the guest's init on the serial console.
 //   - firmware: wall time from the start of the monitor's process until GRUB speaks, from a disk that SeaBIOS and OVMF start, against QEMU q35
 //     with the same firmware, the same disk and a card without a boot ROM; in the same nested host, taking turns.

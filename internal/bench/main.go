@@ -40,7 +40,7 @@ func run(ctx context.Context, args []string) error {
 	var o options
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.IntVar(&o.rounds, "rounds", 5, "rounds, of which medians are taken")
-	f.StringVar(&o.only, "only", "", "measure only boot, memory, firmware, exits, network, block, snapshot or density")
+	f.StringVar(&o.only, "only", "", "measure only start, boot, memory, firmware, exits, network, block, snapshot or density")
 	f.BoolVar(&o.json, "json", false, "print the figures as JSON instead of tables")
 	f.BoolVar(&o.verbose, "verbose", false, "print commands and single rounds on standard error")
 	f.StringVar(&o.dir, "dir", "out/bench", "folder for what is built")
@@ -64,7 +64,7 @@ func run(ctx context.Context, args []string) error {
 
 func wellKnown(only string) bool {
 	switch only {
-	case "", "boot", "memory", "firmware", "exits", "network", "block", "snapshot", "density":
+	case "", "start", "boot", "memory", "firmware", "exits", "network", "block", "snapshot", "density":
 		return true
 	}
 	return false
@@ -75,6 +75,11 @@ func runOuter(ctx context.Context, o options) error {
 	if o.only == "" || o.only == "exits" {
 		if err := measureExits(ctx, o, &r); err != nil {
 			return fmt.Errorf("exits: %w", err)
+		}
+	}
+	if o.only == "" || o.only == "start" {
+		if err := measureStart(ctx, o, &r); err != nil {
+			return fmt.Errorf("start: %w", err)
 		}
 	}
 	if o.only != "exits" {

@@ -165,6 +165,11 @@ func runInner(ctx context.Context, o options) error {
 	}
 	defer os.RemoveAll(f.dir)
 	var r report.Report
+	if o.only == "" || o.only == "start" {
+		if err := measureNestedStart(ctx, o, f, &r); err != nil {
+			return err
+		}
+	}
 	if o.only == "" || o.only == "boot" || o.only == "memory" {
 		if err := bootRounds(ctx, o, f, &r); err != nil {
 			return err

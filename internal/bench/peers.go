@@ -23,7 +23,7 @@ type files struct {
 	gokvm   string
 	qemu    string
 	kernels map[string]string // by the format's name
-	initrd  string
+	initrd  string            // "" for none
 
 	bootDisk string // which firmware boots, up to GRUB
 
@@ -59,8 +59,11 @@ func vmmCommand(nic bool) func(*files, string, string) ([]string, error) {
 		keys := [][2]string{
 			{".encoding", "UTF-8"}, {"config.version", "8"}, {"virtualHW.version", "19"}, {"guestOS", "debian12-64"},
 			{"displayName", "bench"}, {"memsize", strconv.Itoa(ramMiB)},
-			{"vmm.kernel", kernel}, {"vmm.initrd", f.initrd}, {"vmm.cmdline", cmdline},
+			{"vmm.kernel", kernel}, {"vmm.cmdline", cmdline},
 			{"scsi0.present", "TRUE"}, {"scsi0:0.present", "TRUE"}, {"scsi0:0.fileName", disk},
+		}
+		if f.initrd != "" {
+			keys = append(keys, [2]string{"vmm.initrd", f.initrd})
 		}
 		if nic {
 			keys = append(keys, [2]string{"ethernet0.present", "TRUE"}, [2]string{"ethernet0.connectionType", "nat"})
@@ -76,15 +79,19 @@ func vmmCommand(nic bool) func(*files, string, string) ([]string, error) {
 
 // qemuCommon is what both of QEMU's machines are told; bus is the end of the devices' names.
 func qemuCommon(f *files, machine, bus, kernel, disk string) []string {
-	return []string{
+	args := []string{
 		f.qemu, "-machine", machine, "-accel", "kvm", "-cpu", "host", "-m", strconv.Itoa(ramMiB), "-smp", "1",
 		"-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio",
-		"-kernel", kernel, "-initrd", f.initrd, "-append", cmdline,
+		"-kernel", kernel, "-append", cmdline,
 		"-drive", "id=disk,if=none,format=raw,file=" + disk, "-device", "virtio-blk-" + bus + ",drive=disk",
 		"-netdev", "user,id=net", "-device", "virtio-net-" + bus + ",netdev=net",
 		"-device", "virtio-rng-" + bus,
 		"-device", "virtio-serial-" + bus, "-chardev", "null,id=hvc", "-device", "virtconsole,chardev=hvc",
 	}
+	if f.initrd != "" {
+		args = append(args, "-initrd", f.initrd)
+	}
+	return args
 }
 
 func microvmCommand(f *files, kernel, disk string) ([]string, error) {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // run starts a Debian tool in a folder and returns what it printed.
@@ -39,12 +40,12 @@ func lastLine(b []byte) string {
 }
 
 // packageName is what Debian's policy allows as a name (section 5.6.7).
-var packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`)
+var packageName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`) })
 
 // show returns the fields of the candidate version of a package. Lists that are empty, as on a fresh machine, are
 // fetched first.
 func show(ctx context.Context, name string, progress Progress) (map[string]string, error) {
-	if !packageName.MatchString(name) {
+	if !packageName().MatchString(name) {
 		return nil, fmt.Errorf("%q is not the name of a package", name)
 	}
 	args := []string{"show", "--no-all-versions", name}

@@ -74,7 +74,7 @@ const imagePrefix = "linux-image-"
 // packages so that the next run needs no apt.
 func (s *Store) image(ctx context.Context, meta, version string) (string, error) {
 	memo := filepath.Join(s.dir, version+".image")
-	if b, err := os.ReadFile(memo); err == nil && packageName.Match(b) {
+	if b, err := os.ReadFile(memo); err == nil && packageName().Match(b) {
 		return string(b), nil
 	}
 	return s.locked(ctx, func() (string, error) {
@@ -84,7 +84,7 @@ func (s *Store) image(ctx context.Context, meta, version string) (string, error)
 		}
 		for dep := range strings.SplitSeq(fields["Depends"], ",") {
 			name, _, _ := strings.Cut(strings.TrimSpace(dep), " ")
-			if strings.HasPrefix(name, imagePrefix) && packageName.MatchString(name) {
+			if strings.HasPrefix(name, imagePrefix) && packageName().MatchString(name) {
 				return name, writeFile(s.dir, memo, []byte(name))
 			}
 		}

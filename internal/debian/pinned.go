@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Pin is one exact version of a package.
@@ -28,7 +29,7 @@ type Pin struct {
 func (p Pin) String() string { return p.Name + " " + p.Version + " " + p.SHA256 }
 
 // packageVersion is what Debian's policy allows as a version (section 5.6.12).
-var packageVersion = regexp.MustCompile(`^[0-9][0-9A-Za-z.+:~-]*$`)
+var packageVersion = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9][0-9A-Za-z.+:~-]*$`) })
 
 // ParsePin reads what String writes.
 func ParsePin(line string) (Pin, error) {
@@ -37,7 +38,7 @@ func ParsePin(line string) (Pin, error) {
 		return Pin{}, fmt.Errorf("%q is not a pinned package: want NAME VERSION SHA256", line)
 	}
 	p := Pin{f[0], f[1], f[2]}
-	if sum, err := hex.DecodeString(p.SHA256); err != nil || len(sum) != sha256.Size || !packageName.MatchString(p.Name) || !packageVersion.MatchString(p.Version) {
+	if sum, err := hex.DecodeString(p.SHA256); err != nil || len(sum) != sha256.Size || !packageName().MatchString(p.Name) || !packageVersion().MatchString(p.Version) {
 		return Pin{}, fmt.Errorf("%q is not a pinned package: want NAME VERSION SHA256", line)
 	}
 	return p, nil
@@ -134,7 +135,7 @@ func fileSum(path string) (string, error) {
 // Resolve pins what apt would install of packages, recommendations left out, on a machine that has nothing yet.
 func (s *Store) Resolve(ctx context.Context, names []string) ([]Pin, error) {
 	for _, n := range names {
-		if !packageName.MatchString(n) {
+		if !packageName().MatchString(n) {
 			return nil, fmt.Errorf("%q is not the name of a package", n)
 		}
 	}
