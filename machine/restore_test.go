@@ -86,7 +86,7 @@ func newStand(t testing.TB, keys string) *stand {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.mem.WriteTo(f); err != nil {
+	if _, _, err := b.mem.WriteTo(f); err != nil {
 		t.Fatal(err)
 	}
 	f.Close()

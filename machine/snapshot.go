@@ -131,7 +131,7 @@ func (m *Machine) shape() []string {
 
 // SnapshotFiles are the names of the files that SaveSnapshot fills.
 func (m *Machine) SnapshotFiles() []string {
-	names := []string{snapshot.StateFile, snapshot.MemoryFile, snapshot.PagesFile}
+	names := []string{snapshot.StateFile, snapshot.MemoryFile, snapshot.PagesFile, snapshot.SumsFile}
 	for i, d := range m.disks {
 		if _, ok := d.(*volatile.Image); ok {
 			names = append(names, snapshot.DiskFile(m.cfg.Disks[i].Address))
@@ -207,7 +207,7 @@ func (m *Machine) SaveSnapshot(files map[string]*os.File, children []control.Chi
 	if err != nil {
 		return fmt.Errorf("save the machine's state: %w", err)
 	}
-	if _, err := b.mem.WriteTo(files[snapshot.MemoryFile]); err != nil {
+	if err := m.saveMemory(b, files); err != nil {
 		return err
 	}
 	var w bytes.Buffer
@@ -232,6 +232,28 @@ func (m *Machine) SaveSnapshot(files map[string]*os.File, children []control.Chi
 		m.PowerOff()
 	}
 	return nil
+}
+
+// saveMemory writes RAM, and checksums of it and of what else is large, which has been written.
+func (m *Machine) saveMemory(b *board, files map[string]*os.File) error {
+	ram := snapshot.Summed{Name: snapshot.MemoryFile, Size: int64(b.mem.Size())}
+	var err error
+	if _, ram.Sums, err = b.mem.WriteTo(files[ram.Name]); err != nil {
+		return err
+	}
+	all := []snapshot.Summed{ram}
+	for _, name := range m.SnapshotFiles() {
+		switch name {
+		case snapshot.StateFile, snapshot.MemoryFile, snapshot.SumsFile:
+			continue
+		}
+		s, err := snapshot.Sum(name, files[name])
+		if err != nil {
+			return err
+		}
+		all = append(all, s)
+	}
+	return snapshot.WriteSums(files[snapshot.SumsFile], all)
 }
 
 // save returns the state of processors and devices of a paused board. Memory of devices goes to pages, unless that is nil.

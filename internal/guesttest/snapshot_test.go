@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -166,5 +167,29 @@ func TestSnapshot(t *testing.T) {
 	}
 	if b, err := os.ReadFile(filepath.Join(f.dir, "disk.img")); err != nil || !bytes.Equal(b, make([]byte, 16<<20)) {
 		t.Errorf("the disk was written to: %v", err)
+	}
+	checkFlipped(t, filepath.Join(f.dir, "test.vmx"), "ready")
+}
+
+// checkFlipped has a snapshot checked, which is whole, and again with one byte of the guest's memory changed.
+func checkFlipped(t *testing.T, vmx, name string) {
+	t.Helper()
+	vmm(t, "snapshot", "check", vmx, name)
+	m, err := os.OpenFile(filepath.Join(strings.TrimSuffix(vmx, ".vmx")+".vmsnap", name, "memory"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	const at = 50 << 20
+	var b [1]byte
+	if _, err := m.ReadAt(b[:], at); err != nil {
+		t.Fatal(err)
+	}
+	b[0] ^= 1
+	if _, err := m.WriteAt(b[:], at); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(vmmBin, "snapshot", "check", vmx, name).CombinedOutput(); err == nil || !strings.Contains(string(out), "the first of them at 50 MiB") {
+		t.Errorf("a byte of memory was changed: %v, %s", err, out)
 	}
 }

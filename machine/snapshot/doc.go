@@ -4,6 +4,7 @@
 //	memory       RAM from its first byte on, without the holes in the address space; pages of zeroes are holes of the file
 //	pages        memory of devices, pictures above all, that their state in the file state refers to
 //	disk-ADDRESS what the machine wrote to a disk whose writes are thrown away (package disk/volatile)
+//	sums         checksums of memory, pages and disk-ADDRESS (SumsFile)
 //	working-set  which pages of memory were needed first (WorkingFile)
 //	disks        how the files of the other disks lay there, and which of them the machine's disks were frozen as
 //

@@ -3,6 +3,7 @@ package memory
 import (
 	"bytes"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"runtime"
 	"sync"
@@ -11,12 +12,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// WriteTo makes f, which must be empty, hold all of RAM for Config.From, and returns how many bytes it took there: pages of zeroes are left out. The guest
-// must not run. f is not synced.
-func (g *Guest) WriteTo(f *os.File) (stored int64, err error) {
+// SumUnit is how many bytes of a file each checksum of WriteTo is of.
+const SumUnit = hugePage
+
+// WriteTo makes f, which must be empty, hold all of RAM for Config.From, and returns how many bytes it took there: pages of zeroes are left out. sums are the CRC-32C of
+// each SumUnit of the file. The guest must not run. f is not synced.
+func (g *Guest) WriteTo(f *os.File) (stored int64, sums []uint32, err error) {
 	if err := f.Truncate(int64(g.size)); err != nil {
-		return 0, fmt.Errorf("memory: %w", err)
+		return 0, nil, fmt.Errorf("memory: %w", err)
 	}
+	sums = make([]uint32, (g.size+SumUnit-1)/SumUnit)
 	var (
 		next, total atomic.Int64
 		once        sync.Once
@@ -25,7 +30,7 @@ func (g *Guest) WriteTo(f *os.File) (stored int64, err error) {
 	for range min(runtime.GOMAXPROCS(0), saveWorkers) {
 		work.Go(func() {
 			for at := next.Add(saveUnit) - saveUnit; at < int64(g.size); at = next.Add(saveUnit) - saveUnit {
-				n, e := g.writeUnit(f, at)
+				n, e := g.writeUnit(f, at, sums[at/SumUnit:])
 				total.Add(n)
 				if e != nil {
 					next.Store(int64(g.size))
@@ -35,7 +40,7 @@ func (g *Guest) WriteTo(f *os.File) (stored int64, err error) {
 		})
 	}
 	work.Wait()
-	return total.Load(), err
+	return total.Load(), sums, err
 }
 
 const (
@@ -47,30 +52,59 @@ const (
 
 var zeroPage [savePage]byte
 
-// writeUnit writes what is not zero of the unit of RAM that lies at off in the file.
-func (g *Guest) writeUnit(f *os.File, off int64) (stored int64, err error) {
-	if g.hole(off) {
-		return 0, nil
+// Sum is the checksum that WriteTo takes of bytes of a file.
+func Sum(p []byte) uint32 { return crc32.Checksum(p, castagnoli) }
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// zeroSum is the checksum of a SumUnit of zeroes, which most of RAM may be.
+var zeroSum = sync.OnceValue(func() uint32 { return Sum(make([]byte, SumUnit)) })
+
+// SumZeroes is the checksum of n bytes of zeroes, up to SumUnit.
+func SumZeroes(n int) uint32 {
+	if n == SumUnit {
+		return zeroSum()
 	}
-	for _, r := range g.regions { // one behind the other in the file, as New lays them out
+	return Sum(make([]byte, n))
+}
+
+// writeUnit writes what is not zero of the unit of RAM that lies at off in the file, and takes its checksums.
+func (g *Guest) writeUnit(f *os.File, off int64, sums []uint32) (stored int64, err error) {
+	untouched := g.hole(off)
+	for _, r := range g.regions { // one behind the other in the file, as New lays them out, and cut at multiples of SumUnit
 		from, to := max(off, r.FileOffset), min(off+saveUnit, r.FileOffset+int64(len(r.Host)))
-		if from >= to {
-			continue
-		}
-		p := r.Host[from-r.FileOffset : to-r.FileOffset]
-		for at := 0; ; {
-			start, end := data(p, at)
-			if start == end {
-				break
+		for at := from; at < to; at += SumUnit {
+			p := r.Host[at-r.FileOffset : min(at+SumUnit, to)-r.FileOffset]
+			n := int64(0)
+			if !untouched {
+				if n, err = writeData(f, p, at); err != nil {
+					return stored, err
+				}
 			}
-			if _, err := f.WriteAt(p[start:end], from+int64(start)); err != nil {
-				return stored, fmt.Errorf("memory: save the guest's RAM: %w", err)
+			sum := &sums[(at-off)/SumUnit]
+			if stored += n; n > 0 {
+				*sum = Sum(p)
+			} else {
+				*sum = SumZeroes(len(p))
 			}
-			stored += int64(end - start)
-			at = end
 		}
 	}
 	return stored, nil
+}
+
+// writeData writes the pages of p that are not all zeroes to where they belong if p lies at off.
+func writeData(f *os.File, p []byte, off int64) (stored int64, err error) {
+	for at := 0; ; {
+		start, end := data(p, at)
+		if start == end {
+			return stored, nil
+		}
+		if _, err := f.WriteAt(p[start:end], off+int64(start)); err != nil {
+			return stored, fmt.Errorf("memory: save the guest's RAM: %w", err)
+		}
+		stored += int64(end - start)
+		at = end
+	}
 }
 
 // hole says that the guest has never touched the unit of RAM at off. To look at the pages of a memfd makes them.

@@ -29,9 +29,18 @@ func TestFrom(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	stored, err := g.WriteTo(f)
+	stored, sums, err := g.WriteTo(f)
 	if err != nil || stored < 5<<20 || stored > 5<<20+6*4096 {
 		t.Fatalf("%d bytes stored: %v", stored, err)
+	}
+	for i, sum := range sums {
+		p := make([]byte, SumUnit)
+		if _, err := f.ReadAt(p, int64(i)*SumUnit); err != nil || Sum(p) != sum {
+			t.Errorf("the checksum of unit %d is %#x, the file's %#x: %v", i, sum, Sum(p), err)
+		}
+	}
+	if want := int(c.Size / SumUnit); len(sums) != want {
+		t.Errorf("%d checksums, want %d", len(sums), want)
 	}
 	c.From = f
 	var guests []*Guest
@@ -97,7 +106,7 @@ func BenchmarkWriteTo(b *testing.B) {
 	b.SetBytes(256 << 20)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := g.WriteTo(f); err != nil {
+		if _, _, err := g.WriteTo(f); err != nil {
 			b.Fatal(err)
 		}
 	}
