@@ -11,26 +11,50 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestWipe wipes what this process has in a page that children do not see.
+// TestWipe wipes what this process has in pages that children do not see, and leaves alone one that holds something else by then.
 func TestWipe(t *testing.T) {
-	watched, err := unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
-	if err != nil {
-		t.Fatal(err)
+	var pages [][]byte
+	for range 2 {
+		// Each in an area of its own.
+		room, err := unix.Mmap(-1, 0, 3*os.Getpagesize(), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Munmap(room)
+		page := room[os.Getpagesize():][:os.Getpagesize()]
+		if err := unix.Mprotect(page, unix.PROT_READ|unix.PROT_WRITE); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Madvise(page, unix.MADV_WIPEONFORK); err != nil {
+			t.Skip("this kernel wipes nothing: ", err)
+		}
+		page[0] = 1
+		pages = append(pages, page)
 	}
-	defer unix.Munmap(watched)
-	if err := unix.Madvise(watched, unix.MADV_WIPEONFORK); err != nil {
-		t.Skip("this kernel wipes nothing: ", err)
+	kept := make([]byte, os.Getpagesize())
+	kept[0] = 1
+	var g generators
+	if told := g.wipe(); told != 0 || pages[0][0] != 1 {
+		t.Errorf("%d told that are not known", told)
 	}
-	kept := make([]byte, len(watched))
-	watched[0], kept[0] = 1, 1
 	// A process that ends meanwhile is none that fails.
 	over := exec.Command("true")
 	if err := over.Run(); err != nil {
 		t.Fatal(err)
 	}
-	told, err := wipe([]string{"/proc/self", fmt.Sprintf("/proc/%d", over.Process.Pid)})
-	if told != 1 || err != nil || watched[0] != 0 || kept[0] != 1 {
-		t.Errorf("%d told, %v; watched %d, kept %d", told, err, watched[0], kept[0])
+	all := []string{"/proc/self", fmt.Sprintf("/proc/%d", over.Process.Pid)}
+	for range 2 { // the second time it knows some already
+		if err := g.find(all); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pages[1][7] = 1
+	if told := g.wipe(); told != 1 || pages[0][0] != 0 || pages[1][0] != 1 || kept[0] != 1 {
+		t.Errorf("%d told; watched %d, used for something else %d, not watched %d", told, pages[0][0], pages[1][0], kept[0])
+	}
+	g.forget()
+	if err := g.find(all[1:]); err != nil || g.wipe() != 0 {
+		t.Errorf("of a process that has ended: %v", err)
 	}
 }
 

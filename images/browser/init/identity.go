@@ -26,20 +26,32 @@ func watchRestores() {
 			return err
 		}
 		// Before there is a network that the numbers could be used on.
-		told, err := wipe(allProcesses())
-		say("%d generators of random numbers are seeded anew", told)
-		if err != nil {
-			say("%v", err)
-		}
+		say("%d generators of random numbers are seeded anew", programs.wipe())
 		if err := renewIdentity(); err != nil {
 			return err
 		}
 		network()
+		go wipeOthers()
 		return nil
 	})
 	if !errors.Is(err, fs.ErrNotExist) { // without the port the machine is none that is restored
 		say("%v", err)
 	}
+}
+
+// programs are the generators of all programs that run, as far as they are known.
+var programs generators
+
+// othersLimit is how long generators that were not known when the machine was saved may go on with the numbers of its twins, at most, because the machine has something to do.
+const othersLimit = 10 * time.Second
+
+// wipeOthers looks for generators when the machine rests, and has them seeded anew, some of them for a second time.
+func wipeOthers() {
+	awaitRest(othersLimit, func() bool { return true })
+	if err := programs.find(allProcesses()); err != nil {
+		say("%v", err)
+	}
+	say("%d generators of random numbers are known and seeded anew", programs.wipe())
 }
 
 // seedLen is how much of the host's randomness the kernel gets, in bytes.

@@ -19,22 +19,31 @@ const (
 	quietShare = 25              // percent of the processors' time that may still be in use
 )
 
-// awaitQuiet marks the machine as ready when it has drawn its page: once the processors have had next to nothing to do for half a second.
+// awaitQuiet marks the machine as ready when it has drawn its page: once the processors have had next to nothing to do for half a second. What a restore makes fresh is looked for before,
+// since a machine that is ready may be saved.
 func awaitQuiet() {
-	deadline := time.Now().Add(quietLimit)
+	awaitRest(quietLimit, browserRuns)
+	if err := programs.find(allProcesses()); err != nil {
+		say("%v", err)
+	}
+	say("ready")
+	mark(setup.MarkReady)
+}
+
+// awaitRest waits until the processors have had next to nothing to do for half a second while there was what is waited for, or for limit.
+func awaitRest(limit time.Duration, there func() bool) {
+	deadline := time.Now().Add(limit)
 	busy, total := processorTime()
 	for quiet := 0; quiet < quietSteps && time.Now().Before(deadline); {
 		time.Sleep(quietStep)
 		b, t := processorTime()
-		if (b-busy)*100 <= (t-total)*quietShare && browserRuns() {
+		if (b-busy)*100 <= (t-total)*quietShare && there() {
 			quiet++
 		} else {
 			quiet = 0
 		}
 		busy, total = b, t
 	}
-	say("ready")
-	mark(setup.MarkReady)
 }
 
 // browserRuns says whether some process draws pages.
