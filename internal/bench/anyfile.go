@@ -3,19 +3,17 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os/exec"
 	"path/filepath"
 	"time"
 )
 
 const (
-	// settled is how long the picture of a machine that nobody knows must not change before it is saved, and settling how long that may take.
+	// settled is how long the picture of a machine that nobody knows must stay as it is before it is saved, and settling how long that may take.
 	settled, settling = 5 * time.Second, 5 * time.Minute
-	// alike is how many of a thousand pixels may differ between the picture that was saved and the one that goes on: clocks and cursors.
+	// alike is how many of a thousand pixels may change in a picture that stays as it is: clocks and cursors.
 	alike = 2
 )
 
@@ -28,7 +26,8 @@ func newFileSaver(f *files, dir, vmx string) (s saver, err error) {
 		return s, err
 	}
 	s = ourSaver(f, f.onlyMachine, filepath.Join(dir, "machine", filepath.Base(vmx)))
-	var reference, first []uint32
+	var reference rest
+	var first []uint32
 	s.ready = func(g *saved) (err error) {
 		go func() { _, _ = io.Copy(io.Discard, g.out) }() // a pipe that is full would stop it
 		g.dog.Stop()
@@ -37,10 +36,59 @@ func newFileSaver(f *files, dir, vmx string) (s saver, err error) {
 	}
 	s.picture.right = func(v *viewer) bool {
 		first = append([]uint32(nil), v.pixels...)
-		return differ(first, reference) <= len(reference)*alike/1000
+		return reference.like(first)
 	}
-	s.picture.answered = func(v *viewer) bool { return differ(first, v.pixels) > 0 }
+	s.picture.answered = func(v *viewer) bool { return reference.differ(first, v.pixels) > 0 }
 	return s, nil
+}
+
+// rest is a picture at rest, and which of its pixels blink.
+type rest struct {
+	pixels []uint32
+	blinks []bool
+}
+
+// like says whether a picture is that one, but for what blinks.
+func (r *rest) like(pixels []uint32) bool {
+	return r.differ(r.pixels, pixels) <= len(r.pixels)*alike/1000
+}
+
+// differ is how many pixels differ of those that do not blink.
+func (r *rest) differ(a, b []uint32) (n int) {
+	if len(a) != len(b) || len(a) != len(r.blinks) {
+		return max(len(a), len(b))
+	}
+	for i := range a {
+		if a[i] != b[i] && !r.blinks[i] {
+			n++
+		}
+	}
+	return n
+}
+
+// look takes a picture in. It says whether that is still the same one; otherwise the new one is at rest from now on.
+func (r *rest) look(pixels []uint32) (same bool) {
+	if len(pixels) == len(r.pixels) {
+		changed := 0
+		for i := range pixels {
+			if pixels[i] != r.pixels[i] {
+				r.blinks[i] = true
+			}
+			if r.blinks[i] {
+				changed++
+			}
+		}
+		if changed <= len(pixels)*alike/1000 {
+			return true
+		}
+	}
+	*r = rest{append([]uint32(nil), pixels...), make([]bool, len(pixels))}
+	return false
+}
+
+// empty says whether next to nothing is to be seen: a screen that is off, or a console, is not what anybody waits for.
+func (r *rest) empty() bool {
+	return differ(r.pixels, make([]uint32, len(r.pixels))) <= len(r.pixels)/10
 }
 
 // onlyMachine is the id of the machine that runs.
@@ -56,28 +104,34 @@ func (f *files) onlyMachine(ctx context.Context) (string, error) {
 	return all[0].ID, nil
 }
 
-// settle waits until the picture has not changed for a while, and returns it.
-func settle(end time.Time) ([]uint32, error) {
+// settle waits until the picture has stayed as it is for a while, and returns it.
+func settle(end time.Time) (r rest, err error) {
 	v, err := dialViewer(fmt.Sprint("127.0.0.1:", screenPort), end)
 	if err != nil {
-		return nil, err
+		return r, err
 	}
 	defer v.close()
-	for shown := 0; ; {
-		if err := v.conn.SetReadDeadline(time.Now().Add(settled)); err != nil {
-			return nil, err
+	for since := time.Now(); ; {
+		idle, err := v.idle(since.Add(settled), end)
+		if err != nil {
+			return r, err
 		}
-		err := v.next()
-		var late net.Error
+		if !idle {
+			if err := v.next(); err != nil {
+				return r, err
+			}
+		}
+		now := time.Now()
 		switch {
-		case err == nil:
-			shown++
-		case !errors.As(err, &late) || !late.Timeout():
-			return nil, err
-		case shown > 1 && differ(v.pixels, make([]uint32, len(v.pixels))) > len(v.pixels)/10: // a screen that is off, or a console, is not what anybody waits for
-			return v.pixels, nil
-		case time.Now().After(end):
-			return nil, fmt.Errorf("its picture does not settle within %v", settling)
+		case !idle && !r.look(v.pixels):
+			since = now
+		case now.Sub(since) < settled:
+		case !r.empty():
+			return r, nil
+		case now.After(end):
+			return r, fmt.Errorf("its picture does not settle within %v", settling)
+		default:
+			since = now
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -12,10 +13,14 @@ import (
 // viewer is a VNC viewer that knows RFB 3.3 (RFC 6143), raw pixels and the pseudo-encoding DesktopSize.
 type viewer struct {
 	conn          net.Conn
+	in            *bufio.Reader
 	width, height int
 	pixels        []uint32 // 0xRRGGBB, line by line
 	line          []byte
 }
+
+// inBuffer is what the viewer takes from the server at a time, in bytes.
+const inBuffer = 64 << 10
 
 // dialViewer connects to a server as soon as it listens, and asks for its picture.
 func dialViewer(at string, deadline time.Time) (*viewer, error) {
@@ -23,7 +28,7 @@ func dialViewer(at string, deadline time.Time) (*viewer, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &viewer{conn: conn}
+	v := &viewer{conn: conn, in: bufio.NewReaderSize(conn, inBuffer)}
 	if err := v.greet(); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("VNC: %w", err)
@@ -90,7 +95,7 @@ func (v *viewer) read(n int) ([]byte, error) {
 	if n > cap(v.line) {
 		v.line = make([]byte, n)
 	}
-	_, err := io.ReadFull(v.conn, v.line[:n])
+	_, err := io.ReadFull(v.in, v.line[:n])
 	return v.line[:n], err
 }
 
@@ -103,6 +108,19 @@ func (v *viewer) ask(incremental bool) error {
 	m = binary.BigEndian.AppendUint16(m, uint16(v.width))
 	_, err := v.conn.Write(binary.BigEndian.AppendUint16(m, uint16(v.height)))
 	return err
+}
+
+// idle waits for an update, and says whether none has begun by then.
+func (v *viewer) idle(until, deadline time.Time) (bool, error) {
+	if err := v.conn.SetReadDeadline(until); err != nil {
+		return false, err
+	}
+	_, err := v.in.Peek(1)
+	var late net.Error
+	if err != nil && (!errors.As(err, &late) || !late.Timeout()) {
+		return false, err
+	}
+	return err != nil, v.conn.SetReadDeadline(deadline)
 }
 
 // next waits for an update, takes it in, and asks for the one after.
