@@ -41,8 +41,10 @@ func (b *board) addPCI() error {
 	}
 	// Half of those exits are stores to the address latch, which matters only to the access that follows. CF9h lies in the same range: a reset
 	// by it waits for the next exit, so that the ACPI tables name another way, and none is collected once the guest has started.
-	if err := b.vm.CoalescePorts(layout.PortPCIAddress, layout.PortPCIData-layout.PortPCIAddress, startTime); err != nil {
-		return err
+	if b.from == nil { // who goes on from a snapshot has found its devices
+		if err := b.vm.CoalescePorts(layout.PortPCIAddress, layout.PortPCIData-layout.PortPCIAddress, startTime); err != nil {
+			return err
+		}
 	}
 	b.devices = append(b.devices, root)
 	b.reserveBridges()

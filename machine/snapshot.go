@@ -285,12 +285,38 @@ func (b *board) restore() error {
 		return fmt.Errorf("restore the processors: %w", err)
 	}
 	b.m.opt.Timeline.Add("processors restored")
-	if n := r.U16(); r.Err() == nil && int(n) != len(b.devices) {
-		r.Fail("%d devices, this machine has %d", n, len(b.devices))
-	}
 	var pages *state.Aside
 	if s.pages != nil {
 		pages = state.NewAside(s.pages)
+		defer b.finishPages(pages, s)
+	}
+	if err := b.vm.RestoreDevices(func() error { return b.restoreDevices(r, pages) }); err != nil {
+		return err
+	}
+	s.devices = nil
+	close(b.restored)
+	if b.generation != nil {
+		b.generation.Renew()
+	}
+	b.record()
+	return nil
+}
+
+// finishPages has the memory of devices come beside the guest, and takes its file from the snapshot.
+func (b *board) finishPages(pages *state.Aside, s *Snapshot) {
+	file := s.pages
+	s.pages = nil
+	b.aside("memory of devices", func(<-chan struct{}) {
+		defer file.Close()
+		pages.Wait()
+		b.m.opt.Timeline.Add("memory of devices read")
+	})
+}
+
+// restoreDevices has each device take its part of r. Memory of devices lies in pages.
+func (b *board) restoreDevices(r *state.Reader, pages *state.Aside) error {
+	if n := r.U16(); r.Err() == nil && int(n) != len(b.devices) {
+		r.Fail("%d devices, this machine has %d", n, len(b.devices))
 	}
 	for i, d := range b.devices {
 		dev := state.NewReader(r.Bytes(state.MaxBytes))
@@ -302,11 +328,5 @@ func (b *board) restore() error {
 			return fmt.Errorf("restore device %d (%T): %w", i, d, err)
 		}
 	}
-	s.devices = nil
-	close(b.restored)
-	if r.Err() == nil && b.generation != nil {
-		b.generation.Renew()
-	}
-	b.record()
 	return r.Err()
 }

@@ -29,6 +29,8 @@ type irqChip struct {
 	messages [maxMSI]*irq.Message // nil where the GSI is unused or disconnected
 	used     [maxMSI]bool
 	open     map[*msi]struct{}
+	// held keeps changes from KVM while a snapshot's devices are restored: each message would cost a table and a grace period of its own.
+	held bool
 }
 
 func newIRQChip(k *kvm.VM, log *slog.Logger) *irqChip {
@@ -74,6 +76,31 @@ func (c *irqChip) commit() error {
 		}
 	}
 	return c.kvm.SetRouting(routes)
+}
+
+// hold keeps what devices do with their messages from KVM, until release.
+func (c *irqChip) hold() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held = true
+}
+
+// release tells KVM of all messages at once. What was fired meanwhile is sent.
+func (c *irqChip) release() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held = false
+	if err := c.commit(); err != nil {
+		return err
+	}
+	for m := range c.open {
+		if c.messages[m.index] != nil {
+			if err := m.bind(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Line returns an input of the interrupt controllers. GSIs 0 to 15 reach PIC and IOAPIC, 16 to 23 the IOAPIC alone.
@@ -162,18 +189,29 @@ func (m *msi) SetMessage(msg *irq.Message) error {
 		// The route may stay: without the eventfd nothing raises it, and a commit costs a grace period in the kernel.
 		return m.unbind()
 	}
-	if old == nil || *old != *msg {
+	changed := old == nil || *old != *msg
+	if changed {
 		copied := *msg
 		c.messages[m.index] = &copied
+	}
+	if c.held {
+		return nil
+	}
+	if changed {
 		if err := c.commit(); err != nil {
 			c.messages[m.index] = old
 			return err
 		}
 	}
+	return m.bind()
+}
+
+// bind attaches the eventfd to the GSI. c.mu is held.
+func (m *msi) bind() error {
 	if m.bound {
 		return nil
 	}
-	if err := c.kvm.AssignIRQFD(m.event.FD(), uint32(pins+m.index)); err != nil {
+	if err := m.chip.kvm.AssignIRQFD(m.event.FD(), uint32(pins+m.index)); err != nil {
 		return err
 	}
 	m.bound = true

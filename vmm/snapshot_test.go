@@ -4,7 +4,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"testing"
+	"time"
 
+	"github.com/sharevm/vmm/vmm/bus"
+	"github.com/sharevm/vmm/vmm/event"
+	"github.com/sharevm/vmm/vmm/irq"
 	"github.com/sharevm/vmm/vmm/state"
 )
 
@@ -84,5 +88,111 @@ func TestSnapshotRefused(t *testing.T) {
 	}
 	if err := newMachine(t, 2).Restore(state.NewReader(w.Data())); !errors.Is(err, state.ErrCorrupt) {
 		t.Errorf("another number of processors: %v", err)
+	}
+}
+
+// TestRestoreDevices has devices that are being restored set messages and doorbells: what is fired meanwhile arrives, doorbells ring before KVM knows them and after, and one
+// that goes again is gone.
+func TestRestoreDevices(t *testing.T) {
+	m := newMachine(t, 1, 0xe6, 0x30, 0xe6, 0x31, 0xeb, 0xfa) // out to 0x30 and 0x31, for ever
+	bsp := m.VCPUs()[0].KVM()
+	lapic, err := bsp.LAPIC()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const spurious, enabled, requested = 0xf0, 0x1ff, 0x200
+	binary.LittleEndian.PutUint32(lapic.Regs[spurious:], enabled)
+	if err := bsp.SetLAPIC(lapic); err != nil {
+		t.Fatal(err)
+	}
+	var bells []bus.Doorbell
+	for _, port := range []uint64{0x30, 0x31} {
+		ev, err := event.New()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ev.Close()
+		bells = append(bells, bus.Doorbell{Addr: port, Event: ev})
+	}
+	device := make(recorderOfAny, 1)
+	mapPort(t, m.Ports, 0x30, 2, device)
+	vectors := []byte{0x41, 0x62}
+	var all []irq.MSI
+	failed := errors.New("a device is corrupt")
+	if err := m.RestoreDevices(func() error { return failed }); err != failed {
+		t.Fatal(err)
+	}
+	err = m.RestoreDevices(func() error {
+		for _, v := range vectors {
+			msi, err := m.NewMSI()
+			if err != nil {
+				return err
+			}
+			all = append(all, msi)
+			if err := msi.SetMessage(&irq.Message{Address: 0xfee00000, Data: uint32(v)}); err != nil {
+				return err
+			}
+		}
+		all[0].Fire()
+		for _, b := range bells {
+			if err := m.Ports.AddDoorbell(b); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all[1].Fire()
+	for _, v := range vectors {
+		arrived := func() bool {
+			l, err := bsp.LAPIC()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return binary.LittleEndian.Uint32(l.Regs[requested+int(v)/32*16:])&(1<<(v%32)) != 0
+		}
+		for end := time.Now().Add(time.Minute); !arrived(); time.Sleep(time.Millisecond) { // the kernel sends what it finds pending in its own time
+			if time.Now().After(end) {
+				t.Fatalf("interrupt %#x did not arrive", v)
+			}
+		}
+	}
+	m.Ports.Write(0x30, []byte{1}) // as a vCPU's exit does
+	if err := bells[0].Event.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Ports.RemoveDoorbell(bells[1]); err != nil {
+		t.Fatal(err)
+	}
+	m.Start()
+	for range 100 {
+		if err := bells[0].Event.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		if port := <-device; port != 1 {
+			t.Fatalf("the device saw a store to port %d of its own, whose doorbell is there", port)
+		}
+	}
+	if err := m.Ports.RemoveDoorbell(bells[0]); err != nil { // KVM has it by now, or will not get it any more
+		t.Fatal(err)
+	}
+	for port := range device {
+		if port == 0 {
+			break
+		}
+	}
+	m.Stop()
+}
+
+// recorderOfAny tells which port was written to, unless it has just told so.
+type recorderOfAny chan uint64
+
+func (recorderOfAny) Read(uint64, []byte) {}
+func (r recorderOfAny) Write(offset uint64, _ []byte) {
+	select {
+	case r <- offset:
+	default:
 	}
 }

@@ -49,6 +49,7 @@ type VM struct {
 	// coalesced is nil where KVM cannot collect stores to ports.
 	coalesced   *vcpu.Coalesced
 	coalescing  coalescing
+	binding     *binding
 	irq         *irqChip
 	vcpus       []*vcpu.VCPU
 	cpuid       []kvm.CPUIDEntry // what the boot processor tells the guest
@@ -100,8 +101,9 @@ func New(c Config) (_ *VM, err error) {
 		}
 	}
 	vm.irq = newIRQChip(k, c.Log)
-	vm.Ports = bus.New("port", &doorbells{k, true})
-	vm.MMIO = bus.New("memory", &doorbells{k, false})
+	vm.binding = &binding{kvm: k, log: c.Log}
+	vm.Ports = bus.New("port", &doorbells{vm.binding, true})
+	vm.MMIO = bus.New("memory", &doorbells{vm.binding, false})
 	return vm, vm.addVCPUs(c)
 }
 
@@ -186,6 +188,7 @@ func (vm *VM) Start() {
 	for _, v := range vm.vcpus {
 		v.Start()
 	}
+	vm.binding.release()
 }
 
 // Pause takes every vCPU out of the guest and returns when all are out. Calls nest.
@@ -206,6 +209,9 @@ func (vm *VM) Resume() {
 func (vm *VM) Stop() {
 	for _, v := range vm.vcpus {
 		v.Stop()
+	}
+	if vm.binding != nil {
+		vm.binding.end() // before devices close their doorbells' events
 	}
 }
 

@@ -33,6 +33,8 @@ type Device struct {
 	workers  virtio.Workers
 	maxBytes int
 	scanouts []*scanout
+	// filling are the pictures that are still being read from a snapshot. No queue is served meanwhile.
+	filling sync.WaitGroup
 
 	mu         sync.Mutex // guards the rest, and the scanouts
 	activation *virtio.Activation
@@ -193,6 +195,7 @@ type queueWorker struct {
 
 // serve answers the commands that are there.
 func (w *queueWorker) serve(q *queue.Queue) error {
+	w.device.filling.Wait()
 	for !w.device.workers.Stopping() {
 		ok, err := q.Pop(&w.chain)
 		if err != nil || !ok {

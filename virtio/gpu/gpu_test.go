@@ -1,11 +1,15 @@
 package gpu
 
 import (
+	"bytes"
 	"encoding/binary"
 	"image"
 	"image/color"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -335,6 +339,76 @@ func TestSnapshot(t *testing.T) {
 	if c.dev.scanouts[0].size != image.Pt(800, 600) || c.dev.pieces != len(c.dev.resources[3].backing) {
 		t.Error("sizes or counts are lost")
 	}
+}
+
+// TestPicturesLater restores a card whose pictures come slowly: its screen is off until they are there, and what is saved meanwhile has them.
+func TestPicturesLater(t *testing.T) {
+	c := newCard(t, 1)
+	c.must(cmdCreate2D, 3, 1, 64, 64)
+	ram := c.back(3, 64*64*4, 1, false)
+	copy(ram[0], []byte{9, 8, 7, 6})
+	c.must(cmdTransferToHost2D, 0, 0, 64, 64, 0, 0, 3, 0)
+	c.must(cmdSetScanout, 0, 0, 64, 64, 0, 3)
+	c.dev.Pause()
+	f, err := os.Create(filepath.Join(t.TempDir(), "pages"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	w := state.Writer{Aside: state.NewAside(f)}
+	c.dev.Save(&w)
+	c.dev.Resume()
+
+	slow := &slowFile{File: f, open: make(chan struct{})}
+	r := state.NewReader(w.Data())
+	r.Aside = state.NewAside(slow)
+	screens := newScreens(1)
+	next := newDevice(t, screens)
+	defer next.Close()
+	if err := next.Restore(r); err != nil {
+		t.Fatal(err)
+	}
+	v := screens[0].NewViewer()
+	defer v.Close()
+	if u := v.Update(); !u.Frame.Off() {
+		t.Error("a picture is shown that is not there yet")
+	}
+	saved := make(chan []byte)
+	go func() {
+		var w state.Writer
+		next.Save(&w)
+		saved <- w.Data()
+	}()
+	close(slow.open)
+	var want state.Writer
+	c.dev.Save(&want)
+	if got := <-saved; !bytes.Equal(got, want.Data()) {
+		t.Error("what was saved meanwhile is something else")
+	}
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		if u := v.Update(); !u.Frame.Off() {
+			if p := u.Frame.Line(0)[:4]; !bytes.Equal(p, []byte{9, 8, 7, 6}) {
+				t.Errorf("the picture begins with %v", p)
+			}
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("the picture is never shown")
+		}
+	}
+}
+
+// slowFile has its pages read when it is open.
+type slowFile struct {
+	*os.File
+	open chan struct{}
+}
+
+func (s *slowFile) ReadAt(p []byte, off int64) (int, error) {
+	if len(p) > 1 {
+		<-s.open
+	}
+	return s.File.ReadAt(p, off)
 }
 
 func TestCycle(t *testing.T) {

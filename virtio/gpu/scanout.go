@@ -16,6 +16,7 @@ type scanout struct {
 	size     image.Point // what the monitor likes
 	resource uint32      // that is shown; 0 when off
 	rect     image.Rectangle
+	dark     bool // until the resource, which was restored, is whole
 	cursor   display.CursorImage
 	position image.Point // of the cursor's first pixel
 }
@@ -45,7 +46,7 @@ func (s *scanout) Wish(size image.Point) {
 }
 
 func (s *scanout) off() {
-	s.resource, s.rect = 0, image.Rectangle{}
+	s.resource, s.rect, s.dark = 0, image.Rectangle{}, false
 	s.surface.Off()
 }
 
@@ -54,13 +55,18 @@ func (s *scanout) show(r *resource, rect image.Rectangle) uint32 {
 	if rect.Empty() || !rect.In(r.bounds()) {
 		return respBadParameter
 	}
+	return s.light(r, rect)
+}
+
+// light shows a part of a resource.
+func (s *scanout) light(r *resource, rect image.Rectangle) uint32 {
 	g := display.Geometry{
 		Width: rect.Dx(), Height: rect.Dy(), Stride: r.stride(), Offset: rect.Min.Y*r.stride() + rect.Min.X*pixelSize, Format: formats[r.format],
 	}
 	if s.surface.Show(r.mem, g) != nil {
 		return respBadParameter
 	}
-	s.resource, s.rect = r.id, rect
+	s.resource, s.rect, s.dark = r.id, rect, false
 	return respOK
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/sharevm/vmm/display"
+	"github.com/sharevm/vmm/internal/guard"
 	"github.com/sharevm/vmm/vmm/state"
 )
 
@@ -16,6 +17,7 @@ const (
 
 // Save implements state.Device.
 func (d *Device) Save(w *state.Writer) {
+	d.filling.Wait()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	w.Version(stateName, stateVersion)
@@ -79,7 +81,30 @@ func (d *Device) restore(r *state.Reader) error {
 		return r.Err()
 	}
 	d.events = events
+	if r.Aside != nil {
+		go d.light()
+		return nil
+	}
+	d.lightAll()
 	return nil
+}
+
+// light shows what was restored when it is whole.
+func (d *Device) light() {
+	defer guard.Panic(nil, "pictures")
+	d.filling.Wait()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lightAll()
+}
+
+// lightAll shows what was restored. d.mu is held.
+func (d *Device) lightAll() {
+	for _, s := range d.scanouts {
+		if res := d.resources[s.resource]; s.dark && res != nil {
+			s.light(res, s.rect)
+		}
+	}
 }
 
 func (d *Device) restoreResource(r *state.Reader) {
@@ -110,7 +135,22 @@ func (d *Device) restoreResource(r *state.Reader) {
 		res.backing = append(res.backing, p)
 		d.pieces++
 	}
-	r.Pages(res.mem.Bytes())
+	mem := res.mem
+	mem.Hold()
+	d.filling.Add(1)
+	r.PagesLater(mem.Bytes(), func(err error) {
+		defer d.filling.Done()
+		defer mem.Release()
+		if err != nil {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.log().Error("a picture is not what it was when the machine was saved", "resource", id, "error", err)
+		}
+	})
+	if r.Err() != nil { // it is not filled
+		mem.Release()
+		d.filling.Done()
+	}
 }
 
 func (s *scanout) restore(r *state.Reader) {
@@ -144,7 +184,9 @@ func (s *scanout) restore(r *state.Reader) {
 		return
 	}
 	res := s.device.resources[id]
-	if res == nil || s.show(res, rect) != respOK {
+	if res == nil || rect.Empty() || !rect.In(res.bounds()) {
 		r.Fail("a scanout shows %v of resource %d", rect, id)
+		return
 	}
+	s.resource, s.rect, s.dark = id, rect, true
 }

@@ -38,6 +38,56 @@ func isZero(page []byte) bool { return bytes.Equal(page, zeroPage[:]) }
 
 // Pages fills p, which holds zeroes as that of a new device does, as Writer.Pages saw it. Pages of zeroes are not touched: the host has not made them yet.
 func (r *Reader) Pages(p []byte) {
+	r.runs(p, func(run []byte) error {
+		populate(run)
+		if r.Aside != nil {
+			return r.Aside.read(run)
+		}
+		copy(run, r.take(len(run)))
+		return nil
+	})
+}
+
+// PagesLater is Pages for memory that can wait, which may be most of what a restore takes: where it lies aside it is filled beside what is done next, and then filled is called
+// from there, with what went wrong. Elsewhere it is called before PagesLater returns. It is not called where the Reader has failed.
+func (r *Reader) PagesLater(p []byte, filled func(error)) {
+	if r.Aside == nil {
+		if r.Pages(p); r.err == nil {
+			filled(nil)
+		}
+		return
+	}
+	type piece struct {
+		to   []byte
+		from int64
+	}
+	var all []piece
+	r.runs(p, func(run []byte) error {
+		from, err := r.Aside.skip(len(run))
+		all = append(all, piece{run, from})
+		return err
+	})
+	if r.err != nil {
+		return
+	}
+	a := r.Aside
+	a.work.Go(func() {
+		var err error
+		for _, piece := range all {
+			populate(piece.to)
+			if err = a.readAt(piece.to, piece.from); err != nil {
+				break
+			}
+		}
+		filled(err)
+	})
+}
+
+// populate has the host make pages that are about to be written to. Without it each page is a fault. It is only a help.
+func populate(p []byte) { _ = unix.Madvise(p, unix.MADV_POPULATE_WRITE) }
+
+// runs calls fill for each run of p that is not zero, until it errs.
+func (r *Reader) runs(p []byte, fill func(run []byte) error) {
 	end := uint64(len(p) / PageSize)
 	for next := uint64(0); ; {
 		first := uint64(r.U32())
@@ -51,15 +101,8 @@ func (r *Reader) Pages(p []byte) {
 		if r.err != nil {
 			return
 		}
-		run := p[first*PageSize : last*PageSize]
-		// Without it each page is a fault, most of what a restore takes. It is only a help.
-		_ = unix.Madvise(run, unix.MADV_POPULATE_WRITE)
-		if r.Aside != nil {
-			if err := r.Aside.read(run); err != nil {
-				r.Fail("%w", err)
-			}
-		} else {
-			copy(run, r.take(len(run)))
+		if err := fill(p[first*PageSize : last*PageSize]); err != nil {
+			r.Fail("%w", err)
 		}
 		next = last
 	}
