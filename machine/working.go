@@ -39,8 +39,13 @@ func (w *working) close() {
 	w.file, w.pagemap = nil, nil
 }
 
-// firstUse is how long a guest's first pages are looked for: what it does next is no longer going on, but work.
-const firstUse = 2 * time.Second
+const (
+	// firstUse is how long a guest's first pages are looked for: what it does next is no longer going on, but work.
+	firstUse = 2 * time.Second
+	// What it does when somebody uses it for the first time is what that person waits for: so the pages are looked for again answer after that, if that is soon.
+	answer, soon = time.Second, 15 * time.Second
+	inputLook    = 100 * time.Millisecond
+)
 
 // prefetch gets the pages that are known to be needed, while the rest of the board is made.
 func (b *board) prefetch() {
@@ -63,21 +68,44 @@ func (b *board) record() {
 	b.from.working = working{}
 	b.aside("working set", func(stop <-chan struct{}) {
 		defer w.close()
-		timer := time.NewTimer(firstUse)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-stop:
+		input := &b.m.input
+		before := input.Sent()
+		if !pause(firstUse, stop) || !b.recordNow(&w) {
 			return
 		}
-		set, err := b.mem.Resident(w.pagemap)
-		if err == nil {
-			err = snapshot.WriteWorking(w.file, set)
+		for end := time.Now().Add(soon); input.Sent() == before; {
+			if !pause(inputLook, stop) || time.Now().After(end) {
+				return
+			}
 		}
-		if err != nil {
-			b.m.log.Warn("the working set of the snapshot is not recorded", "error", err)
+		if pause(answer, stop) {
+			b.recordNow(&w)
 		}
 	})
+}
+
+// recordNow writes which pages the guest has used so far.
+func (b *board) recordNow(w *working) bool {
+	set, err := b.mem.Resident(w.pagemap)
+	if err == nil {
+		err = snapshot.WriteWorking(w.file, set)
+	}
+	if err != nil {
+		b.m.log.Warn("the working set of the snapshot is not recorded", "error", err)
+	}
+	return err == nil
+}
+
+// pause waits, and returns false where it is stopped before.
+func pause(length time.Duration, stop <-chan struct{}) bool {
+	timer := time.NewTimer(length)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-stop:
+		return false
+	}
 }
 
 // aside runs f beside the board's work. It ends before RAM goes away.

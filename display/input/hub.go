@@ -36,6 +36,7 @@ type Hub struct {
 	// pointer has moved last: buttons and wheels go there.
 	pointer *seat
 	frame   []Event // of the call at hand
+	sent    uint64  // frames, to devices
 	// x and y are where the pointer was seen last, in 0..AbsMax, and in pixels.
 	x, y, px, py int32
 
@@ -98,6 +99,13 @@ func (h *Hub) Backlog() (n int) {
 		}
 	}
 	return n
+}
+
+// Sent is how often devices were given events so far.
+func (h *Hub) Sent() uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.sent
 }
 
 // Ready says whether a device of the class listens.

@@ -162,6 +162,9 @@ func TestHolding(t *testing.T) {
 	if len(a.held) != 1 || len(h.down) != 1 {
 		t.Errorf("held: %v, %v", a.held, h.down)
 	}
+	if n := h.Sent(); n != 6 { // one for each change above that a device was told of
+		t.Errorf("%d frames were sent", n)
+	}
 }
 
 func TestPointing(t *testing.T) {

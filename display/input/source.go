@@ -160,6 +160,7 @@ func (h *Hub) send(at *seat, events ...Event) {
 
 func (h *Hub) flush(at *seat) {
 	if at != nil && len(h.frame) > 0 {
+		h.sent++
 		at.Frame(h.frame)
 	}
 }

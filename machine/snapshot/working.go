@@ -14,15 +14,16 @@ import (
 )
 
 // WorkingFile names the pages of memory that machines which went on from the snapshot used at first. It is made by the first of them, and there may be none.
-// Little endian: magic "vmmpages", the number of runs (8 bytes), the runs, ascending (first page and number of pages, 4 bytes each), and a CRC-32C of all that. A
-// file that is not whole counts as none.
+// Little endian: magic "vmmpage2", the number of runs (8 bytes), the runs, ascending (first page and number of pages, 4 bytes each; the highest bit of the number says that they were
+// written to), and a CRC-32C of all that. A file that is not whole counts as none.
 const WorkingFile = "working-set"
 
 const (
-	workingMagic = "vmmpages"
+	workingMagic = "vmmpage2"
 	workingHead  = 16
 	workingRun   = 8
 	maxRuns      = 1 << 20
+	writtenBit   = 1 << 31
 )
 
 // OpenWorking opens the file in a snapshot's folder. set is what it holds; where that is nothing, and nobody else is about to change it, f is
@@ -74,7 +75,8 @@ func parseWorking(b []byte) ([]memory.Extent, error) {
 	set := make([]memory.Extent, 0, le.Uint64(b[8:]))
 	next := uint64(0)
 	for b = b[workingHead:end]; len(b) >= workingRun; b = b[workingRun:] {
-		e := memory.Extent{First: le.Uint32(b), Pages: le.Uint32(b[4:])}
+		n := le.Uint32(b[4:])
+		e := memory.Extent{First: le.Uint32(b), Pages: n &^ writtenBit, Written: n&writtenBit != 0}
 		if uint64(e.First) < next {
 			return nil, ErrCorrupt // a page twice
 		}
@@ -93,7 +95,11 @@ func WriteWorking(f *os.File, set []memory.Extent) error {
 	b = binary.LittleEndian.AppendUint64(b, uint64(len(set)))
 	for _, e := range set {
 		b = binary.LittleEndian.AppendUint32(b, e.First)
-		b = binary.LittleEndian.AppendUint32(b, e.Pages)
+		n := e.Pages &^ writtenBit
+		if e.Written {
+			n |= writtenBit
+		}
+		b = binary.LittleEndian.AppendUint32(b, n)
 	}
 	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 	if err := f.Truncate(0); err != nil {

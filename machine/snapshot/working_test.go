@@ -12,7 +12,7 @@ import (
 
 func TestWorking(t *testing.T) {
 	dir := t.TempDir()
-	want := []memory.Extent{{First: 1, Pages: 2}, {First: 7, Pages: 1 << 20}}
+	want := []memory.Extent{{First: 1, Pages: 2}, {First: 7, Pages: 1 << 20, Written: true}}
 	set, f, err := OpenWorking(dir)
 	if err != nil || set != nil || f == nil {
 		t.Fatalf("%v, %v, %v", set, f, err)

@@ -9,14 +9,17 @@ import (
 )
 
 // Extent is a run of pages of RAM, in the order in which they lie in the file behind it.
-type Extent struct{ First, Pages uint32 }
+type Extent struct {
+	First, Pages uint32
+	Written      bool // they are no longer the file's
+}
 
 // Pagemap opens what Resident reads, for a process that will not reach it later.
 func Pagemap() (*os.File, error) { return os.Open("/proc/self/pagemap") }
 
 // Resident returns which pages of RAM this process has come to use, ascending, as its page tables tell (Linux, admin-guide/mm/pagemap).
 func (g *Guest) Resident(pagemap *os.File) (all []Extent, err error) {
-	const entry, present, swapped = 8, 1 << 63, 1 << 62
+	const entry, present, swapped, ofFile = 8, 1 << 63, 1 << 62, 1 << 61
 	buf := make([]byte, 64<<10)
 	for _, r := range g.regions {
 		before := len(all) // no extent goes on in another region
@@ -27,14 +30,15 @@ func (g *Guest) Resident(pagemap *os.File) (all []Extent, err error) {
 				return nil, fmt.Errorf("memory: which pages are in use: %w", err)
 			}
 			for ; len(p) > 0; p, at = p[entry:], at+1 {
-				if binary.LittleEndian.Uint64(p)&(present|swapped) == 0 {
+				v := binary.LittleEndian.Uint64(p)
+				if v&(present|swapped) == 0 {
 					continue
 				}
-				page := uint32(r.FileOffset/savePage + at)
-				if n := len(all); n > before && all[n-1].First+all[n-1].Pages == page {
+				page, written := uint32(r.FileOffset/savePage+at), v&ofFile == 0
+				if n := len(all); n > before && all[n-1].First+all[n-1].Pages == page && all[n-1].Written == written {
 					all[n-1].Pages++
 				} else {
-					all = append(all, Extent{page, 1})
+					all = append(all, Extent{page, 1, written})
 				}
 			}
 		}
@@ -42,33 +46,47 @@ func (g *Guest) Resident(pagemap *os.File) (all []Extent, err error) {
 	return all, nil
 }
 
-// Prefetch reads and maps pages of RAM that the guest is going to need, and leaves out what lies outside of it. It is only a help: nothing
-// waits for it, and it ends early where stop is closed. It maps nothing before ready is closed: what has to be done until then takes the processor.
+// Prefetch reads and maps pages of RAM that the guest is going to need, and leaves out what lies outside of it. Those that are written to get a copy of their own at once: the guest
+// would fault for it, often a second time. It is only a help: nothing waits for it, and it ends early where stop is closed. It maps nothing before ready is closed: what has to
+// be done until then takes the processor.
 func (g *Guest) Prefetch(all []Extent, ready, stop <-chan struct{}) {
-	// The first round has the disk work on everything at once, the second waits for the pages and maps them.
-	for _, advice := range []int{unix.MADV_WILLNEED, unix.MADV_POPULATE_READ} {
-		if advice == unix.MADV_POPULATE_READ {
-			select {
-			case <-ready:
-			case <-stop:
-				return
-			}
-		}
-		for _, e := range all {
-			for p := g.extent(e); len(p) > 0; {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				n := min(len(p), hugePage) // at a time: changes to the address space wait meanwhile
-				if unix.Madvise(p[:n], advice) != nil {
-					return // an older kernel
-				}
-				p = p[n:]
-			}
+	// First the disk works on everything at once.
+	for _, e := range all {
+		if !g.advise(e, unix.MADV_WILLNEED, stop) {
+			return
 		}
 	}
+	select {
+	case <-ready:
+	case <-stop:
+		return
+	}
+	for _, e := range all {
+		advice := unix.MADV_POPULATE_READ
+		if e.Written {
+			advice = unix.MADV_POPULATE_WRITE
+		}
+		if !g.advise(e, advice, stop) {
+			return
+		}
+	}
+}
+
+// advise gives the kernel an advice on an extent. It returns false where there is no sense in going on.
+func (g *Guest) advise(e Extent, advice int, stop <-chan struct{}) bool {
+	for p := g.extent(e); len(p) > 0; {
+		select {
+		case <-stop:
+			return false
+		default:
+		}
+		n := min(len(p), hugePage) // at a time: changes to the address space wait meanwhile
+		if unix.Madvise(p[:n], advice) != nil {
+			return false // an older kernel
+		}
+		p = p[n:]
+	}
+	return true
 }
 
 // extent is the part of e that lies in one region, or nothing.
