@@ -97,7 +97,7 @@ func ourSaver(f *files, id func(context.Context) (string, error), vmx string) sa
 	return saver{
 		name:    report.Ours,
 		picture: painting, ready: waits,
-		start: func() []string { return run("--snapshot", "--vnc="+strconv.Itoa(screenPort)) },
+		start: func() []string { return run("--snapshot", "--cold", "--vnc="+strconv.Itoa(screenPort)) },
 		restore: func(port int) ([]string, []string) {
 			return run("--timeline", "--vnc="+strconv.Itoa(port), "--from", snap), nil
 		},
