@@ -39,6 +39,8 @@ type runFlags struct {
 	hostAccess []string
 	netAllow   []string
 	lan        bool
+	tftp       string // folder
+	bootFile   string
 	limits     []string
 	appendTo   string
 	discard    bool
@@ -81,6 +83,7 @@ Ctrl-C powers off at once; --ctrl-c=guest leaves it to the guest. Exits with sta
   vmm run --snapshot chromeos.vmx          what it writes is forgotten
   vmm run debian.iso
   vmm run --snapshot windows.vhdx          try it and change nothing
+  vmm run --tftp boot --boot-file boot.ipxe new.vmx     boot from the network
   vmm run --web windows.vmx                its screen in a browser
   vmm run --window windows.vmx             its screen in a window
   vmm run --vnc 0.0.0.0 --vnc-tls --vnc-password FILE windows.vmx
@@ -105,6 +108,8 @@ func (fl *runFlags) add(f *pflag.FlagSet) {
 	f.StringArrayVar(&fl.hostAccess, "host-access", nil, "let the guest reach `PORT` of this host's loopback at its gateway, or all")
 	f.StringArrayVar(&fl.netAllow, "net-allow", nil, "let the guest reach `PLACES` alone: example.org:443,*.debian.org,192.0.2.0/24; instead of the .vmx's list")
 	f.BoolVar(&fl.lan, "lan", false, "let the guest reach private addresses, those of this host's own network")
+	f.StringVar(&fl.tftp, "tftp", "", "let the guest read the files in `FOLDER` by TFTP at its gateway")
+	f.StringVar(&fl.bootFile, "boot-file", "", "boot from the network: `NAME` is a file by TFTP or a URL, such as a script for iPXE")
 	f.StringArrayVar(&fl.limits, "limit", nil, "bound what the machine takes: `NAME=VALUE`, as with vmm limit")
 	f.StringVar(&fl.appendTo, "append", "", "more `WORDS` for the kernel command line")
 	f.BoolVar(&fl.discard, "snapshot", false, "forget at the end what the guest writes")
@@ -283,6 +288,12 @@ func (fl *runFlags) overrideNet(cfg *config.Machine) error {
 		if n.Connection != config.ConnUser {
 			n.Publish, n.Allow, n.LAN = nil, nil, false
 		}
+		if n.Connection != config.ConnUser && n.Connection != config.ConnHostOnly {
+			n.Boot = config.NetBoot{}
+		}
+	}
+	if err := fl.overrideNetBoot(cfg); err != nil {
+		return err
 	}
 	if err := fl.overrideRules(cfg); err != nil {
 		return err
