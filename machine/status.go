@@ -79,7 +79,7 @@ func (m *Machine) nicStatus(i int) control.NIC {
 		return c
 	}
 	s := user.Stats()
-	c.TCPOpen, c.UDPOpen = s.TCPOpen, s.UDPOpen
+	c.TCPOpen, c.UDPOpen, c.BadChecksums = s.TCPOpen, s.UDPOpen, s.FromGuestChecksum
 	for why, count := range s.Refused {
 		c.Refused[usernet.Reason(why).String()] = count
 	}

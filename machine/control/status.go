@@ -116,6 +116,8 @@ type NIC struct {
 	ToGuest    Count  `json:"toGuest"`
 	FromGuest  Count  `json:"fromGuest"`
 
+	BadChecksums uint64 `json:"badChecksums"` // frames of the guest's that the user network dropped for a wrong checksum
+
 	TCPOpen  int               `json:"tcpOpen"`
 	UDPOpen  int               `json:"udpOpen"`
 	Refused  map[string]uint64 `json:"refused"`  // by reason: host, lan, policy, name, limit

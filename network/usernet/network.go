@@ -195,7 +195,12 @@ func (n *Network) decode(bufs [][]byte) *stack.PacketBuffer {
 		}
 	}
 	frame := first.AsSlice()
-	if !n.plausible(frame) || h.Flags&network.FlagNeedsChecksum == 0 && !network.ValidChecksums(frame) {
+	plausible := n.plausible(frame)
+	summed := h.Flags&network.FlagNeedsChecksum != 0 || !plausible || network.ValidChecksums(frame)
+	if !summed {
+		n.stats.fromGuestChecksum.Add(1)
+	}
+	if !plausible || !summed {
 		first.Release()
 		if rest != nil {
 			rest.Release()

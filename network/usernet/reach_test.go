@@ -275,6 +275,21 @@ func TestPlausibleFrames(t *testing.T) {
 	g.Watch(nil)
 }
 
+// A frame whose sum is wrong goes nowhere, and is counted for whoever doubts the guest's card.
+func TestWrongChecksum(t *testing.T) {
+	n := newNetwork(t, usernet.Config{HostAccess: usernet.HostAccess{All: true}})
+	g := linktest.NewGuest(t, n, linktest.GuestConfig{})
+	lease(t)(g)
+	before := n.Stats()
+	frame := linktest.UDPFrame(net.HardwareAddr{0x52, 0x55, 10, 0, 2, 2}, netip.MustParseAddrPort("10.0.2.15:9"), netip.AddrPortFrom(gateway, 9), []byte("x"))
+	frame[14+10] ^= 1 // of the IPv4 header's own
+	g.Send(frame)
+	s := n.Stats()
+	if got := s.FromGuestChecksum - before.FromGuestChecksum; got != 1 || s.FromGuestMalformed-before.FromGuestMalformed != 1 || s.UDPTotal != before.UDPTotal {
+		t.Errorf("%d frames with a wrong checksum counted, want 1: %+v", got, s)
+	}
+}
+
 func TestMaxTCP(t *testing.T) {
 	port := serve(t, "127.0.0.1")
 	n := newNetwork(t, usernet.Config{HostAccess: usernet.HostAccess{All: true}, MaxTCP: 2})

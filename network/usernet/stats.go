@@ -6,6 +6,7 @@ import "sync/atomic"
 type Stats struct {
 	FromGuestFrames, FromGuestBytes uint64
 	FromGuestMalformed              uint64 // frames dropped: header, checksum, length, addresses that are not the guest's
+	FromGuestChecksum               uint64 // of those, the ones with a wrong checksum alone
 	ToGuestFrames, ToGuestBytes     uint64
 	ToGuestDropped                  uint64 // the guest did not take frames, or its buffers were too small
 
@@ -24,6 +25,7 @@ type Stats struct {
 // counters are the parts of Stats that are counted as they happen.
 type counters struct {
 	fromGuestFrames, fromGuestBytes, fromGuestMalformed atomic.Uint64
+	fromGuestChecksum                                   atomic.Uint64
 	toGuestFrames, toGuestBytes, toGuestDropped         atomic.Uint64
 	tcpTotal, udpTotal                                  atomic.Uint64
 	refused                                             [reasons]atomic.Uint64
@@ -37,8 +39,8 @@ func (n *Network) Stats() Stats {
 	c := &n.stats
 	s := Stats{
 		FromGuestFrames: c.fromGuestFrames.Load(), FromGuestBytes: c.fromGuestBytes.Load(),
-		FromGuestMalformed: c.fromGuestMalformed.Load(),
-		ToGuestFrames:      c.toGuestFrames.Load(), ToGuestBytes: c.toGuestBytes.Load(),
+		FromGuestMalformed: c.fromGuestMalformed.Load(), FromGuestChecksum: c.fromGuestChecksum.Load(),
+		ToGuestFrames: c.toGuestFrames.Load(), ToGuestBytes: c.toGuestBytes.Load(),
 		ToGuestDropped: c.toGuestDropped.Load(),
 		TCPOpen:        int(n.tcp.open.Load()), UDPOpen: n.udp.open(),
 		TCPUnread: n.budget.unread(),
