@@ -15,6 +15,8 @@ const (
 	settled, settling = 5 * time.Second, 5 * time.Minute
 	// alike is how many of a thousand pixels may change in a picture that stays as it is: clocks and cursors.
 	alike = 2
+	// busy is the share of a processor, in percent, below which a machine is at rest.
+	busy = 50
 )
 
 // newFileSaver has our monitor save the machine of a .vmx, in a copy of its folder.
@@ -31,7 +33,7 @@ func newFileSaver(f *files, dir, vmx string) (s saver, err error) {
 	s.ready = func(g *saved) (err error) {
 		go func() { _, _ = io.Copy(io.Discard, g.out) }() // a pipe that is full would stop it
 		g.dog.Stop()
-		reference, err = settle(time.Now().Add(settling))
+		reference, err = settle(g.cmd.Process.Pid, time.Now().Add(settling))
 		return err
 	}
 	s.picture.right = func(v *viewer) bool {
@@ -104,14 +106,16 @@ func (f *files) onlyMachine(ctx context.Context) (string, error) {
 	return all[0].ID, nil
 }
 
-// settle waits until the picture has stayed as it is for a while, and returns it.
-func settle(end time.Time) (r rest, err error) {
+// settle waits until the picture of the machine that a process runs has stayed as it is for a while, and its processors have had next to nothing to do meanwhile: a window that is empty
+// at first is at rest as well. It returns the picture.
+func settle(pid int, end time.Time) (r rest, err error) {
 	v, err := dialViewer(fmt.Sprint("127.0.0.1:", screenPort), end)
 	if err != nil {
 		return r, err
 	}
 	defer v.close()
-	for since := time.Now(); ; {
+	since, worked := time.Now(), time.Duration(0)
+	for {
 		idle, err := v.idle(since.Add(settled), end)
 		if err != nil {
 			return r, err
@@ -122,17 +126,21 @@ func settle(end time.Time) (r rest, err error) {
 			}
 		}
 		now := time.Now()
-		switch {
-		case !idle && !r.look(v.pixels):
-			since = now
-		case now.Sub(since) < settled:
-		case !r.empty():
-			return r, nil
-		case now.After(end):
-			return r, fmt.Errorf("its picture does not settle within %v", settling)
-		default:
-			since = now
+		changed := !idle && !r.look(v.pixels)
+		if !changed && now.Sub(since) < settled {
+			continue
 		}
+		u, err := usageOf(pid)
+		if err != nil {
+			return r, err
+		}
+		if !changed && !r.empty() && u.worked-worked < now.Sub(since)*busy/100 {
+			return r, nil
+		}
+		if now.After(end) {
+			return r, fmt.Errorf("its picture does not settle within %v", settling)
+		}
+		since, worked = now, u.worked
 	}
 }
 

@@ -325,6 +325,7 @@ func (g *saved) devices() (took time.Duration, parts string) {
 type usage struct {
 	faults uint64 // of pages
 	read   uint64 // bytes, from disks
+	worked time.Duration
 }
 
 func usageOf(pid int) (u usage, err error) {
@@ -332,10 +333,10 @@ func usageOf(pid int) (u usage, err error) {
 	if err != nil {
 		return u, err
 	}
-	// Behind the program's name, which may hold anything: state is field 3, minflt 10, majflt 12.
+	// Behind the program's name, which may hold anything: state is field 3, minflt 10, majflt 12, utime 14, stime 15, in 10 ms.
 	_, rest, _ := strings.Cut(string(stat), ") ")
 	fields := strings.Fields(rest)
-	if len(fields) < 10 {
+	if len(fields) < 13 {
 		return u, errors.New("/proc/PID/stat is too short")
 	}
 	for _, i := range []int{10 - 3, 12 - 3} {
@@ -344,6 +345,14 @@ func usageOf(pid int) (u usage, err error) {
 			return u, err
 		}
 		u.faults += n
+	}
+	for _, i := range []int{14 - 3, 15 - 3} {
+		const tick = 10 * time.Millisecond
+		n, err := strconv.ParseUint(fields[i], 10, 64)
+		if err != nil {
+			return u, err
+		}
+		u.worked += time.Duration(n) * tick
 	}
 	io, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
 	if err != nil {
