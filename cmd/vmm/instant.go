@@ -91,10 +91,12 @@ func attend(in *os.File, stop func()) bool {
 }
 
 func newInstantList() *cobra.Command {
-	return &cobra.Command{
-		Use:   "list",
-		Short: "List the snapshots for instant starts",
-		Args:  cobra.NoArgs,
+	var verify bool
+	c := &cobra.Command{
+		Use:     "list",
+		Short:   "List the snapshots for instant starts",
+		Example: "  vmm instant list\n  vmm instant list --verify     reads each whole, and fails where one is damaged",
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			store, err := instant.Open()
 			if err != nil {
@@ -105,17 +107,38 @@ func newInstantList() *cobra.Command {
 				return err
 			}
 			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "MACHINE\tSIZE\tMADE\tUSED")
+			head, damaged := "MACHINE\tSIZE\tMADE\tUSED", 0
+			if verify {
+				head += "\tSTATE"
+			}
+			fmt.Fprintln(w, head)
 			for _, e := range all {
 				file := e.VMX
 				if file == "" {
 					file = "? (" + e.Name + ")"
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", printable(file), size.Format(e.Size), e.Made.Local().Format(time.DateTime), e.Used.Local().Format(time.DateTime))
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s", printable(file), size.Format(e.Size), e.Made.Local().Format(time.DateTime), e.Used.Local().Format(time.DateTime))
+				if verify {
+					state := "whole"
+					if err := store.Verify(e); err != nil {
+						damaged++
+						state = err.Error()
+					}
+					fmt.Fprintf(w, "\t%s", state)
+				}
+				fmt.Fprintln(w)
 			}
-			return w.Flush()
+			if err := w.Flush(); err != nil {
+				return err
+			}
+			if damaged > 0 {
+				return fmt.Errorf("%d of %d snapshots cannot be relied on: vmm instant remove FILE.vmx, and the next start makes another", damaged, len(all))
+			}
+			return nil
 		},
 	}
+	c.Flags().BoolVar(&verify, "verify", false, "read each whole and compare it with its checksums")
+	return c
 }
 
 func newInstantRemove() *cobra.Command {

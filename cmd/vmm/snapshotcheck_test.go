@@ -32,28 +32,7 @@ func TestSnapshotCheck(t *testing.T) {
 		t.Errorf("without any: %q, %v", out, err)
 	}
 	for _, name := range []string{"good", "bad"} {
-		dir := filepath.Join(snapshotsAt(vmx), name)
-		keepSnapshot(t, dir, disk)
-		memory := filepath.Join(dir, snapshot.MemoryFile)
-		if err := os.WriteFile(memory, []byte("memory"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		f, err := os.Open(memory)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := snapshot.Sum(snapshot.MemoryFile, f)
-		f.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		var b bytes.Buffer
-		if err := snapshot.WriteSums(&b, []snapshot.Summed{s}); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, snapshot.SumsFile), b.Bytes(), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		memory := keepSummed(t, filepath.Join(snapshotsAt(vmx), name), disk)
 		if name == "bad" {
 			if err := os.WriteFile(memory, []byte("memorY"), 0o600); err != nil {
 				t.Fatal(err)
@@ -73,5 +52,61 @@ func TestSnapshotCheck(t *testing.T) {
 	out, err := run(vmx)
 	if err == nil || !strings.Contains(out, "good: whole") || !strings.Contains(err.Error(), "snapshot bad: ") || !strings.Contains(err.Error(), "snapshot (suspended): the snapshot was saved by an older vmm") {
 		t.Errorf("all: %q, %v", out, err)
+	}
+}
+
+// keepSummed makes a snapshot with a memory of some bytes, and checksums. It returns the path of the memory.
+func keepSummed(t *testing.T, dir, disk string) (memory string) {
+	t.Helper()
+	keepSnapshot(t, dir, disk)
+	memory = filepath.Join(dir, snapshot.MemoryFile)
+	if err := os.WriteFile(memory, []byte("memory"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(memory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	s, err := snapshot.Sum(snapshot.MemoryFile, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := snapshot.WriteSums(&b, []snapshot.Summed{s}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, snapshot.SumsFile), b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return memory
+}
+
+// TestInstantVerify lists a snapshot for instant starts that is whole, and has a byte of its memory changed.
+func TestInstantVerify(t *testing.T) {
+	cache := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", cache)
+	disk := filepath.Join(t.TempDir(), "disk.img")
+	if err := os.WriteFile(disk, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	memory := keepSummed(t, filepath.Join(cache, "vmm", "instant", "x"), disk)
+	list := func() (string, error) {
+		var out bytes.Buffer
+		c := newInstantList()
+		c.SilenceErrors, c.SilenceUsage = true, true
+		c.SetArgs([]string{"--verify"})
+		c.SetOut(&out)
+		err := c.Execute()
+		return out.String(), err
+	}
+	if out, err := list(); err != nil || !strings.Contains(out, "whole") {
+		t.Errorf("%q, %v", out, err)
+	}
+	if err := os.WriteFile(memory, []byte("nemory"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := list(); err == nil || !strings.Contains(out, "is damaged") || !strings.Contains(err.Error(), "1 of 1 snapshots") {
+		t.Errorf("%q, %v", out, err)
 	}
 }

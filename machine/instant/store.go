@@ -190,6 +190,12 @@ type Entry struct {
 	Size int64 // on the disk, in bytes
 }
 
+// Verify reads all of a snapshot and compares it with its checksums, as snapshot.Verify does.
+func (s *Store) Verify(e Entry) error {
+	_, err := snapshot.Verify(filepath.Join(s.root, e.Name))
+	return err
+}
+
 // List returns all snapshots, the last used first.
 func (s *Store) List() ([]Entry, error) {
 	folders, err := os.ReadDir(s.root)
