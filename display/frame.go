@@ -70,12 +70,22 @@ type Frame struct {
 	// Generation changes when memory or geometry do. It is never 0 in what a viewer gets.
 	Generation uint64
 	Memory     *Memory // nil when the screen is off
+	Overlay    Overlay // lies over the pixels of the memory
 }
 
 // Off says whether there is nothing to see.
 func (f *Frame) Off() bool { return f.Memory == nil }
 
-// Line returns the bytes of line y, which must be inside.
+// Part is the part of the frame inside r, which must be inside of it, as a frame of its own.
+func (f *Frame) Part(r image.Rectangle) Frame {
+	part := *f
+	part.Offset += r.Min.Y*f.Stride + r.Min.X*f.Format.BytesPerPixel()
+	part.Width, part.Height = r.Dx(), r.Dy()
+	part.Overlay.Rect = f.Overlay.Rect.Sub(r.Min)
+	return part
+}
+
+// Line returns the bytes of line y, which must be inside, without the overlay.
 func (f *Frame) Line(y int) []byte {
 	at, n := f.Offset+y*f.Stride, f.Width*f.Format.BytesPerPixel()
 	return f.Memory.data[at : at+n : at+n]
@@ -95,5 +105,6 @@ func (f *Frame) Copy(dst []byte, stride int, r image.Rectangle) {
 			return
 		}
 		convert(dst[at:end], f.Line(y)[r.Min.X*bpp:r.Max.X*bpp], f.Format)
+		f.Overlay.cover(dst[at:end], y, r.Min.X, r.Max.X)
 	}
 }

@@ -74,7 +74,7 @@ func (s *Surface) Off() {
 
 // replace shows f from now on.
 func (s *Surface) replace(f Frame) {
-	f.Generation = s.frame.Generation + 1
+	f.Generation, f.Overlay = s.frame.Generation+1, s.frame.Overlay
 	if s.frame.Memory != nil {
 		s.frame.Memory.Release()
 	}
@@ -92,6 +92,11 @@ func (s *Surface) replace(f Frame) {
 func (s *Surface) Damage(r image.Rectangle) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.damage(r)
+}
+
+// damage is Damage with s.mu held.
+func (s *Surface) damage(r image.Rectangle) {
 	if r = r.Intersect(s.frame.Bounds()); r.Empty() {
 		return
 	}

@@ -90,16 +90,13 @@ func (s *Session) draw(u *display.Update) {
 		s.panel.message(s.surface, s.describe(s.machines[s.front]), u == nil)
 		return
 	}
-	if s.panel.shown() {
-		s.panel.over(s.surface, u)
-	} else {
-		if s.surface.Show(u.Frame.Memory, u.Frame.Geometry) != nil {
-			return // the surface that it comes from has checked it: it cannot be
-		}
-		for _, r := range u.Damage {
-			s.surface.Damage(r)
-		}
+	if s.surface.Show(u.Frame.Memory, u.Frame.Geometry) != nil {
+		return // the surface that it comes from has checked it: it cannot be
 	}
+	for _, r := range u.Damage {
+		s.surface.Damage(r)
+	}
+	s.panel.lay(s.surface, u.Frame.Width)
 	if s.looking != nil && u.Cursor.Serial != s.looking.serial {
 		s.looking.serial = u.Cursor.Serial
 		s.surface.SetCursor(u.Cursor.CursorImage)

@@ -39,6 +39,7 @@ func (s *Session) openOverview() {
 		m.remote.Release()
 	}
 	s.stopLooking()
+	s.panel.lift(s.surface)
 	o := &overview{done: make(chan struct{}), wake: make(chan struct{}, 1), was: s.front, chosen: slices.Index(s.present(), s.front), size: s.overviewSize()}
 	o.pointer = o.size.Div(2)
 	s.overview = o

@@ -28,17 +28,13 @@ const (
 	accent = 0xff2d6cdf
 )
 
-// panel is memory of the session's own, for a picture with a line over it, or for a text where there is no picture. The zero value shows nothing.
+// panel is memory of the session's own, for a text where there is no picture, and the line over the picture. The zero value shows nothing.
 type panel struct {
 	mem   *display.Memory
 	g     display.Geometry
 	line  string
 	until time.Time // the line is shown; zero: none is
-	// bar is what of the picture the line covers.
-	bar image.Rectangle
-	// frame is the picture that lies below; another one is copied whole.
-	frame uint64
-	from  *display.Memory
+	laid  int       // the line lies over a picture of that width; 0 if it does not
 }
 
 // never is how long a panel rests that shows no line.
@@ -46,8 +42,7 @@ const never = 24 * time.Hour
 
 // say has a line shown from now on, for a while.
 func (p *panel) say(line string) {
-	p.line, p.until = line, time.Now().Add(noticeTime)
-	p.from = nil // everything is drawn anew
+	p.line, p.until, p.laid = line, time.Now().Add(noticeTime), 0
 }
 
 // rest is how long the line is still to be shown.
@@ -79,39 +74,23 @@ func (p *panel) resize(w, h int) error {
 		return err
 	}
 	p.free()
-	p.mem, p.g, p.from = m, g, nil
+	p.mem, p.g = m, g
 	return nil
 }
 
-// over shows a picture with the line over it.
-func (p *panel) over(s *display.Surface, u *display.Update) {
-	f := &u.Frame
-	if p.resize(f.Width, f.Height) != nil {
+// lay has the line lie over a picture of that width, if it is shown.
+func (p *panel) lay(s *display.Surface, width int) {
+	if !p.shown() || p.laid == width {
 		return
 	}
-	damage := u.Damage
-	fresh := p.from != f.Memory || p.frame != f.Generation
-	if fresh {
-		damage = []image.Rectangle{f.Bounds()}
-		p.from, p.frame = f.Memory, f.Generation
-	}
-	line := fresh
-	for _, r := range damage {
-		f.Copy(p.mem.Bytes(), p.g.Stride, r)
-		line = line || r.Overlaps(p.bar)
-	}
-	if line {
-		p.drawLine()
-	}
-	if s.Show(p.mem, p.g) != nil {
-		return
-	}
-	for _, r := range damage {
-		s.Damage(r)
-	}
-	if line {
-		s.Damage(p.bar)
-	}
+	p.laid = width
+	s.SetOverlay(lineOver(p.line, width))
+}
+
+// lift takes the line away.
+func (p *panel) lift(s *display.Surface) {
+	p.laid = 0
+	s.SetOverlay(display.Overlay{})
 }
 
 // message shows a text where there is no picture; with enter it says how to start the machine again.
@@ -119,7 +98,7 @@ func (p *panel) message(s *display.Surface, text string, enter bool) {
 	if p.resize(messageWidth, messageHeight) != nil {
 		return
 	}
-	p.from = nil
+	p.lift(s)
 	p.fill(p.g.Bounds(), black)
 	middle := image.Pt(messageWidth/2, messageHeight/2)
 	p.text(text, middle, white)
@@ -131,33 +110,40 @@ func (p *panel) message(s *display.Surface, text string, enter bool) {
 	}
 }
 
-// drawLine draws the line at the upper edge, in the middle.
-func (p *panel) drawLine() {
-	if p.line == "" {
-		p.bar = image.Rectangle{}
-		return
-	}
+// lineOver is a line at the upper edge of a picture of that width, in the middle.
+func lineOver(line string, width int) display.Overlay {
 	h := lineScale*basicfont.Face7x13.Height + 2*lineMargin
-	w := min(lineScale*font.MeasureString(basicfont.Face7x13, p.line).Ceil()+4*lineMargin, p.g.Width)
-	left := (p.g.Width - w) / 2
-	p.bar = image.Rect(left, 0, left+w, min(h, p.g.Height))
-	p.fill(p.bar, black)
-	p.fill(image.Rect(p.bar.Min.X, p.bar.Max.Y-lineMargin/4, p.bar.Max.X, p.bar.Max.Y), accent)
-	p.text(p.line, image.Pt(p.g.Width/2, p.bar.Max.Y/2), white)
+	w := min(lineScale*font.MeasureString(basicfont.Face7x13, line).Ceil()+4*lineMargin, width)
+	c := canvas{pixels: make([]byte, 4*w*h), stride: 4 * w, bounds: image.Rect(0, 0, w, h)}
+	c.fill(c.bounds, black)
+	c.fill(image.Rect(0, h-lineMargin/4, w, h), accent)
+	c.text(line, image.Pt(w/2, h/2), white)
+	return display.Overlay{Rect: c.bounds.Add(image.Pt((width-w)/2, 0)), Pixels: c.pixels}
 }
 
-func (p *panel) fill(r image.Rectangle, c uint32) {
-	r = r.Intersect(p.g.Bounds())
-	mem := p.mem.Bytes()
+// canvas is XRGB8888 to draw on.
+type canvas struct {
+	pixels []byte
+	stride int
+	bounds image.Rectangle
+}
+
+func (p *panel) canvas() canvas { return canvas{p.mem.Bytes(), p.g.Stride, p.g.Bounds()} }
+
+func (p *panel) fill(r image.Rectangle, c uint32)            { p.canvas().fill(r, c) }
+func (p *panel) text(s string, middle image.Point, c uint32) { p.canvas().text(s, middle, c) }
+
+func (v canvas) fill(r image.Rectangle, c uint32) {
+	r = r.Intersect(v.bounds)
 	for y := r.Min.Y; y < r.Max.Y; y++ {
 		for x := r.Min.X; x < r.Max.X; x++ {
-			binary.LittleEndian.PutUint32(mem[y*p.g.Stride+4*x:], c)
+			binary.LittleEndian.PutUint32(v.pixels[y*v.stride+4*x:], c)
 		}
 	}
 }
 
 // text draws a line of text around a place.
-func (p *panel) text(s string, middle image.Point, c uint32) {
+func (v canvas) text(s string, middle image.Point, c uint32) {
 	face := basicfont.Face7x13
 	w := font.MeasureString(face, s).Ceil()
 	img := image.NewAlpha(image.Rect(0, 0, w, face.Height))
@@ -168,7 +154,7 @@ func (p *panel) text(s string, middle image.Point, c uint32) {
 		for x := range w {
 			if img.AlphaAt(x, y).A > 127 {
 				at := corner.Add(image.Pt(x*lineScale, y*lineScale))
-				p.fill(image.Rectangle{at, at.Add(image.Pt(lineScale, lineScale))}, c)
+				v.fill(image.Rectangle{at, at.Add(image.Pt(lineScale, lineScale))}, c)
 			}
 		}
 	}
@@ -178,11 +164,22 @@ func (p *panel) text(s string, middle image.Point, c uint32) {
 func (s *Session) notice(line string) {
 	s.panel.say(line)
 	s.Changed() // for attend to look at the time
-	s.again()
+	if s.pictured() && s.looking != nil {
+		s.panel.lay(s.surface, s.surface.Size().X)
+	}
+}
+
+// pictured says whether the front machine has a picture; s.mu is held.
+func (s *Session) pictured() bool {
+	r := s.machines[s.front].remote
+	return r != nil && r.Surface.Size() != (image.Point{})
 }
 
 // endNotice shows the picture without a line; s.mu is held.
 func (s *Session) endNotice() {
 	s.panel.line, s.panel.until = "", time.Time{}
-	s.again()
+	s.panel.lift(s.surface)
+	if !s.pictured() {
+		s.again() // the text in place of a picture says how long it takes
+	}
 }

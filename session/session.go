@@ -5,6 +5,7 @@ import (
 	"image"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -343,7 +344,7 @@ func (s *Session) announce() {
 			}
 			s.cfg.Log.Info("ready", "machine", m.name, "after", time.Since(m.started).Round(time.Millisecond))
 			if i != s.front {
-				s.notice(m.name + " is ready: " + s.cfg.Hotkey.String() + " turns to it")
+				s.notice(m.name + " is ready: " + strings.ToUpper(s.cfg.Hotkey.String()) + " turns to it")
 			}
 		}
 	}

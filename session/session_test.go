@@ -269,7 +269,9 @@ func TestLine(t *testing.T) {
 		if u.Frame.Off() || u.Frame.Width != 640 {
 			return false
 		}
-		p := u.Frame.Line(2)[4*320:]
+		f := u.Frame.Part(image.Rect(320, 2, 321, 3))
+		var p [4]byte
+		f.Copy(p[:], 4, f.Bounds())
 		return p[0] == byte(black&0xff) && p[1] == byte(black>>8&0xff)
 	}
 	r.tap(input.KeyF4)

@@ -122,10 +122,8 @@ func (t *thumbnail) draw(p *panel, place image.Rectangle, f *display.Frame) {
 	from := image.Pt((f.Width+step-1)/step, (f.Height+step-1)/step)
 	t.line = slices.Grow(t.line[:0], 4*f.Width)[:4*f.Width]
 	t.pixels = slices.Grow(t.pixels[:0], 4*from.X*from.Y)[:4*from.X*from.Y]
-	one := *f
-	one.Height = 1
 	for y := range from.Y {
-		one.Offset = f.Offset + y*step*f.Stride
+		one := f.Part(image.Rect(0, y*step, f.Width, y*step+1))
 		out := t.pixels[4*from.X*y:][:4*from.X]
 		if step == 1 {
 			one.Copy(out, len(out), one.Bounds())

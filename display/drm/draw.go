@@ -169,8 +169,7 @@ func (l *layout) line(f *display.Frame, y, beside, x0, x1 int) []byte {
 	if l.which[0] == beside {
 		i = 1
 	}
-	one := *f
-	one.Offset, one.Height = f.Offset+y*f.Stride, 1
+	one := f.Part(image.Rect(0, y, f.Width, y+1))
 	one.Copy(l.lines[i], 4*l.picture.X, image.Rect(x0, 0, x1, 1))
 	l.which[i] = y
 	return l.lines[i]

@@ -111,9 +111,7 @@ func copyOut(dst []byte, f *display.Frame, r image.Rectangle) {
 		clear(dst)
 	}
 	if !f.Off() && !in.Empty() { // then it begins where r does
-		part := *f
-		part.Offset += in.Min.Y*f.Stride + in.Min.X*f.Format.BytesPerPixel()
-		part.Width, part.Height = in.Dx(), in.Dy()
+		part := f.Part(in)
 		part.Copy(dst, 4*r.Dx(), part.Bounds())
 	}
 }
