@@ -51,6 +51,12 @@ The kernel comes from Debian's packages, is downloaded once and cached. Status 1
 				}
 				c.MemoryMiB = int(n >> 20)
 			}
+			if os.Getenv("DISPLAY") != "" && !c.Isolated {
+				var err error
+				if c.X11, err = toDisplay(); err != nil {
+					return err
+				}
+			}
 			c.Patience = nestedPatience
 			c.Args, c.Kernel, c.Accel = args, debian.Flavour(kernel), nested.Accel(accel)
 			if v, _ := cmd.Flags().GetCount("verbose"); v > 0 {

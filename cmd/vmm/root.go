@@ -30,7 +30,7 @@ and without added drivers, and leaves them fit to go back.`,
 		return &exitError{exitUsage, usageError(c, err)}
 	})
 	root.PersistentFlags().CountP("verbose", "v", "say more on standard error; twice for debugging")
-	root.AddCommand(newRun(), newPS(), newTop(), newConsole(), newLogs(), newStop(), newReset(), newPause(), newResume(), newKey(), newType(), newMouse(), newLimit(), newLink(), newScreenshot(), newSession(), newSnapshot(), newSuspend(), newInstant(), newImage(), newLint(), newDoctor(), newDisk(), newNested(), newVersion(), newMan(root), newConsoleGuard())
+	root.AddCommand(newRun(), newPS(), newTop(), newConsole(), newLogs(), newStop(), newReset(), newPause(), newResume(), newKey(), newType(), newMouse(), newLimit(), newLink(), newScreenshot(), newSession(), newSnapshot(), newSuspend(), newInstant(), newImage(), newLint(), newDoctor(), newDisk(), newNested(), newVersion(), newMan(root), newConsoleGuard(), newX11Relay())
 	for _, c := range root.Commands() {
 		c.Args = usageArgs(c.Args)
 	}

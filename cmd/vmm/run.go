@@ -347,7 +347,9 @@ func (fl *runFlags) runNested(ctx context.Context, file string, cfg *config.Mach
 	for _, l := range lost {
 		fmt.Fprintln(os.Stderr, "vmm:", l)
 	}
-	c.Publish = append(c.Publish, fl.screen.forwards(cfg.Display.VNC)...)
+	if err := fl.screen.lead(&c, cfg.Display.VNC); err != nil {
+		return err
+	}
 	if cfg.CPU.Count > 1 {
 		c.CPUs = 2
 	}

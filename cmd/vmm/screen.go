@@ -153,15 +153,22 @@ func (fl *screenFlags) somewhere(v config.VNC) bool {
 
 func (fl *screenFlags) windowed() bool { return fl.window || fl.full }
 
-// forwards are the forwards that lead to the screen of a machine in the nested host.
-func (fl *screenFlags) forwards(v config.VNC) (lead []nested.Forward) {
+// lead has the nested host lead to the screen of a machine in it, or, for a window, to this host's X server.
+func (fl *screenFlags) lead(c *nested.Config, v config.VNC) (err error) {
 	if v.Enabled {
-		lead = append(lead, nested.Forward{Host: uint16(v.Port), Guest: uint16(v.Port)})
+		c.Publish = append(c.Publish, nested.Forward{Host: uint16(v.Port), Guest: uint16(v.Port)})
 	}
 	if fl.web != "" {
-		lead = append(lead, nested.Forward{Host: fl.at.Port(), Guest: fl.at.Port()})
+		c.Publish = append(c.Publish, nested.Forward{Host: fl.at.Port(), Guest: fl.at.Port()})
 	}
-	return lead
+	if !fl.windowed() {
+		return nil
+	}
+	if err := x11.Try(""); err != nil { // in the nested host there is only a connection that ends
+		return fmt.Errorf("--window: %w", err)
+	}
+	c.X11, err = toDisplay()
+	return err
 }
 
 // serve shows the machine's first screen where the configuration and the command line say; closed is called when the user closes its window, and must not

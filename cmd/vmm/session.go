@@ -135,7 +135,10 @@ func (fl *sessionFlags) start(c *cobra.Command, args []string) error {
 
 // nest runs the same command in the nested host.
 func (fl *sessionFlags) nest(ctx context.Context, machines []*config.Machine, v config.VNC) error {
-	c := nested.Config{CPUs: 2, MemoryMiB: 512, Publish: fl.screen.forwards(v)}
+	c := nested.Config{CPUs: 2, MemoryMiB: 512}
+	if err := fl.screen.lead(&c, v); err != nil {
+		return err
+	}
 	for _, m := range machines {
 		c.Shares = append(c.Shares, m.Folder)
 		c.MemoryMiB += int(m.Memory>>20) + 64

@@ -1,7 +1,6 @@
 package vdagent
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"net"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sharevm/vmm/display/frontend"
+	"github.com/sharevm/vmm/internal/desktop"
 )
 
 // TestSpiceVdagent talks with the agent that Debian's guests have: its daemon, whose port is a socket here, its part in the user's session, and a program there that copies
@@ -37,7 +37,7 @@ func TestSpiceVdagent(t *testing.T) {
 	defer a.Close()
 	a.Attach(func(open bool) { t.Errorf("the host's end is opened: %t", open) })
 
-	display := startX(t)
+	display := desktop.XServer(t, "800x600")
 	session := filepath.Join(dir, "session")
 	start(t, display, "spice-vdagentd", "-x", "-f", "-X", "-u", "/dev/null", "-s", port, "-S", session)
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
@@ -129,29 +129,4 @@ func start(t *testing.T, display, name string, args ...string) {
 		_ = c.Process.Kill()
 		_ = c.Wait()
 	})
-}
-
-// startX starts an X server without a screen, and returns the name of its display.
-func startX(t *testing.T) string {
-	t.Helper()
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	c := exec.Command("Xvfb", "-displayfd", "3", "-screen", "0", "800x600x24", "-nolisten", "tcp", "-noreset")
-	c.ExtraFiles = []*os.File{w}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	w.Close()
-	t.Cleanup(func() {
-		_ = c.Process.Kill()
-		_ = c.Wait()
-	})
-	line, err := bufio.NewReader(r).ReadString('\n')
-	if err != nil {
-		t.Skipf("Xvfb does not start: %v", err)
-	}
-	return ":" + strings.TrimSpace(line)
 }

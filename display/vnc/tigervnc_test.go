@@ -1,7 +1,6 @@
 package vnc
 
 import (
-	"bufio"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sharevm/vmm/display/input"
+	"github.com/sharevm/vmm/internal/desktop"
 )
 
 // TestTigerVNC has TigerVNC's viewer look, on an X server without a screen: encrypted, with a password, in each of its ways to say that. A key typed into its window arrives, and so
@@ -17,24 +17,11 @@ import (
 func TestTigerVNC(t *testing.T) {
 	for _, name := range []string{"xtigervncviewer", "Xvfb", "xdotool", "xclip"} {
 		if _, err := exec.LookPath(name); err != nil {
-			t.Skip(err)
+			t.Skipf("%v: make test-viewers installs it", err)
 		}
 	}
 	home := t.TempDir()
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	x := exec.Command("Xvfb", "-displayfd", "3", "-screen", "0", "800x600x24", "-nolisten", "tcp", "-noreset")
-	x.ExtraFiles = []*os.File{w}
-	run(t, x)
-	w.Close()
-	line, err := bufio.NewReader(r).ReadString('\n')
-	if err != nil {
-		t.Skipf("Xvfb does not start: %v", err)
-	}
-	env := append(os.Environ(), "DISPLAY=:"+strings.TrimSpace(line), "HOME="+home, "VNC_USERNAME=anybody", "VNC_PASSWORD=secret12")
+	env := append(os.Environ(), "DISPLAY="+desktop.XServer(t, "800x600"), "HOME="+home, "VNC_USERNAME=anybody", "VNC_PASSWORD=secret12")
 	for _, security := range []string{"X509Vnc", "X509Plain"} {
 		t.Run(security, func(t *testing.T) {
 			s, at, folder := secure(t, "secret12")

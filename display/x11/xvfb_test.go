@@ -1,7 +1,6 @@
 package x11
 
 import (
-	"bufio"
 	"context"
 	"image"
 	"os"
@@ -18,6 +17,7 @@ import (
 	"github.com/sharevm/vmm/display/displaytest"
 	"github.com/sharevm/vmm/display/frontend"
 	"github.com/sharevm/vmm/display/input"
+	"github.com/sharevm/vmm/internal/desktop"
 )
 
 // desk is an X server with a window in it.
@@ -35,37 +35,8 @@ type desk struct {
 	other    *xgb.Conn // another client
 }
 
-// startX starts a server and returns the name of its display.
-func startX(t *testing.T, options ...string) string {
-	t.Helper()
-	path, err := exec.LookPath("Xvfb")
-	if err != nil {
-		t.Skip("Xvfb is not installed")
-	}
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	cmd := exec.Command(path, append([]string{"-displayfd", "3", "-screen", "0", "800x600x24", "-nolisten", "tcp", "-noreset"}, options...)...)
-	cmd.ExtraFiles = []*os.File{w}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	w.Close()
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	line, err := bufio.NewReader(r).ReadString('\n')
-	if err != nil {
-		t.Skipf("Xvfb does not start: %v", err)
-	}
-	return ":" + strings.TrimSpace(line)
-}
-
 func newDesk(t *testing.T, pointer input.Class, change func(*Config), options ...string) *desk {
-	d := &desk{T: t, display: startX(t, options...), surface: display.NewSurface(), closed: make(chan struct{}, 8)}
+	d := &desk{T: t, display: desktop.XServer(t, "800x600", options...), surface: display.NewSurface(), closed: make(chan struct{}, 8)}
 	d.source = displaytest.New(t, d.surface, 320, 200)
 	d.hub.Attach(input.Keyboard, &d.keyboard)
 	d.hub.Attach(pointer, &d.pointer)

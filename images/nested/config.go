@@ -35,7 +35,9 @@ type Config struct {
 	Isolated bool      // the guest sees the shared folders and u-root's commands (package userland), not the host's root
 	Shares   []string  // more folders of the host to share read-write at the same path
 	Publish  []Forward // ports of the host's loopback that lead into the guest
-	Store    string    // folder of the package cache; "" stands for debian.DefaultDir
+	// X11 is a command that carries one connection between its standard input and output and the host's X server. With it the guest's DISPLAY leads there, if Env has one.
+	X11   []string
+	Store string // folder of the package cache; "" stands for debian.DefaultDir
 
 	// Display, if not "", makes the outer machine a PC with this graphics card of QEMU's (virtio-vga, bochs-display), a keyboard, a mouse and a tablet. Monitor is
 	// then where its QMP socket is made, by which a test looks at the screen and types.
@@ -104,6 +106,7 @@ func (c Config) complete() (Config, error) {
 	if c.Stderr == nil {
 		c.Stderr = os.Stderr
 	}
+	c.Env = c.leadDisplay()
 	if c.Kernel == "" {
 		c.Kernel = debian.Generic
 	}

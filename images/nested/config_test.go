@@ -176,3 +176,28 @@ func TestStandsAlone(t *testing.T) {
 		t.Error("a file that is missing")
 	}
 }
+
+func TestLeadDisplay(t *testing.T) {
+	relay := []string{"/my vmm's", "x11,relay"}
+	for _, test := range []struct {
+		x11       []string
+		env, want string
+	}{
+		{relay, "DISPLAY=:7", "DISPLAY=10.0.2.100:0"},
+		{relay, "DISPLAY=localhost.example:10.1", "DISPLAY=10.0.2.100:0.1"},
+		{relay, "DISPLAY=", "DISPLAY="},
+		{relay, "A=1", "A=1"},
+		{nil, "DISPLAY=:7", "DISPLAY=:7"},
+	} {
+		env := []string{"FIRST=1", test.env}
+		if got := (Config{Env: env, X11: test.x11}).leadDisplay(); got[1] != test.want || env[1] != test.env || len(got) != 2 {
+			t.Errorf("%v %s: %v, and %v of the caller's", test.x11, test.env, got, env)
+		}
+	}
+	if got, want := displayForward(relay), `,guestfwd=tcp:10.0.2.100:6000-cmd:'/my vmm'\''s' 'x11,,relay'`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if got := displayForward(nil); got != "" {
+		t.Error(got)
+	}
+}

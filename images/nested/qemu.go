@@ -41,7 +41,7 @@ func arguments(c Config, k debian.Kernel, shares []wire.Share, tscKHz uint64) []
 		"-chardev", fmt.Sprintf("socket,id=agent,fd=%d", channelFD),
 		"-device", "virtio-serial-"+bus+",max_ports=2", "-device", "virtserialport,chardev=agent,nr=1",
 		"-device", "virtio-rng-"+bus,
-		"-netdev", "user,id=net"+forwards(c.Publish), "-device", "virtio-net-"+bus+",netdev=net",
+		"-netdev", "user,id=net"+forwards(c.Publish)+displayForward(c.X11), "-device", "virtio-net-"+bus+",netdev=net",
 	)
 	if c.Display != "" {
 		args = append(args, "-device", c.Display, "-device", "virtio-keyboard-pci", "-device", "virtio-mouse-pci", "-device", "virtio-tablet-pci",

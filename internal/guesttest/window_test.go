@@ -1,17 +1,16 @@
 package guesttest
 
 import (
-	"bufio"
 	"encoding/binary"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/jezek/xgb"
 	"github.com/jezek/xgb/xproto"
+
+	"github.com/sharevm/vmm/internal/desktop"
 )
 
 // TestWindow looks at a machine and types into it by a window of an X server, from inside its sandbox. Killed while it has the keyboard it leaves nothing grabbed.
@@ -23,23 +22,7 @@ func TestWindow(t *testing.T) {
 	}
 	f := newPCFile(t, "screen:7,events:vmm:2")
 	f.set("vmm.input", "virtio")
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	x := exec.Command("Xvfb", "-displayfd", "3", "-screen", "0", "1280x1024x24", "-nolisten", "tcp", "-noreset")
-	x.ExtraFiles = []*os.File{w}
-	if err := x.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer x.Wait()
-	defer x.Process.Kill()
-	w.Close()
-	line, err := bufio.NewReader(r).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("DISPLAY", ":"+strings.TrimSpace(line))
+	t.Setenv("DISPLAY", desktop.XServer(t, "1280x1024"))
 	g := f.start(t, "--window")
 	g.screenStep("text")
 	g.goOn()
