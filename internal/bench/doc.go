@@ -16,6 +16,12 @@
 //     until it has the guest's answer to a key, with guests of two sizes of RAM that go on from where they were saved; and what that took: page
 //     faults, bytes read from the disk, milliseconds for the devices' state.
 //   - density (only when asked for): how much memory (PSS) each further machine from one snapshot adds, once it has answered a key.
+//   - switch (only when asked for): milliseconds from the hotkey's arrival at a session of two machines until the other one's picture is on the surface that all
+//     frontends show, and until a VNC viewer has it; while the second machine boots by its firmware, again and again, and while it rests.
+//   - background (only when asked for): what a guest gets done in front of a session while another machine boots behind it and both want the only processor, against
+//     the same while that one is stopped.
+//   - screen (only when asked for): what a guest that redraws 1920 by 1080 pixels 60 times a second costs the host beside its own work, in percent of a processor:
+//     threads of the monitor that run no guest, and exits of those that do.
 //
 // Boot and memory run in one nested host, one boot after the other, taking turns: vmm, QEMU microvm, QEMU pc and gokvm, with
 // the same kernel, initrd, command line and RAM, and a disk, a network card, an entropy source and a paravirtual console each.

@@ -40,7 +40,7 @@ func run(ctx context.Context, args []string) error {
 	var o options
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.IntVar(&o.rounds, "rounds", 5, "rounds, of which medians are taken")
-	f.StringVar(&o.only, "only", "", "measure only start, boot, memory, firmware, exits, network, block, snapshot or density")
+	f.StringVar(&o.only, "only", "", "measure only start, boot, memory, firmware, exits, network, block, snapshot, density, background, switch or screen")
 	f.BoolVar(&o.json, "json", false, "print the figures as JSON instead of tables")
 	f.BoolVar(&o.verbose, "verbose", false, "print commands and single rounds on standard error")
 	f.StringVar(&o.dir, "dir", "out/bench", "folder for what is built")
@@ -64,7 +64,7 @@ func run(ctx context.Context, args []string) error {
 
 func wellKnown(only string) bool {
 	switch only {
-	case "", "start", "boot", "memory", "firmware", "exits", "network", "block", "snapshot", "density":
+	case "", "start", "boot", "memory", "firmware", "exits", "network", "block", "snapshot", "density", "background", "switch", "screen":
 		return true
 	}
 	return false

@@ -53,7 +53,11 @@ func measureNested(ctx context.Context, o options, r *report.Report) error {
 	if o.saves() {
 		memory = snapshotMemory
 	}
-	args := []string{"nested", "--mem", memory, "--", filepath.Join(o.dir, benchFile), innerCommand,
+	cpus := 1
+	if o.only == "switch" || o.only == "screen" { // as vmm session has it there
+		cpus = 2
+	}
+	args := []string{"nested", "--mem", memory, "--cpus", strconv.Itoa(cpus), "--", filepath.Join(o.dir, benchFile), innerCommand,
 		"-dir", o.dir, "-rounds", strconv.Itoa(o.rounds), "-only", o.only, "-vmx", o.vmx, "-verbose=" + strconv.FormatBool(o.verbose)}
 	c := exec.CommandContext(ctx, filepath.Join(o.dir, vmmFile), args...)
 	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stderr, os.Stderr
@@ -134,7 +138,7 @@ func buildScreen(ctx context.Context, store *debian.Store, dir string) error {
 	if err := copyFile(kernel.Vmlinux, filepath.Join(dir, screenKernelFile)); err != nil {
 		return err
 	}
-	mods, err := initramfs.Modules(kernel.ModulesDir, append([]string{"virtio_gpu", "virtio_input", "evdev"}, modules...)...)
+	mods, err := initramfs.Modules(kernel.ModulesDir, append([]string{"virtio_gpu", "virtio_input", "evdev", "bochs"}, modules...)...)
 	if err != nil {
 		return err
 	}
@@ -187,6 +191,21 @@ func runInner(ctx context.Context, o options) error {
 	}
 	if o.only == "" || o.only == "network" {
 		if err := measureNetwork(ctx, o, f, &r); err != nil {
+			return err
+		}
+	}
+	if o.only == "background" {
+		if err := backgroundRounds(ctx, o, f, &r); err != nil {
+			return err
+		}
+	}
+	if o.only == "screen" {
+		if err := screenRounds(ctx, o, f, &r); err != nil {
+			return err
+		}
+	}
+	if o.only == "switch" {
+		if err := switchRounds(ctx, o, f, &r); err != nil {
 			return err
 		}
 	}

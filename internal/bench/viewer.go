@@ -125,18 +125,26 @@ func (v *viewer) idle(until, deadline time.Time) (bool, error) {
 
 // next waits for an update, takes it in, and asks for the one after.
 func (v *viewer) next() error {
-	head, err := v.read(4)
+	resized, err := v.take()
 	if err != nil {
 		return err
 	}
-	if head[0] != 0 {
-		return fmt.Errorf("VNC: message %d", head[0])
+	return v.ask(!resized)
+}
+
+// take waits for an update and takes it in. It says whether the picture has another size now.
+func (v *viewer) take() (resized bool, err error) {
+	head, err := v.read(4)
+	if err != nil {
+		return resized, err
 	}
-	resized := false
+	if head[0] != 0 {
+		return resized, fmt.Errorf("VNC: message %d", head[0])
+	}
 	for range binary.BigEndian.Uint16(head[2:]) {
 		r, err := v.read(12)
 		if err != nil {
-			return err
+			return resized, err
 		}
 		if int32(binary.BigEndian.Uint32(r[8:])) != 0 {
 			v.resize(r[4:])
@@ -145,12 +153,12 @@ func (v *viewer) next() error {
 		}
 		x, y, w, h := int(binary.BigEndian.Uint16(r)), int(binary.BigEndian.Uint16(r[2:])), int(binary.BigEndian.Uint16(r[4:])), int(binary.BigEndian.Uint16(r[6:]))
 		if x+w > v.width || y+h > v.height {
-			return fmt.Errorf("VNC: a rectangle outside the picture")
+			return resized, fmt.Errorf("VNC: a rectangle outside the picture")
 		}
 		for i := range h {
 			b, err := v.read(4 * w)
 			if err != nil {
-				return err
+				return resized, err
 			}
 			to := v.pixels[(y+i)*v.width+x:][:w]
 			for j := range to {
@@ -158,7 +166,7 @@ func (v *viewer) next() error {
 			}
 		}
 	}
-	return v.ask(!resized)
+	return resized, nil
 }
 
 // key presses and lets go of the key of an ASCII character.

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sharevm/vmm/internal/threadtime"
 )
 
 // pictures names a folder to which the tests of this file write what they saw, for a person to look at.
@@ -199,38 +201,12 @@ func (g *guest) checkCursor(cursor image.Rectangle) {
 func (g *guest) flood() {
 	g.t.Helper()
 	g.expect("^flood begins$")
-	before := g.workersTime()
+	before := threadtime.Of(g.cmd.Process.Pid)
 	m := g.expect(`^flood drew (\d+) frames in (\d+) s$`)
-	took := g.workersTime() - before
+	took := threadtime.Of(g.cmd.Process.Pid)
 	frames, err := strconv.Atoi(m[1])
 	if err != nil || frames == 0 {
 		g.t.Fatalf("%q", m[0])
 	}
-	g.t.Logf("%s; the monitor's threads took %v for each", m[0], took/time.Duration(frames))
-}
-
-// workersTime is the processor time of the machine's threads that have run no guest.
-func (g *guest) workersTime() (total time.Duration) {
-	g.t.Helper()
-	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", g.cmd.Process.Pid))
-	if err != nil || len(tasks) == 0 {
-		g.t.Fatalf("%d threads, %v", len(tasks), err)
-	}
-	for _, f := range tasks {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			continue // the thread has ended
-		}
-		// From the state on, which is the third field; the second one may hold anything.
-		fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-		tick := func(i int) time.Duration {
-			n, _ := strconv.Atoi(fields[i-3])
-			return time.Duration(n) * time.Second / 100
-		}
-		const utime, stime, guestTime = 14, 15, 43
-		if tick(guestTime) == 0 {
-			total += tick(utime) + tick(stime)
-		}
-	}
-	return total
+	g.t.Logf("%s; the monitor's threads took %v for each, and exits %v", m[0], (took.Workers-before.Workers)/time.Duration(frames), (took.Exits-before.Exits)/time.Duration(frames))
 }

@@ -1,6 +1,6 @@
 // Command guest is the first process of the guests that `make bench` boots: it says when it runs, has the kernel drive the machine's
 // disk and network card, says when that is done, and then stands still, so that the monitor's memory can be looked at. With arguments
-// it is the guest's part of the network or the block benchmark instead.
+// it is the guest's part of the network, the block or the background benchmark instead.
 package main
 
 import (
@@ -24,6 +24,8 @@ func main() {
 			do = func() error { return network(os.Args[2:]) }
 		case blockload.Argument:
 			do = block
+		case line.Spin:
+			do = spin
 		}
 	}
 	if err := do(); err != nil {

@@ -6,6 +6,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -40,6 +41,15 @@ func (s *Series) Median() float64 {
 		return 0
 	}
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+}
+
+// Range is the least value and the most. There has to be one.
+func (s *Series) Range() (least, most float64) { return slices.Min(s.Values), slices.Max(s.Values) }
+
+// Quantile is the value that a share of the values, 0 to 1, does not exceed. There has to be one.
+func (s *Series) Quantile(share float64) float64 {
+	v := slices.Sorted(slices.Values(s.Values))
+	return v[max(0, int(math.Ceil(share*float64(len(v))))-1)]
 }
 
 // Of returns the series of that name and program, new if need be.

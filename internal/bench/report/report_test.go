@@ -36,3 +36,18 @@ func TestReport(t *testing.T) {
 		t.Errorf("%d results in\n%s", n, b.String())
 	}
 }
+
+func TestQuantile(t *testing.T) {
+	var s Series
+	for v := 100; v > 0; v-- {
+		s.Add(float64(v))
+	}
+	for share, want := range map[float64]float64{0: 1, 0.5: 50, 0.9: 90, 0.99: 99, 0.995: 100, 1: 100} {
+		if got := s.Quantile(share); got != want {
+			t.Errorf("%v: %v, want %v", share, got, want)
+		}
+	}
+	if least, most := s.Range(); least != 1 || most != 100 {
+		t.Error(least, most)
+	}
+}
