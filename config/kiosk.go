@@ -24,6 +24,9 @@ func (k Kiosk) Words() string {
 
 const kioskPrefix = "vmm.kiosk."
 
+// KioskAuthorities is the file of the initramfs in which the browser machine's guest finds the certificates of Kiosk.CA; it is too long for the command line.
+const KioskAuthorities = "vmm-kiosk-ca.pem"
+
 // ParseKiosk finds a kernel command line's Words. What makes no sense is left out.
 func ParseKiosk(cmdline string) Kiosk {
 	var k Kiosk

@@ -42,6 +42,7 @@ type Kiosk struct {
 	Keyboard string   // layout, "de"
 	Language string   // locale, "de-DE"
 	Proxy    string
+	CA       string // path of a file with certificates (PEM) of authorities that the browser trusts, too; "" for none
 }
 
 // Forgets reports whether nothing that the guest writes outlasts its power-off.

@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -70,6 +71,9 @@ func (b *board) fillMemory() (none entry.State, err error) {
 		f, err := payload.FromOS(b.m.initrd)
 		if err != nil {
 			return none, err
+		}
+		if len(b.m.authorities) > 0 {
+			f = f.Append(authoritiesArchive(b.m.authorities), archiveAlign)
 		}
 		p.Initrd = &f
 	}
@@ -148,12 +152,18 @@ func (m *Machine) openPayload() (err error) {
 		return fmt.Errorf("kernel: %w", err)
 	}
 	if m.cfg.Boot.Initrd == "" {
+		if m.cfg.Run.Kiosk.CA != "" {
+			return errors.New("vmm.kiosk.ca: the certificates would reach the guest with its initrd, and it has none (vmm.initrd)")
+		}
 		return nil
 	}
 	if m.initrd, err = openRegular(m.cfg.Boot.Initrd); err != nil {
 		return fmt.Errorf("initrd: %w", err)
 	}
-	return nil
+	if m.cfg.Run.Kiosk.CA != "" {
+		m.authorities, err = readAuthorities(m.cfg.Run.Kiosk.CA)
+	}
+	return err
 }
 
 // openRegular opens a file without waiting: a FIFO of that name must not hang the start. That it is a regular file is checked later.

@@ -84,6 +84,8 @@ type Machine struct {
 	begin    func()
 	kernel   *os.File
 	initrd   *os.File // nil for none
+	// authorities are what the browser machine trusts, too (vmm.kiosk.ca): PEM, or nil.
+	authorities []byte
 	// firmware is nil for a machine with a kernel.
 	firmware *romware
 	tpm      *swtpm.TPM // nil for none

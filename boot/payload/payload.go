@@ -60,6 +60,43 @@ func FromOS(f *os.File) (File, error) {
 	return File{Name: f.Name(), Data: f, Size: info.Size()}, nil
 }
 
+// Append returns f with more bytes behind it, from the next multiple of align on.
+func (f File) Append(more []byte, align int64) File {
+	at := (f.Size + align - 1) / align * align
+	f.Data = joined{f.Data, f.Size, at, more}
+	f.Size = at + int64(len(more))
+	return f
+}
+
+// joined is data of size bytes and, from at on, more; what lies in between is zero.
+type joined struct {
+	data     io.ReaderAt
+	size, at int64
+	more     []byte
+}
+
+// ReadAt implements io.ReaderAt.
+func (j joined) ReadAt(p []byte, off int64) (n int, err error) {
+	for n < len(p) {
+		switch rest, pos := p[n:], off+int64(n); {
+		case pos < j.size:
+			got, err := j.data.ReadAt(rest[:min(int64(len(rest)), j.size-pos)], pos)
+			if n += got; err != nil && (got == 0 || err != io.EOF) {
+				return n, err
+			}
+		case pos < j.at:
+			gap := rest[:min(int64(len(rest)), j.at-pos)]
+			clear(gap)
+			n += len(gap)
+		case pos-j.at < int64(len(j.more)):
+			n += copy(rest, j.more[pos-j.at:])
+		default:
+			return n, io.EOF
+		}
+	}
+	return n, nil
+}
+
 // Fail returns an Error about f.
 func (f File) Fail(reason error, format string, args ...any) error {
 	return &Error{Name: f.Name, Err: reason, Detail: fmt.Sprintf(format, args...)}

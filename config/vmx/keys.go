@@ -310,6 +310,7 @@ var rules = []rule{
 	{"vmm.kiosk.keyboard", Honoured, "keyboard layout", ""},
 	{"vmm.kiosk.language", Honoured, "language", ""},
 	{"vmm.kiosk.proxy", Honoured, "proxy", ""},
+	{"vmm.kiosk.ca", Honoured, "file with certificates of authorities that the browser trusts", ""},
 }
 
 // isDevice reports whether a key belongs to a device: such keys may stand behind vmm. to say something else to vmm than to

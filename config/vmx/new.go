@@ -399,5 +399,6 @@ func (w *writer) wishes() {
 	w.text("vmm.kiosk.keyboard", r.Kiosk.Keyboard)
 	w.text("vmm.kiosk.language", r.Kiosk.Language)
 	w.text("vmm.kiosk.proxy", r.Kiosk.Proxy)
+	w.file("vmm.kiosk.ca", r.Kiosk.CA)
 	w.number("vmm.vsock.cid", int64(w.m.Vsock.CID), 0)
 }

@@ -40,6 +40,9 @@ func (l *loader) wishes() {
 	k.Keyboard, _ = l.str("vmm.kiosk.keyboard")
 	k.Language, _ = l.str("vmm.kiosk.language")
 	k.Proxy, _ = l.str("vmm.kiosk.proxy")
+	if s, _ := l.str("vmm.kiosk.ca"); s != "" {
+		k.CA = l.file("vmm.kiosk.ca", s)
+	}
 	allow, _ := l.str("vmm.kiosk.allow")
 	k.Allow = splitList(allow)
 	// 0 to 2 and the highest number are reserved (virtio 1.2, section 5.10.4).

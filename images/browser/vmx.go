@@ -51,6 +51,8 @@ svga.maxHeight = "800"
 vmm.kiosk.keyboard = "us"
 vmm.kiosk.language = "en-US"
 # vmm.kiosk.proxy = "http://proxy.example.org:3128"
+# A file with certificates (PEM) of authorities that the browser trusts beside the usual ones: a company's own, or its proxy's.
+# vmm.kiosk.ca = "ca.pem"
 
 # a kernel of its own makes all devices virtio.
 vmm.kernel = "` + kernelName + `"

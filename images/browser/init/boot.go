@@ -43,6 +43,10 @@ func boot() error {
 		return err
 	}
 	kiosk := config.ParseKiosk(string(cmdline))
+	authorities, err := os.ReadFile("/" + config.KioskAuthorities)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
 	if err := enterRoot(); err != nil {
 		return err
 	}
@@ -60,7 +64,7 @@ func boot() error {
 	go obeySignals()
 	go network()
 	go watchRestores()
-	if err := writePolicy(kiosk); err != nil {
+	if err := writePolicy(kiosk, authorities); err != nil {
 		return err
 	}
 	if err := seat(); err != nil {

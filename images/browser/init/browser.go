@@ -1,7 +1,9 @@
 package main
 
 import (
+	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,7 +45,7 @@ func keepBrowser() {
 		}
 		start := time.Now()
 		say("browser started")
-		err := cmd.Run()
+		err := runWatched(cmd, slices.Contains(strings.Fields(string(cmdline)), crashWord))
 		wait := b.after(time.Since(start))
 		say("the browser ended (%v); again in %v. It said last:\n%s", cmd.ProcessState, wait, said.text())
 		if cmd.ProcessState == nil {
@@ -51,6 +53,20 @@ func keepBrowser() {
 		}
 		time.Sleep(wait)
 	}
+}
+
+// runWatched runs the browser, and sees to its pages meanwhile.
+func runWatched(cmd *exec.Cmd, crash bool) error {
+	serve, done, err := watch(cmd, crash)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	go serve()
+	return cmd.Wait()
 }
 
 // isVerbose says whether a kernel command line asks for all that programs say.
@@ -142,9 +158,24 @@ func allowed(hosts []string) []string {
 	return filters
 }
 
-// writePolicy writes the policy where the browser looks for it.
-func writePolicy(k config.Kiosk) error {
-	b, err := json.MarshalIndent(policy(k), "", "\t")
+// certificates are those of a PEM file as the browser's policies spell them: DER in base 64.
+func certificates(text []byte) (all []string) {
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			return all
+		}
+		all = append(all, base64.StdEncoding.EncodeToString(block.Bytes))
+	}
+}
+
+// writePolicy writes the policy where the browser looks for it, with more authorities to trust (PEM).
+func writePolicy(k config.Kiosk, authorities []byte) error {
+	p := policy(k)
+	if len(authorities) > 0 {
+		p["CACertificates"] = certificates(authorities)
+	}
+	b, err := json.MarshalIndent(p, "", "\t")
 	if err != nil {
 		return err
 	}

@@ -79,8 +79,8 @@ func parseStat(stat string) (busy, total int64) {
 			return 0, 0
 		}
 		total += n
-		const idle = 3
-		if i != idle { // to wait for the disk is work: the page is not there yet
+		const idle, steal = 3, 7
+		if i != idle && i != steal { // to wait for the disk is work: the page is not there yet
 			busy += n
 		}
 	}
