@@ -26,10 +26,11 @@ addresses fresh each time.
 The first start is an ordinary one. Once the machine is ready, a second one starts in the background, which nobody sees and nobody types into; when its picture has
 come to rest it is saved, and powered off. The user's machine is never stopped for that, and nothing of what the user does gets into the snapshot. Snapshots lie in
 $XDG_CACHE_HOME/vmm/instant and may be removed at any time. One that does not fit any more, because the .vmx, a disk, the processor or vmm has changed, is made anew,
-as is one that is older than a week; together they take 8 GiB at most, and those go first that were not used for longest. vmm run --cold starts without.`,
+as is one that is older than a week; together they take 8 GiB at most, and those go first that were not used for longest. vmm run --cold starts without. With --nested
+the machine starts from the same folder: the nested host is shown it.`,
 		Example: `  vmm session --web chromeos.vmx           cold the first time, instant from then on
   vmm run --instant --web chromeos.vmx     the same for one machine, whatever its .vmx says
-  vmm instant make chromeos.vmx            make the snapshot now
+  vmm instant make chromeos.vmx            make the snapshot now (--nested where KVM cannot run it)
   vmm instant list`,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
@@ -41,6 +42,7 @@ func newInstantMake() *cobra.Command {
 	var (
 		mk       twinMaker
 		attended bool
+		where    string
 	)
 	c := &cobra.Command{
 		Use:   "make FILE.vmx",
@@ -58,6 +60,11 @@ func newInstantMake() *cobra.Command {
 				}
 			}
 			mk.log, mk.quiet = logger(c), attended
+			if direct, err := chooseHost(where); err != nil {
+				return err
+			} else if !direct {
+				return mk.nest(ctx, args[0])
+			}
 			err := mk.make(ctx, args[0])
 			if attended && (ctx.Err() != nil || errors.Is(err, instant.ErrBusy)) {
 				return nil // who started this has ended, or another one does it
@@ -68,6 +75,8 @@ func newInstantMake() *cobra.Command {
 	f := c.Flags()
 	f.StringArrayVar(&mk.options, "run-option", nil, "an `OPTION` of vmm run that the machine is started with")
 	f.BoolVar(&mk.again, "again", false, "make it anew even if there is one that fits")
+	f.StringVar(&where, "nested", "no", "make it in the nested host: yes, no or auto (where KVM cannot run the machine)")
+	f.Lookup("nested").NoOptDefVal = "yes"
 	f.BoolVar(&attended, "attended", false, "begin when a byte comes on standard input, and end with it")
 	_ = f.MarkHidden("attended") // cannot fail: it is there
 	return c

@@ -16,6 +16,7 @@ import (
 
 	"github.com/sharevm/vmm/config"
 	"github.com/sharevm/vmm/display"
+	"github.com/sharevm/vmm/images/nested"
 	"github.com/sharevm/vmm/machine/control"
 	"github.com/sharevm/vmm/machine/instant"
 	"github.com/sharevm/vmm/session"
@@ -41,21 +42,9 @@ const (
 
 // make makes the snapshot, unless there is one that fits and is young.
 func (mk *twinMaker) make(ctx context.Context, file string) error {
-	var fl runFlags
-	f := pflag.NewFlagSet("run", pflag.ContinueOnError)
-	fl.add(f)
-	if err := f.Parse(mk.options); err != nil {
-		return &exitError{exitUsage, fmt.Errorf("--run-option: %w", err)}
-	}
-	cfg, err := fl.load(ctx, file, os.Stderr, mk.log)
+	fl, cfg, err := mk.load(ctx, file)
 	if err != nil {
 		return err
-	}
-	if !cfg.Run.Instant {
-		fl.instant = true
-	}
-	if _, err := fl.override(cfg); err != nil {
-		return &exitError{exitUsage, err}
 	}
 	if err := canHaveTwin(cfg); err != nil {
 		return err
@@ -86,6 +75,38 @@ func (mk *twinMaker) make(ctx context.Context, file string) error {
 	return mk.save(ctx, file, cfg, place, options)
 }
 
+// load reads what the machine is that the snapshot is to be of.
+func (mk *twinMaker) load(ctx context.Context, file string) (*runFlags, *config.Machine, error) {
+	fl := new(runFlags)
+	f := pflag.NewFlagSet("run", pflag.ContinueOnError)
+	fl.add(f)
+	if err := f.Parse(mk.options); err != nil {
+		return nil, nil, &exitError{exitUsage, fmt.Errorf("--run-option: %w", err)}
+	}
+	cfg, err := fl.load(ctx, file, os.Stderr, mk.log)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !cfg.Run.Instant {
+		fl.instant = true
+	}
+	if _, err := fl.override(cfg); err != nil {
+		return nil, nil, &exitError{exitUsage, err}
+	}
+	return fl, cfg, nil
+}
+
+// nest runs the same command in the nested host.
+func (mk *twinMaker) nest(ctx context.Context, file string) error {
+	_, cfg, err := mk.load(ctx, file)
+	if err != nil {
+		return err
+	}
+	c := nested.Config{CPUs: 2, MemoryMiB: 512, Shares: []string{cfg.Folder}}
+	shareInstant(&c, []*config.Machine{cfg}, true)
+	return nestedSelf(ctx, withoutNested(os.Args[1:]), c)
+}
+
 // isWhole says whether a snapshot can be opened; one that machines could not go on from cannot.
 func isWhole(place *instant.Place) bool {
 	s, err := openInstant(place)
@@ -103,11 +124,14 @@ func canHaveTwin(m *config.Machine) error {
 			return fmt.Errorf("no snapshot for instant starts is made: ethernet%d is the host's %s, which only one machine can have", n.Index, n.Interface)
 		}
 	}
-	if free, need := availableMemory(), m.Memory+m.Memory/4; free > 0 && free < need {
+	if free, need := availableMemory(), twinNeeds(m); free > 0 && free < need {
 		return fmt.Errorf("no snapshot for instant starts is made: that needs %d MiB of memory for a second machine, and the host has %d MiB to spare", need>>20, free>>20)
 	}
 	return nil
 }
+
+// twinNeeds is how much memory a twin may need, with what runs it, in bytes.
+func twinNeeds(m *config.Machine) int64 { return m.Memory + m.Memory/4 }
 
 // availableMemory is what the host could give without swapping, in bytes; 0 where it does not say.
 func availableMemory() (n int64) {
@@ -141,6 +165,9 @@ func (mk *twinMaker) save(ctx context.Context, file string, cfg *config.Machine,
 	}
 	if file, err = filepath.Abs(file); err != nil {
 		return err
+	}
+	if mk.quiet { // nobody has asked for it
+		fmt.Fprintf(os.Stderr, "vmm: %s is started once more in the background, to make a snapshot for instant starts of it; it is there when that is said\n", filepath.Base(file))
 	}
 	var said lastLines
 	p, err := session.Start(self, append(append([]string{"run", "--link", "--twin", "--cold", "--no-log"}, options...), file), &said, func() {})
@@ -185,7 +212,7 @@ func (mk *twinMaker) save(ctx context.Context, file string, cfg *config.Machine,
 	if err != nil {
 		return err
 	}
-	if err := draft.Commit(files); err != nil {
+	if err := place.Commit(draft, files); err != nil {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "vmm: %s starts instantly from now on: a snapshot of %d MiB was saved within %v, of a second machine that nobody had to wait for\n",

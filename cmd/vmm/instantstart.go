@@ -12,6 +12,7 @@ import (
 
 	"github.com/sharevm/vmm/config"
 	"github.com/sharevm/vmm/display"
+	"github.com/sharevm/vmm/images/nested"
 	"github.com/sharevm/vmm/machine"
 	"github.com/sharevm/vmm/machine/instant"
 )
@@ -39,7 +40,7 @@ func (fl *runFlags) fromInstant(file string, cfg *config.Machine, o *machine.Opt
 		return nil
 	}
 	o.Discard = true // EFI variables too
-	if fl.cold || fl.from != "" || o.From != nil || !lastingHost() {
+	if fl.cold || fl.from != "" || o.From != nil {
 		return nil
 	}
 	cannot := func(err error) {
@@ -48,6 +49,9 @@ func (fl *runFlags) fromInstant(file string, cfg *config.Machine, o *machine.Opt
 	store, err := instant.Open()
 	if err != nil {
 		cannot(err)
+		return nil
+	}
+	if !store.Lasts() {
 		return nil
 	}
 	place, err := store.Place(file, cfg)
@@ -107,8 +111,28 @@ func (s *starts) attend(e *sessionEnd, m *machine.Machine) (stop func()) {
 	return func() { close(end) }
 }
 
-// lastingHost says whether snapshots outlast this host: the nested one is gone when its command ends, unless it was told where else they lie.
-func lastingHost() bool { return os.Getenv("VMM_NESTED") == "" || os.Getenv("XDG_CACHE_HOME") != "" }
+// shareInstant shows a nested host the snapshots for instant starts, as far as any of the machines that it is to run has some, and gives it memory for a twin.
+func shareInstant(c *nested.Config, machines []*config.Machine, all bool) {
+	var twin int64
+	for _, m := range machines {
+		if all || m.Run.Instant {
+			twin = max(twin, twinNeeds(m))
+		}
+	}
+	if twin == 0 {
+		return
+	}
+	store, err := instant.Open()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "vmm: no instant starts: %v\n", err)
+		return
+	}
+	c.Shares = append(c.Shares, store.Root())
+	// Where the host has not as much, there are instant starts, but not from here a snapshot for them.
+	if more := int(twin >> 20); availableMemory() == 0 || int64(c.MemoryMiB+more)<<20 < availableMemory() {
+		c.MemoryMiB += more
+	}
+}
 
 // openInstant opens the snapshot at a place, if it fits.
 func openInstant(place *instant.Place) (*machine.Snapshot, error) {

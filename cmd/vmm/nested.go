@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sharevm/vmm/images/nested"
@@ -113,6 +115,11 @@ func nestedSelf(ctx context.Context, args []string, c nested.Config) error {
 	c.Patience = selfPatience
 	c.Env = append(os.Environ(), fmt.Sprintf("%s=%d", nestedStart, started.UnixMilli()))
 	return runNested(ctx, c)
+}
+
+// withoutNested are a command's arguments less the ones that ask for the nested host.
+func withoutNested(args []string) []string {
+	return slices.DeleteFunc(slices.Clone(args), func(a string) bool { return a == "--nested" || strings.HasPrefix(a, "--nested=") })
 }
 
 // nestedStart is the environment variable that tells the program in the nested host when it was started outside, in milliseconds

@@ -119,7 +119,7 @@ func (fl *runFlags) add(f *pflag.FlagSet) {
 	f.BoolVar(&fl.timeline, "timeline", false, "print on standard error where the boot time went, when the guest says that it is ready or else at the end")
 	f.BoolVar(&fl.noReboot, "no-reboot", false, "end where the guest would start anew")
 	f.BoolVar(&fl.hugePages, "hugepages", false, "take the guest's memory from the host's reserved 2 MiB pages (vm.nr_hugepages)")
-	f.StringVar(&fl.nested, "nested", "no", "run in the nested host: yes, no or auto (where KVM cannot run the machine)")
+	f.StringVar(&fl.nested, "nested", "no", "run in the nested host: yes, no or auto (where KVM cannot run the machine); snapshots for instant starts (vmm instant) lie outside of it")
 	f.Lookup("nested").NoOptDefVal = "yes"
 	f.StringVar(&fl.ctrlC, "ctrl-c", "button", "who gets Ctrl-C: the power button or the guest")
 	f.StringVar(&fl.firmware, "firmware", os.Getenv("VMM_FIRMWARE"), "`FOLDER` with SeaBIOS and OVMF that are preferred to Debian's, under the same names; $VMM_FIRMWARE")
@@ -354,13 +354,10 @@ func (fl *runFlags) runNested(ctx context.Context, file string, cfg *config.Mach
 		c.CPUs = 2
 	}
 	c.MemoryMiB = int(cfg.Memory>>20) + 512
-	var args []string
-	for _, a := range os.Args[1:] {
-		if a != "--nested" && !strings.HasPrefix(a, "--nested=") {
-			args = append(args, a)
-		}
+	if !fl.cold {
+		shareInstant(&c, []*config.Machine{cfg}, false)
 	}
-	return nestedSelf(ctx, args, c)
+	return nestedSelf(ctx, withoutNested(os.Args[1:]), c)
 }
 
 // settled is how long after the start a guest's kernel has most of its boot behind it; what only the start needed is then given back for
@@ -419,7 +416,7 @@ func (fl *runFlags) runHere(ctx context.Context, file string, cfg *config.Machin
 		}
 	}
 	options.Clone = fl.from != ""
-	toSession := &sessionEnd{ready: make(chan struct{}, 1)}
+	toSession := newSessionEnd(cfg)
 	instantly := fl.fromInstant(file, cfg, &options, messages, toSession.fallBack)
 	defer instantly.close()
 	if options.From == nil { // it begins at its firmware

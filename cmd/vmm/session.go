@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -72,7 +73,7 @@ machines are saved beside their .vmx instead, as vmm suspend does, and go on fro
 	f.StringVar(&fl.end, "end", "poweroff", "`HOW` machines end with the session: poweroff or suspend")
 	_ = c.RegisterFlagCompletionFunc("end", cobra.FixedCompletions([]string{"poweroff", "suspend"}, cobra.ShellCompDirectiveNoFileComp)) // cannot fail: the flag is there
 	f.StringArrayVar(&fl.run, "run-option", nil, "an `OPTION` of vmm run for all machines, such as --cold")
-	f.StringVar(&fl.nested, "nested", "no", "run in the nested host: yes, no or auto (where KVM cannot run machines; slower)")
+	f.StringVar(&fl.nested, "nested", "no", "run in the nested host: yes, no or auto (where KVM cannot run machines; slower); snapshots for instant starts (vmm instant) lie outside of it")
 	f.Lookup("nested").NoOptDefVal = "yes"
 	fl.screen.add(f)
 	fl.addKiosk(f)
@@ -143,13 +144,10 @@ func (fl *sessionFlags) nest(ctx context.Context, machines []*config.Machine, v 
 		c.Shares = append(c.Shares, m.Folder)
 		c.MemoryMiB += int(m.Memory>>20) + 64
 	}
-	var args []string
-	for _, a := range os.Args[1:] {
-		if a != "--nested" && !strings.HasPrefix(a, "--nested=") {
-			args = append(args, a)
-		}
+	if !slices.Contains(fl.run, "--cold") {
+		shareInstant(&c, machines, slices.Contains(fl.run, "--instant"))
 	}
-	return nestedSelf(ctx, args, c)
+	return nestedSelf(ctx, withoutNested(os.Args[1:]), c)
 }
 
 // powerOffPatience is how long guests may take to power off when the session ends.

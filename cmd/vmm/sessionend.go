@@ -21,6 +21,16 @@ import (
 type sessionEnd struct {
 	ready chan struct{} // gets a value when the guest says that it is ready
 	cold  atomic.Bool   // the machine could not go on from a snapshot
+	calm  time.Duration // how long a picture stays as it is that has settled
+}
+
+// newSessionEnd makes the end of a machine that is to be shown.
+func newSessionEnd(m *config.Machine) *sessionEnd {
+	e := &sessionEnd{ready: make(chan struct{}, 1), calm: settledFor}
+	if m.Run.Agent {
+		e.calm = agentSettledFor
+	}
+	return e
 }
 
 // fallBack says that the machine begins anew in place of going on from a snapshot.
@@ -37,6 +47,8 @@ func (e *sessionEnd) isReady() {
 const (
 	// settledFor is how long a picture has to stay as it is for the machine to count as ready, where its guest does not say so.
 	settledFor = 5 * time.Second
+	// agentSettledFor is the same where the guest has an agent, which does say so, as long as nothing goes wrong: a slow host's pictures rest in between.
+	agentSettledFor = time.Minute
 	// orphaned is how long a guest has to power off whose session is gone.
 	orphaned = time.Minute
 )
@@ -133,7 +145,7 @@ func (e *sessionEnd) waitReady(s *display.Surface, end <-chan struct{}) bool {
 				since = time.Time{}
 			case len(u.Damage) > 0 || since.IsZero():
 				since = now
-			case now.Sub(since) >= settledFor:
+			case now.Sub(since) >= e.calm:
 				return true
 			}
 		}

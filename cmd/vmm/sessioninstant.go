@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/sharevm/vmm/config"
+	"github.com/sharevm/vmm/machine/instant"
 	"github.com/sharevm/vmm/session"
 )
 
@@ -30,7 +31,7 @@ func (a *makers) plan(number int, m *config.Machine, s *session.Spec) {
 		return
 	}
 	s.Repeatable, s.Disposable = true, true
-	if slices.Contains(args, "--cold") || !lastingHost() {
+	if store, err := instant.Open(); slices.Contains(args, "--cold") || err != nil || !store.Lasts() { // the machine's own process says what is wrong
 		return
 	}
 	if a.waiting == nil {

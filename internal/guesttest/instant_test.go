@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sharevm/vmm/machine/control"
 )
 
@@ -23,7 +25,7 @@ func instantFile(t *testing.T) *machineFile {
 	t.Helper()
 	needGuests(t)
 	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	lastingCache(t)
 	f := newPCFile(t, "listen,disk:/dev/vda:1:9,paint:5,mark:4,events:vmm:2")
 	for key, value := range map[string]string{
 		"displayName": "web", "vmm.board": "fast", "vmm.display": "virtio", "vmm.input": "virtio", "vmm.agent": "TRUE", "vmm.overlay": "disposable", "vmm.instant": "TRUE",
@@ -36,6 +38,28 @@ func instantFile(t *testing.T) *machineFile {
 		t.Fatal(err)
 	}
 	return f
+}
+
+// lastingCache makes a cache of the test's own, whose snapshots for instant starts seem to outlast the nested host.
+func lastingCache(t *testing.T) {
+	t.Helper()
+	cache := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", cache)
+	store := filepath.Join(cache, "vmm", "instant")
+	if err := os.MkdirAll(store, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if os.Getenv("VMM_NESTED") == "" {
+		return
+	}
+	if err := unix.Mount("tmpfs", store, "tmpfs", 0, "mode=0700"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(store, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // session is a session that a viewer looks at.
@@ -250,7 +274,7 @@ func TestInstant(t *testing.T) {
 func TestInstantDamaged(t *testing.T) {
 	needGuests(t)
 	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	lastingCache(t)
 	f := newFile(t, "listen,mark:4,button")
 	for key, value := range map[string]string{"displayName": "web", "vmm.agent": "TRUE", "vmm.instant": "TRUE"} {
 		f.set(key, value)
@@ -289,6 +313,7 @@ func TestInstantDamaged(t *testing.T) {
 	g := start()
 	g.expect("waiting for the button")
 	exists("another snapshot", "test-*/memory", 256<<20)
+	dir = snapshotOf(t)
 	if said := stop(g); len(g.said("restored")) != 0 || !strings.Contains(said, "web starts anew: its snapshot for instant starts cannot be used: memory:") {
 		t.Errorf("it says %q", said)
 	}

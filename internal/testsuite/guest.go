@@ -76,7 +76,7 @@ func (s *suite) nestedItself(ctx context.Context, c *count) error {
 	if s.env != nil { // a soak wants nothing else
 		return nil
 	}
-	return s.goTest(ctx, c, nestedPackages, "VMM_TEST_NESTED=1")
+	return s.goTest(ctx, c, nestedPackages, "VMM_TEST_NESTED=1", "VMM_GUEST_TESTS="+abs(out+"/kit"), "VMM_BIN="+abs("bin/vmm"))
 }
 
 // where runs the script on this host's KVM if that runs ordinary guests, and in the nested host otherwise.

@@ -12,7 +12,7 @@ import (
 var kvmPackages = []string{"github.com/sharevm/vmm/vmm", "github.com/sharevm/vmm/vmm/host"}
 
 // nestedPackages have tests that boot the nested host themselves.
-var nestedPackages = []string{"github.com/sharevm/vmm/images/nested", "github.com/sharevm/vmm/images/guest"}
+var nestedPackages = []string{"github.com/sharevm/vmm/images/nested", "github.com/sharevm/vmm/images/guest", "github.com/sharevm/vmm/internal/nestedtest"}
 
 // guestPackage holds the tests with real guests.
 const guestPackage = "github.com/sharevm/vmm/internal/guesttest"

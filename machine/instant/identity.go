@@ -2,6 +2,7 @@ package instant
 
 import (
 	"crypto/sha256"
+	"debug/elf"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -18,9 +19,10 @@ import (
 // identity is what a snapshot is of.
 type identity struct {
 	VMX       snapshot.File
-	Program   string          // the program that made it
+	Program   string          // the program that made it; see program
 	Processor string          // a hash of what the host says of it
 	Files     []snapshot.File // that the guest was started from, its disks left out
+	Boot      string          // of the host on which it was made; locks tell among those of one boot who is at work
 }
 
 // identityFile is where it lies.
@@ -53,16 +55,15 @@ func same(a, b snapshot.File) bool {
 
 // identify looks at what a snapshot of a machine would be of now.
 func identify(vmx string, m *config.Machine) (*identity, error) {
-	id := &identity{Processor: processor()}
-	self, err := lookAt("/proc/self/exe")
-	if err != nil {
+	id := &identity{Processor: processor(), Boot: bootID()}
+	var err error
+	if id.Program, err = program("/proc/self/exe"); err != nil {
 		return nil, err
 	}
-	id.Program = fmt.Sprintf("%d %d", self.Size, self.Modified.UnixNano())
 	if id.VMX, err = lookAt(vmx); err != nil {
 		return nil, err
 	}
-	for _, path := range []string{m.Boot.Kernel, m.Boot.Initrd} {
+	for _, path := range []string{m.Boot.Kernel, m.Boot.Initrd, m.Run.Kiosk.CA} {
 		if path == "" {
 			continue
 		}
@@ -75,12 +76,37 @@ func identify(vmx string, m *config.Machine) (*identity, error) {
 	return id, nil
 }
 
+// program tells a program from others. Building it anew without a change makes the same one, with another time.
+func program(path string) (string, error) {
+	f, err := elf.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	if note := f.Section(buildID); note != nil && note.Size <= maxIdentity {
+		if b, err := note.Data(); err == nil {
+			return hash(b), nil
+		}
+	}
+	self, err := lookAt(path)
+	return fmt.Sprintf("%d %d", self.Size, self.Modified.UnixNano()), err
+}
+
+// buildID is the section in which Go's linker leaves hashes of all that went into a program, and of the program itself (cmd/internal/buildid).
+const buildID = ".note.go.buildid"
+
 func lookAt(path string) (snapshot.File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return snapshot.File{}, err
 	}
 	return snapshot.File{Path: path, Size: info.Size(), Modified: info.ModTime()}, nil
+}
+
+// bootID is another one each time that a host, or a nested host, is booted.
+func bootID() string {
+	b, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // there is one on every Linux
+	return strings.TrimSpace(string(b))
 }
 
 // processor is a hash of what /proc/cpuinfo says of the first processor, as far as it stays; "" where there is no such file.

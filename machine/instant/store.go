@@ -26,6 +26,9 @@ const (
 	// MaxAge is how old a snapshot may be that is not made anew when there is an occasion.
 	MaxAge = 7 * 24 * time.Hour
 
+	// draftAge is how old a draft of another host is of which nobody can be at work any more: far older than the time that making a snapshot may take.
+	draftAge = time.Hour
+
 	maxIdentity = 1 << 20 // bytes
 	lockSuffix  = ".lock"
 )
@@ -42,6 +45,9 @@ func Open() (*Store, error) {
 	return OpenAt(filepath.Join(cache, "vmm", "instant"))
 }
 
+// Root is the folder.
+func (s *Store) Root() string { return s.root }
+
 // OpenAt opens the store in a folder. It holds guests' memory, and is for its user's eyes alone.
 func OpenAt(root string) (*Store, error) {
 	if err := os.MkdirAll(root, 0o700); err != nil {
@@ -51,15 +57,25 @@ func OpenAt(root string) (*Store, error) {
 	if err := unix.Stat(root, &st); err != nil {
 		return nil, fmt.Errorf("where to keep snapshots: %s: %w", root, err)
 	}
-	if int(st.Uid) != os.Geteuid() {
+	if int(st.Uid) != os.Geteuid() && !nested() {
 		return nil, fmt.Errorf("where to keep snapshots: %s belongs to another user", root)
 	}
 	return &Store{root}, os.Chmod(root, 0o700)
 }
 
+// nested says whether this is the nested host, where every user is root: there the folder is one of the user outside, who was looked at there.
+func nested() bool { return os.Getenv("VMM_NESTED") != "" }
+
+// Lasts says whether the store is still there when this host has ended: in the nested host it is where it was shared with the host outside.
+func (s *Store) Lasts() bool {
+	var root, store unix.Stat_t
+	return !nested() || unix.Stat("/", &root) == nil && unix.Stat(s.root, &store) == nil && root.Dev != store.Dev
+}
+
 // Place is where the snapshot of a machine lies, or shall lie.
 type Place struct {
-	Dir   string
+	Dir   string // of the newest snapshot when the place was looked up; "" where there was none
+	key   string // Dir without its last part
 	store *Store
 	now   *identity
 }
@@ -78,15 +94,40 @@ func (s *Store) Place(vmx string, m *config.Machine) (*Place, error) {
 	if err != nil {
 		return nil, fmt.Errorf("what a snapshot is of: %w", err)
 	}
-	return &Place{filepath.Join(s.root, name), s, now}, nil
+	p := &Place{key: filepath.Join(s.root, name), store: s, now: now}
+	if all := p.all(); len(all) > 0 {
+		p.Dir = all[len(all)-1]
+	}
+	return p, nil
 }
+
+// all are the folders of the place's snapshots, the newest last. There is more than one only where nobody has come to remove the others.
+func (p *Place) all() (dirs []string) {
+	folders, _ := os.ReadDir(p.store.root) // ascending
+	for _, f := range folders {
+		if key, _ := split(f.Name()); f.IsDir() && key == filepath.Base(p.key) {
+			dirs = append(dirs, filepath.Join(p.store.root, f.Name()))
+		}
+	}
+	return dirs
+}
+
+// split takes the name of a snapshot's folder apart: whose it is, and when it was begun.
+func split(name string) (key, begun string) {
+	i := strings.LastIndexByte(name, '.')
+	return name[:max(i, 0)], name[i+1:]
+}
+
+// dated is the name of a folder for a snapshot that is begun now. No name is used twice: nested hosts that share the store remember what lay under a name as long as
+// they have it open, and would take part of another snapshot for the same one's.
+func dated(key string) string { return fmt.Sprintf("%s.%016x", key, time.Now().UnixNano()) }
 
 // ErrNone says that no snapshot was made yet.
 var ErrNone = errors.New("there is no snapshot yet")
 
 // Check sees whether there is a snapshot, and of the machine as it is now. It wraps ErrNone, or says why the snapshot is of no use.
 func (p *Place) Check() error {
-	if _, err := os.Stat(p.Dir); errors.Is(err, fs.ErrNotExist) {
+	if p.Dir == "" {
 		return ErrNone
 	}
 	saved, err := readIdentity(p.Dir)
@@ -115,7 +156,14 @@ func (p *Place) Used() {
 }
 
 // Remove removes the snapshot. Machines that run from it keep what they need.
-func (p *Place) Remove() error { return os.RemoveAll(p.Dir) }
+func (p *Place) Remove() error {
+	var errs []error
+	for _, dir := range p.all() {
+		errs = append(errs, os.RemoveAll(dir))
+	}
+	p.Dir = ""
+	return errors.Join(errs...)
+}
 
 // Spoiler opens what makes the snapshot of no use to others, for a process that finds that out when it can no longer remove it.
 func (p *Place) Spoiler() (*os.File, error) {
@@ -125,9 +173,10 @@ func (p *Place) Spoiler() (*os.File, error) {
 // ErrBusy says that somebody else is at it.
 var ErrBusy = errors.New("another process makes the snapshot already")
 
-// Lock keeps others from making the same snapshot until unlock is called. It returns ErrBusy where another process does.
+// Lock keeps others from making the same snapshot until unlock is called. It returns ErrBusy where another process does. Nested hosts do not see each other's locks: they
+// make one each, and the last counts.
 func (p *Place) Lock() (unlock func(), err error) {
-	f, err := os.OpenFile(p.Dir+lockSuffix, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	f, err := os.OpenFile(p.key+lockSuffix, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +195,7 @@ func (p *Place) Create(names []string, size int64) (*snapshot.Draft, error) {
 	if err := p.store.makeRoom(p, size); err != nil {
 		return nil, err
 	}
-	d, err := snapshot.Create(p.Dir, append(slices.Clone(names), identityFile))
+	d, err := snapshot.Create(dated(p.key), append(slices.Clone(names), identityFile))
 	if err != nil {
 		return nil, err
 	}
@@ -162,6 +211,20 @@ func (p *Place) Create(names []string, size int64) (*snapshot.Draft, error) {
 		return nil, fmt.Errorf("make a snapshot: %w", err)
 	}
 	return d, nil
+}
+
+// Commit puts the snapshot that Create began into its place, as snapshot.Draft's Commit does. Older ones go.
+func (p *Place) Commit(d *snapshot.Draft, disks []string) error {
+	if err := d.Commit(disks); err != nil {
+		return err
+	}
+	all := p.all()
+	for _, dir := range all[:max(len(all)-1, 0)] {
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("an older snapshot: %w", err)
+		}
+	}
+	return nil
 }
 
 func readIdentity(dir string) (*identity, error) {
@@ -239,6 +302,7 @@ func sizeOf(dir string) (total int64) {
 
 // Remove removes the snapshots of a .vmx, or all of them without one, and says how many there were.
 func (s *Store) Remove(vmx string) (n int, err error) {
+	s.sweep()
 	all, err := s.List()
 	if err != nil {
 		return 0, err
@@ -256,17 +320,38 @@ func (s *Store) Remove(vmx string) (n int, err error) {
 
 // remove removes a snapshot and, unless somebody is about to make it anew, its lock.
 func (s *Store) remove(name string) error {
-	dir := filepath.Join(s.root, name)
-	err := os.RemoveAll(dir)
-	if unlock, e := (&Place{Dir: dir}).Lock(); e == nil {
+	err := os.RemoveAll(filepath.Join(s.root, name))
+	key, _ := split(name)
+	p := &Place{key: filepath.Join(s.root, key), store: s}
+	if len(p.all()) > 0 {
+		return err
+	}
+	if unlock, e := p.Lock(); e == nil {
 		defer unlock()
-		err = errors.Join(err, os.Remove(dir+lockSuffix))
+		err = errors.Join(err, os.Remove(p.key+lockSuffix))
 	}
 	return err
 }
 
+// sweep removes the drafts that nobody is at work at.
+func (s *Store) sweep() {
+	folders, _ := os.ReadDir(s.root)
+	for _, f := range folders {
+		dir := filepath.Join(s.root, f.Name())
+		if !f.IsDir() || !strings.HasPrefix(f.Name(), ".") {
+			continue
+		}
+		if id, err := readIdentity(dir); err == nil && id.Boot == bootID() {
+			snapshot.Sweep(dir)
+		} else if info, err := f.Info(); err == nil && time.Since(info.ModTime()) > draftAge {
+			_ = os.RemoveAll(dir) // else next time
+		}
+	}
+}
+
 // makeRoom removes snapshots that nobody can use any more, and those that were not used for longest, until there is room for one more at p.
 func (s *Store) makeRoom(p *Place, size int64) error {
+	s.sweep()
 	all, err := s.List()
 	if err != nil {
 		return err
@@ -274,8 +359,9 @@ func (s *Store) makeRoom(p *Place, size int64) error {
 	total := size
 	var kept []Entry
 	for _, e := range all {
+		key, _ := split(e.Name)
 		switch {
-		case e.Name == filepath.Base(p.Dir): // is replaced
+		case key == filepath.Base(p.key): // is replaced
 		case outdated(e, p.now):
 			if err := s.remove(e.Name); err != nil {
 				return err

@@ -1,7 +1,10 @@
 package instant
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,7 +59,7 @@ func (r *rig) make(t *testing.T, p *Place, text string) {
 	if _, err := d.Files[snapshot.MemoryFile].WriteString(text); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Commit([]string{r.disk}); err != nil {
+	if err := p.Commit(d, []string{r.disk}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -117,7 +120,7 @@ func edit(p *Place, old, new string) error {
 // TestPlaces has machines that guests can tell apart lie apart, and no others.
 func TestPlaces(t *testing.T) {
 	r := newRig(t)
-	first := r.place(t).Dir
+	first := r.place(t).key
 	for name, change := range map[string]func(m *config.Machine){
 		"VNC":      func(m *config.Machine) { m.Display.VNC.Port = 7 },
 		"limits":   func(m *config.Machine) { m.Limits.CPUShares = 9 },
@@ -125,7 +128,7 @@ func TestPlaces(t *testing.T) {
 	} {
 		m := *r.m
 		change(&m)
-		if p, err := r.Place(r.vmx, &m); err != nil || p.Dir != first {
+		if p, err := r.Place(r.vmx, &m); err != nil || p.key != first {
 			t.Errorf("%s: %v, %v", name, p, err)
 		}
 	}
@@ -137,12 +140,105 @@ func TestPlaces(t *testing.T) {
 	} {
 		m := *r.m
 		change(&m)
-		if p, err := r.Place(r.vmx, &m); err != nil || p.Dir == first {
+		if p, err := r.Place(r.vmx, &m); err != nil || p.key == first {
 			t.Errorf("%s: %v, %v", name, p, err)
 		}
 	}
-	if p, err := r.Place(r.kernel, r.m); err != nil || p.Dir == first {
+	if p, err := r.Place(r.kernel, r.m); err != nil || p.key == first {
 		t.Errorf("another .vmx: %v, %v", p, err)
+	}
+}
+
+// TestAnew makes a snapshot anew: it lies under another name, the older one goes, and who has that open goes on with it.
+func TestAnew(t *testing.T) {
+	r := newRig(t)
+	r.make(t, r.place(t), "first")
+	was := r.place(t)
+	memory, err := os.Open(filepath.Join(was.Dir, snapshot.MemoryFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer memory.Close()
+	r.make(t, was, "second")
+	is := r.place(t)
+	if is.Dir == was.Dir || is.key != was.key {
+		t.Errorf("%s after %s", is.Dir, was.Dir)
+	}
+	for want, read := range map[string]func() ([]byte, error){
+		"first":  func() ([]byte, error) { return io.ReadAll(memory) },
+		"second": func() ([]byte, error) { return os.ReadFile(filepath.Join(is.Dir, snapshot.MemoryFile)) },
+	} {
+		if b, err := read(); string(b) != want || err != nil {
+			t.Errorf("%q instead of %q, %v", b, want, err)
+		}
+	}
+	if all, err := r.List(); len(all) != 1 || err != nil {
+		t.Errorf("%v, %v", all, err)
+	}
+}
+
+// TestDrafts leaves drafts behind: those go whose makers are gone, as far as that can be known.
+func TestDrafts(t *testing.T) {
+	r := newRig(t)
+	work, err := r.place(t).Create([]string{snapshot.MemoryFile}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer work.Discard()
+	left := func(boot string, age time.Duration) string {
+		t.Helper()
+		dir, err := os.MkdirTemp(r.root, ".web-0.1.new-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := json.Marshal(identity{Boot: boot})
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := time.Now().Add(-age)
+		if err := errors.Join(os.WriteFile(filepath.Join(dir, identityFile), b, 0o600), os.Chtimes(dir, at, at)); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	drafts := map[string]bool{
+		filepath.Dir(work.Files[snapshot.MemoryFile].Name()): true,
+		left(bootID(), time.Minute):                          false,
+		left("another host", time.Minute):                    true, // somebody may be at work there, whose lock cannot be seen
+		left("another host", 2*draftAge):                     false,
+	}
+	r.sweep()
+	for dir, want := range drafts {
+		if _, err := os.Stat(dir); (err == nil) != want {
+			t.Errorf("%s: %v, want it left: %t", dir, err, want)
+		}
+	}
+}
+
+// TestProgram has a program that was built anew without a change for the same one.
+func TestProgram(t *testing.T) {
+	self, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	was, err := program("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "copy")
+	if err := os.WriteFile(path, self, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if is, err := program(path); is != was || err != nil {
+		t.Errorf("%s instead of %s, %v", is, was, err)
+	}
+	at := bytes.Index(self, []byte("Go\x00\x00")) // the note's name, and then what it says
+	self[at+8] ^= 1
+	if err := os.WriteFile(path, self, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if is, err := program(path); is == was || err != nil {
+		t.Errorf("another program is %s too, %v", is, err)
 	}
 }
 
@@ -153,8 +249,8 @@ func TestRoom(t *testing.T) {
 	var places []*Place
 	for i := range 4 {
 		r.m.Memory = int64(i+1) << 30
+		r.make(t, r.place(t), strings.Repeat("x", 4096))
 		p := r.place(t)
-		r.make(t, p, strings.Repeat("x", 4096))
 		at := time.Now().Add(time.Duration(i-10) * time.Hour)
 		if err := os.Chtimes(filepath.Join(p.Dir, identityFile), at, at); err != nil {
 			t.Fatal(err)

@@ -40,7 +40,10 @@ func Create(dir string, names []string) (_ *Draft, err error) {
 	}
 	d := &Draft{dir: dir, Files: map[string]*os.File{}}
 	prefix := filepath.Join(filepath.Dir(dir), "."+filepath.Base(dir)+".new-")
-	sweep(prefix)
+	drafts, _ := filepath.Glob(escape(prefix) + "*") // no error: the pattern is well-formed
+	for _, draft := range drafts {
+		Sweep(draft)
+	}
 	if d.temp, err = os.MkdirTemp(filepath.Dir(prefix), filepath.Base(prefix)); err != nil {
 		return nil, fmt.Errorf("make a snapshot: %w", err)
 	}
@@ -78,14 +81,11 @@ func (d *Draft) close() {
 	}
 }
 
-// sweep removes the drafts whose paths begin with prefix and that nobody works at.
-func sweep(prefix string) {
-	drafts, _ := filepath.Glob(escape(prefix) + "*") // no error: the pattern is well-formed
-	for _, path := range drafts {
-		if lock, err := lockFolder(path); err == nil {
-			os.RemoveAll(path)
-			lock.Close()
-		}
+// Sweep removes a draft, given by its folder, unless somebody on this host is at work at it.
+func Sweep(draft string) {
+	if lock, err := lockFolder(draft); err == nil {
+		os.RemoveAll(draft)
+		lock.Close()
 	}
 }
 

@@ -63,6 +63,9 @@ func fileSystems(start wire.Start) error {
 			return err
 		}
 	}
+	if err := readAhead(); err != nil {
+		return err
+	}
 	if err := resolver(root); err != nil {
 		return err
 	}
@@ -73,6 +76,22 @@ func fileSystems(start wire.Start) error {
 		return nil
 	}
 	return setup.SwitchRoot(root)
+}
+
+// readAhead has the kernel read files that are mapped into memory ahead. In its mode "mmap" 9p leaves that at nothing, and each page of a program, or of a guest's memory, costs
+// a request of its own.
+func readAhead() error {
+	const most = "500" // KiB: what msize lets through
+	all, err := filepath.Glob("/sys/class/bdi/9p-*/read_ahead_kb")
+	if err != nil {
+		return err
+	}
+	for _, name := range all {
+		if err := os.WriteFile(name, []byte(most), 0o644); err != nil {
+			return fmt.Errorf("how far to read ahead: %w", err)
+		}
+	}
+	return nil
 }
 
 // overlay mounts the host's root with a layer of memory on top of it.
