@@ -126,6 +126,7 @@ func New(c Config) *Device {
 	if c.Devices {
 		d.ram[0] |= commandTranslate // as firmware leaves it
 		d.keyboard.timer = c.Clock.NewTimer(d.typematic)
+		d.keyboard.rest = c.Clock.NewTimer(d.rested)
 	}
 	return d
 }
@@ -187,6 +188,14 @@ func (d *Device) typematic() {
 	d.load()
 }
 
+// rested is called by the timer of a keyboard that rests.
+func (d *Device) rested() {
+	defer guard.Panic(d.cfg.Log, "keyboard")
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.load()
+}
+
 // reply puts the controller's own byte where the guest reads it, ahead of a device's.
 func (d *Device) reply(v, flags uint8) {
 	if d.status&statusFull != 0 && d.device {
@@ -215,8 +224,9 @@ func (d *Device) load() {
 		}
 		d.keyboard.catchUp()
 		d.mouse.send()
-		if d.ram[0]&keyboardDisabled == 0 && d.keyboard.waiting() {
+		if d.ram[0]&keyboardDisabled == 0 && d.keyboard.waiting() && !d.keyboard.rests(d.cfg.Clock.Now()) {
 			if v, whole := d.translate(d.keyboard.next()); whole {
+				d.keyboard.shown(d.cfg.Clock.Now())
 				d.show(v, 0, true)
 			}
 			continue

@@ -48,7 +48,35 @@ type keyboard struct {
 	behind bool   // the two differ because there was no room
 	repeat uint16 // the key that repeats, or 0
 	timer  clock.Timer
+
+	burst   int       // bytes shown without a rest
+	shownAt time.Time // the last of these
+	rest    clock.Timer
 }
+
+const (
+	// maxBurst is how many bytes a guest may read of the controller before it has to be empty for a moment: Linux takes one for broken that has more when its driver starts (i8042_flush),
+	// and does without a keyboard from then on. A real keyboard's wire takes a millisecond for each byte.
+	maxBurst = 16
+	// restTime is longer than a guest that is seldom run takes to see that.
+	restTime = 50 * time.Millisecond
+)
+
+// rests says whether the keyboard has to wait with its next byte, and sees to it that the controller asks again.
+func (k *keyboard) rests(now time.Time) bool {
+	since := now.Sub(k.shownAt)
+	if since >= restTime {
+		k.burst = 0
+	}
+	if k.burst < maxBurst || k.replies.n > 0 {
+		return false
+	}
+	k.rest.Reset(restTime - since)
+	return true
+}
+
+// shown counts a byte that the guest gets.
+func (k *keyboard) shown(now time.Time) { k.burst, k.shownAt = k.burst+1, now }
 
 // key takes a key from the user. Events of a key that is as it was are repeats of the host's, which the keyboard makes itself.
 func (k *keyboard) key(code uint16, down bool) {

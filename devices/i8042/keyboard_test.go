@@ -54,6 +54,10 @@ func (d *desk) drain() (keys, mouse []uint8) {
 	for range 1000 {
 		s := d.in(0x64)
 		if s&statusFull == 0 {
+			if d.Device.keyboard.waiting() && d.ram[0]&keyboardDisabled == 0 { // it rests
+				d.clock.Advance(restTime)
+				continue
+			}
 			return keys, mouse
 		}
 		if v := d.in(0x60); s&statusAux != 0 {
@@ -261,6 +265,51 @@ func TestOverflow(t *testing.T) {
 	}
 	if len(down) != 1 || !down[0x16] {
 		t.Errorf("down are %v, want the key 1", down)
+	}
+}
+
+// TestFlush has a driver start that does as Linux's does, after keys were typed which nobody has read: it empties the controller by at most 16 reads. The keys that it has not
+// thrown away come later, in order.
+func TestFlush(t *testing.T) {
+	d := newDesk(t)
+	d.command(commandSystem | commandKeyboardIRQ | commandTranslate | mouseDisabled)
+	for code := uint16(2); code < 60; code++ {
+		d.Key(code, true)
+		d.Key(code, false)
+	}
+	flush := func() (n int) {
+		for d.in(0x64)&statusFull != 0 {
+			if n++; n > 16 {
+				t.Fatal("a byte after 16")
+			}
+			d.in(0x60)
+		}
+		return n
+	}
+	if n := flush(); n != 16 {
+		t.Errorf("%d bytes", n)
+	}
+	before := d.edges[0]
+	d.clock.Advance(restTime)
+	if d.edges[0] == before {
+		t.Error("no interrupt after the rest")
+	}
+	if n := flush(); n == 0 {
+		t.Error("nothing after the rest")
+	}
+	d.drain()
+	d.clock.Advance(time.Second)
+	d.Key(30, true)
+	d.wantKeys("later", 0x1E)
+	// One that has waited for an answer gets it in between.
+	for range 10 {
+		d.Key(31, true)
+		d.Key(31, false)
+	}
+	flush()
+	d.keys(kbdEcho)
+	if v := d.in(0x60); v != kbdEcho {
+		t.Errorf("echo %#x", v)
 	}
 }
 

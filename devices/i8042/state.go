@@ -14,6 +14,7 @@ func (d *Device) Pause() {
 	d.paused = true
 	if d.keyboard.timer != nil {
 		d.keyboard.timer.Stop()
+		d.keyboard.rest.Stop()
 	}
 }
 
@@ -67,7 +68,7 @@ func (d *Device) Restore(r *state.Reader) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	q.keyboard.timer = d.keyboard.timer
+	q.keyboard.timer, q.keyboard.rest = d.keyboard.timer, d.keyboard.rest
 	d.keyboard, d.mouse = q.keyboard, q.mouse
 	d.device, d.released, d.displaced = q.device, q.released, q.displaced
 	d.displacedByte, d.displacedFlags = q.displacedByte, q.displacedFlags
