@@ -49,7 +49,7 @@ run | session)
 test | boots)
 	[ "$1" = boots ] && packages="$packages $installer"
 	# What other programs make of our tables, and of our disks and what guests keep on them.
-	packages="$packages $nested acpica-tools dmidecode vncsnapshot swtpm $windows $agents $disks $firmware $bootable"
+	packages="$packages $nested acpica-tools dmidecode vncsnapshot swtpm iperf3 $windows $agents $disks $firmware $bootable"
 	;;
 bench)
 	packages="$packages $nested acpica-tools $disks $firmware $bootable gcc libc6-dev"

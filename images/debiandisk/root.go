@@ -12,7 +12,11 @@ import (
 const suite = "bookworm"
 
 // packages are what there is beside Debian's essential packages and apt.
-var packages = []string{"linux-image-amd64", "systemd-sysv", "udev", "zstd", "iproute2"}
+var packages = []string{
+	"linux-image-amd64", "systemd-sysv", "udev", "zstd", "iproute2",
+	// What the command exercise works disks and cards with.
+	"e2fsprogs", "sg3-utils", "nvme-cli", "iperf3", "ethtool",
+}
 
 // excluded is what no test looks at: texts, and half of the drivers.
 var excluded = []string{
@@ -22,8 +26,14 @@ var excluded = []string{
 	"/lib/modules/*/kernel/drivers/gpu/drm/nouveau/*", "/lib/modules/*/kernel/drivers/gpu/drm/radeon/*", "/lib/modules/*/kernel/drivers/infiniband/*",
 }
 
-//go:embed check.sh
-var check string
+var (
+	//go:embed machine.sh
+	machine string
+	//go:embed check.sh
+	check string
+	//go:embed exercise.sh
+	exercise string
+)
 
 // file is one that is added to Debian's.
 type file struct {
@@ -38,7 +48,9 @@ var files = []file{
 	{"etc/fstab", 0o644, "PARTLABEL=root / ext4 errors=remount-ro 0 1\nPARTLABEL=esp /boot/efi vfat umask=0077 0 0\n"},
 	// Each card gets an address, and no route: their networks are all alike.
 	{"etc/systemd/network/cards.network", 0o644, "[Match]\nType=ether\n\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n\n[DHCPv4]\nUseRoutes=no\nUseDNS=no\n"},
+	{"usr/local/lib/machine.sh", 0o644, machine},
 	{"usr/local/bin/check", 0o755, check},
+	{"usr/local/bin/exercise", 0o755, exercise},
 	// What a script that types on the console waits for.
 	{"root/.bash_profile", 0o644, "echo\necho \"shell: ready on $(tty)\"\n"},
 	{"boot/grub/grub.cfg", 0o644, `serial --unit=0 --speed=115200
