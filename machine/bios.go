@@ -157,14 +157,21 @@ func (b *board) addTableFiles(d *fwcfg.Device, c *acpi.Config) error {
 	b.generation = generation
 	b.devices = append(b.devices, generation)
 	c.GenerationFile, c.GenerationOffset, c.GenerationGPE = vmgenid.FileNumber, vmgenid.Offset, vmgenid.GPE
-	page := firmware.Page{File: vmgenid.FileNumber, AddressFile: vmgenid.FileAddress, Align: vmgenid.PageSize}
+	pages := []firmware.Page{{File: vmgenid.FileNumber, AddressFile: vmgenid.FileAddress, Align: vmgenid.PageSize}}
+	if c.TPM {
+		c.TPMLogFile, c.TPMLogSize = firmware.FileTPMLog, firmware.TPMLogSize
+		pages = append(pages, firmware.Page{File: firmware.FileTPMLog, Align: 1})
+		if err := d.AddFile(firmware.FileTPMLog, make([]byte, firmware.TPMLogSize)); err != nil {
+			return err
+		}
+	}
 	set, err := acpi.Build(c)
 	if err != nil {
 		return err
 	}
 	// Firmware may learn the files' sizes before the tables are made: they get room for what the addresses change.
 	const slack, unit = 1 << 10, 4 << 10
-	first := firmware.Link(set, page)
+	first := firmware.Link(set, pages...)
 	var tables *firmware.Tables
 	link := func() (*firmware.Tables, error) {
 		if tables == nil {
@@ -173,7 +180,7 @@ func (b *board) addTableFiles(d *fwcfg.Device, c *acpi.Config) error {
 			if err != nil {
 				return nil, err
 			}
-			t := firmware.Link(set, page)
+			t := firmware.Link(set, pages...)
 			tables = &t
 		}
 		return tables, nil

@@ -4,14 +4,12 @@ import (
 	"errors"
 
 	"github.com/sharevm/vmm/boot/layout"
-	"github.com/sharevm/vmm/config"
 	"github.com/sharevm/vmm/devices/tpm"
 	"github.com/sharevm/vmm/devices/tpm/swtpm"
 )
 
 var (
 	errTPMDiscard  = errors.New("what a TPM remembers cannot be thrown away at the end as writes to disks can: leave out --snapshot and vmm.overlay, or the TPM (vtpm.present = \"FALSE\")")
-	errTPMFirmware = errors.New("EFI firmware does not get past a TPM yet: set vtpm.present = \"FALSE\"")
 	errTPMSnapshot = errors.New("what a TPM remembers cannot be saved yet: a machine with vtpm.present = \"TRUE\" can be shut down, not suspended")
 )
 
@@ -21,8 +19,6 @@ func (m *Machine) startTPM() (err error) {
 	switch {
 	case !c.Present:
 		return nil
-	case byFirmware(m.cfg) && m.cfg.Firmware.Kind == config.FirmwareEFI:
-		return errTPMFirmware
 	case m.opt.Discard:
 		return errTPMDiscard
 	}

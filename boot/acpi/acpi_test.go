@@ -238,6 +238,19 @@ func TestTPM2(t *testing.T) {
 	if area, method := le.Uint64(b[40:]), le.Uint32(b[48:]); area != 0xFED40040 || method != 7 {
 		t.Errorf("control area at %#x, start method %d", area, method)
 	}
+	c := configs(t)["pc"]
+	c.TPMLogFile, c.TPMLogSize = "log", 0x10000
+	set, err := Build(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(set.External) != 1 {
+		t.Fatalf("%d fields for firmware, want the log's address", len(set.External))
+	}
+	e := set.External[0]
+	if b := set.Tables[e.In].Data; string(b[:4]) != "TPM2" || e.At != 68 || e.Size != 8 || e.File != "log" || le.Uint32(b[64:]) != 0x10000 || len(b) != 76 {
+		t.Errorf("log: %+v, least length %#x in %d bytes of %q", e, le.Uint32(b[64:]), len(b), b[:4])
+	}
 }
 
 func TestBuildRefuses(t *testing.T) {

@@ -55,7 +55,11 @@ func Build(c *Config) (*Set, error) {
 		listed = append(listed, s.add(newTable("HPET", revisionHPET, hpet())))
 	}
 	if c.TPM {
-		listed = append(listed, s.add(newTable("TPM2", revisionTPM2, tpm2())))
+		t := s.add(newTable("TPM2", revisionTPM2, tpm2(c)))
+		if c.TPMLogFile != "" {
+			s.External = append(s.External, External{In: t, At: headerSize + tpm2Log, Size: 8, File: c.TPMLogFile})
+		}
+		listed = append(listed, t)
 	}
 	if c.GenerationFile != "" {
 		body, at := generation(c)

@@ -30,6 +30,9 @@ type Config struct {
 	HPET          bool
 	TPM           bool // TPM 2.0 with a command response buffer
 	S3, S4        bool // sleep states beside soft-off
+	// TPMLogFile names the file in whose place firmware keeps the log of what it has measured, of TPMLogSize bytes; "" for none.
+	TPMLogFile string
+	TPMLogSize uint32
 	// Memory32 are the windows for 32-bit BARs, where firmware chose them; without, it is that of Layout.
 	Memory32 []layout.Window
 	// GenerationFile names the file of which firmware has the page with the machine's generation id, at GenerationOffset; "" for none.

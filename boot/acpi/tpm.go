@@ -7,21 +7,27 @@ import (
 	"github.com/sharevm/vmm/boot/layout"
 )
 
-// tpm2 is the body of the table that says how the TPM is spoken to (TCG ACPI Specification 1.4, section 8). There is no log of events: firmware that
-// measures keeps one of its own.
-func tpm2() []byte {
+// tpm2Log is the offset of the log's address in the body of the table.
+const tpm2Log = 32
+
+// tpm2 is the body of the table that says how the TPM is spoken to (TCG ACPI Specification 1.4, section 8), and where a BIOS leaves the log of what it has measured.
+func tpm2(c *Config) []byte {
 	const (
 		classClient = 0
 		startByCRB  = 7  // the method: by the start register of the command response buffer alone
 		parameters  = 12 // of the start method; none
-		eventLog    = 12 // its least length and its address; none
 	)
 	le := binary.LittleEndian
 	b := le.AppendUint16(nil, classClient)
 	b = le.AppendUint16(b, 0)
 	b = le.AppendUint64(b, layout.TPM+layout.TPMControl)
 	b = le.AppendUint32(b, startByCRB)
-	return append(b, make([]byte, parameters+eventLog)...)
+	b = append(b, make([]byte, parameters)...)
+	if c.TPMLogFile == "" {
+		return le.AppendUint32(le.AppendUint64(b, 0), 0)
+	}
+	b = le.AppendUint32(b, c.TPMLogSize)
+	return le.AppendUint64(b, 0) // firmware's
 }
 
 // tpmDevice declares the TPM.

@@ -17,8 +17,12 @@ const (
 	FileBootOrder    = "bootorder"
 	FileBootMenu     = "etc/show-boot-menu"
 	FileBootMenuWait = "etc/boot-menu-wait" // milliseconds, 16 bits
+	FileTPMLog       = "etc/tpm/log"        // where a BIOS logs what it measures; TPMLogSize bytes
 	FileSerial       = "etc/sercon-port"    // where SeaBIOS shows its text screen
 )
+
+// TPMLogSize is as much as the TCG's ACPI specification wants at least, in bytes.
+const TPMLogSize = 64 << 10
 
 // Numbers of items that tell firmware about the machine.
 const (

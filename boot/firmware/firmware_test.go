@@ -21,7 +21,7 @@ func newSet(t *testing.T) (*acpi.Set, Page) {
 	}
 	set, err := acpi.Build(&acpi.Config{
 		Layout: l, APICIDs: []uint32{0, 1}, PCIBuses: 256, INTx: true, RTC: true, I8042: true,
-		GenerationFile: "etc/vmgenid_guid", GenerationOffset: 40, GenerationGPE: 5,
+		GenerationFile: "etc/vmgenid_guid", GenerationOffset: 40, GenerationGPE: 5, TPM: true, TPMLogFile: FileTPMLog, TPMLogSize: TPMLogSize,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -32,14 +32,15 @@ func newSet(t *testing.T) (*acpi.Set, Page) {
 // TestLink carries out the script as firmware does, and walks the tables from the root pointer.
 func TestLink(t *testing.T) {
 	set, page := newSet(t)
-	link := Link(set, page)
+	log := Page{File: FileTPMLog, Align: 1}
+	link := Link(set, page, log)
 	type file struct {
 		data []byte
 		at   uint64
 		zone byte
 	}
 	files := map[string]*file{
-		FileRSDP: {data: link.RSDP}, FileTables: {data: link.Tables}, page.File: {data: make([]byte, 4096)}, page.AddressFile: {data: make([]byte, 8)},
+		FileRSDP: {data: link.RSDP}, FileTables: {data: link.Tables}, page.File: {data: make([]byte, 4096)}, page.AddressFile: {data: make([]byte, 8)}, log.File: {data: make([]byte, TPMLogSize)},
 	}
 	next := map[byte]uint64{zoneHigh: 0x0FFE0010, zoneSegment: 0xF5001}
 	le := binary.LittleEndian
@@ -113,6 +114,10 @@ func TestLink(t *testing.T) {
 		}
 		found = append(found, string(b[:4]))
 		switch string(b[:4]) {
+		case "TPM2":
+			if le.Uint64(b[68:]) != files[log.File].at {
+				t.Error("the TPM's table does not lead to the log")
+			}
 		case "FACP":
 			if dsdt := table(le.Uint64(b[140:])); string(dsdt[:4]) != "DSDT" || sum(dsdt) != 0 || uint64(le.Uint32(b[40:])) != le.Uint64(b[140:]) {
 				t.Error("FADT does not lead to the DSDT")
@@ -126,7 +131,7 @@ func TestLink(t *testing.T) {
 			}
 		}
 	}
-	if got := strings.Join(found, " "); !strings.Contains(got, "FACP") || !strings.Contains(got, "APIC") || !strings.Contains(got, "SSDT") {
+	if got := strings.Join(found, " "); !strings.Contains(got, "FACP") || !strings.Contains(got, "APIC") || !strings.Contains(got, "SSDT") || !strings.Contains(got, "TPM2") {
 		t.Errorf("tables %s", got)
 	}
 }

@@ -30,7 +30,7 @@ const (
 // Tables are the ACPI tables as firmware takes them: two files, and the script that places them.
 type Tables struct{ Loader, Tables, RSDP []byte }
 
-// Page is a piece of memory that firmware allocates for a device: a file, whose address it writes to another file.
+// Page is a piece of memory that firmware allocates for a device: a file, whose address it writes to another file, unless that is "".
 type Page struct {
 	File, AddressFile string
 	Align             uint32
@@ -79,6 +79,9 @@ func Link(s *acpi.Set, pages ...Page) Tables {
 		}
 	}
 	for _, p := range pages {
+		if p.AddressFile == "" {
+			continue
+		}
 		e := t.command(loadWritePointer)
 		copy(e, p.AddressFile)
 		copy(e[loadName:], p.File)

@@ -98,9 +98,10 @@ func (d *Device) wake() {
 
 // start begins the command in the buffer.
 func (d *Device) start() {
-	if d.idle || len(d.command) != 0 {
+	if len(d.command) != 0 {
 		return
 	}
+	d.idle = false
 	n := binary.BigEndian.Uint32(d.buffer[sizeOffset:])
 	if n < headerSize || n > BufferSize {
 		d.answer(rcCommandSize)

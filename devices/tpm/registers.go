@@ -122,7 +122,7 @@ func (d *Device) Write(offset uint64, p []byte) {
 		d.set(offset&^3, binary.LittleEndian.Uint32(word[:]))
 		offset, p = offset+uint64(n), p[n:]
 	}
-	if len(p) > 0 && d.granted && !d.idle && len(d.command) == 0 {
+	if len(p) > 0 && d.granted && len(d.command) == 0 {
 		copy(d.buffer[offset-regBuffer:], p)
 	}
 }

@@ -137,12 +137,27 @@ func TestLocality(t *testing.T) {
 	}
 }
 
+// TestFirstCommand sends a command as SeaBIOS does its first one, from Idle.
+func TestFirstCommand(t *testing.T) {
+	f := &fake{begun: make(chan []byte, 1), proceed: make(chan struct{})}
+	r := newRig(t, f)
+	r.put(regLocControl, locRequest)
+	r.send(12, 1, 2)
+	if got := <-f.begun; !bytes.Equal(got, command(12, 1, 2)) {
+		t.Fatalf("command % x", got)
+	}
+	close(f.proceed)
+	if got := r.response(); len(got) < headerSize || r.get(regStatus) != 0 {
+		t.Errorf("response % x, status %#x", got, r.get(regStatus))
+	}
+}
+
 func TestCommand(t *testing.T) {
 	f := &fake{begun: make(chan []byte, 1), proceed: make(chan struct{})}
 	r := newRig(t, f)
 	r.send(12, 1, 2)
 	if r.get(regStart) != 0 {
-		t.Fatal("a command starts while the TPM is idle")
+		t.Fatal("a command starts without a locality")
 	}
 	r.ready()
 	r.send(12, 1, 2)

@@ -51,6 +51,7 @@ var tasks = map[string]task{
 	"listen":     listen,
 	"load":       load,
 	"mark":       mark,
+	"measured":   checkMeasured,
 	"memory":     useMemory,
 	"modes":      modes,
 	"mtu":        mtu,

@@ -1,11 +1,14 @@
 package guesttest
 
 import (
+	"image"
+	"image/color"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sharevm/vmm/images/testguest/kit"
 )
@@ -68,7 +71,7 @@ func TestBootsMemtest(t *testing.T) {
 	}
 }
 
-// TestBootsInstaller has Debian's installer ask its first question on the serial port.
+// TestBootsInstaller has Debian's installer ask its first question on the screen, once started by a BIOS and once by UEFI.
 func TestBootsInstaller(t *testing.T) {
 	onDisc(t, "/usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64/initrd.gz", "debian-installer-12-netboot-amd64")
 	for firmware, drive := range map[string]string{"bios": "ahci", "efi": "ide"} {
@@ -78,8 +81,20 @@ func TestBootsInstaller(t *testing.T) {
 				f.set("memsize", "1536") // with less it talks of low memory first
 				f.set("vmm.display", "vga")
 			})
-			x.grub("linux /linux console=tty0 console=ttyS0,115200 vga=normal", "initrd /initrd.gz", "boot")
-			x.await(`Select a language`)
+			x.grub("linux /linux vga=normal", "initrd /initrd.gz", "boot")
+			cell := image.Pt(8, 16) // of a character on its frame buffer
+			var img image.Image
+			eventually(t, "the installer's first question on the screen", func() bool {
+				time.Sleep(time.Second) // looking costs the guest time
+				img = screenshot(t, "installer")
+				_, title := findText(img, cell, "Select a language")
+				_, choice := findText(img, cell, "Galician")
+				return title && choice
+			})
+			grey, blue := share(img, color.RGBA{0xAA, 0xAA, 0xAA, 0xFF}), share(img, color.RGBA{0, 0, 0xAA, 0xFF})
+			if grey < 70 || blue < 5 {
+				t.Errorf("%d %% are the window's grey, %d %% the ground's blue", grey, blue)
+			}
 		})
 	}
 }
@@ -101,7 +116,7 @@ func (f *machineFile) bootloaderDisk(t *testing.T, files, texts map[string]strin
 	for name, from := range files {
 		tool("", "mcopy", "-i", at, from, "::"+name)
 	}
-	made := map[string]bool{}
+	made := map[string]bool{"/EFI": true, "/EFI/BOOT": true}
 	for name, text := range texts {
 		for i := 1; i < len(name); i++ {
 			if name[i] == '/' && !made[name[:i]] {
@@ -111,19 +126,26 @@ func (f *machineFile) bootloaderDisk(t *testing.T, files, texts map[string]strin
 		}
 		tool(text, "mcopy", "-i", at, "-", "::"+name)
 	}
+}
+
+const systemdBoot = "/usr/lib/systemd/boot/efi/systemd-bootx64.efi"
+
+// systemdBoot has systemd-boot start the kit's kernel from an NVMe disk, with these words.
+func (f *machineFile) systemdBoot(t *testing.T, words string) {
+	t.Helper()
+	onDisc(t, systemdBoot, "systemd-boot-efi")
+	f.bootloaderDisk(t, map[string]string{"/EFI/BOOT/BOOTX64.EFI": systemdBoot}, map[string]string{
+		"/loader/loader.conf":       "timeout 0\n",
+		"/loader/entries/test.conf": "title test\nlinux /vmlinuz\ninitrd /initrd\noptions console=ttyS0 quiet panic=1 " + words + "\n",
+	})
 	f.addDiskOn("nvme", "disk.img")
 }
 
 // TestBootsSystemdBoot has systemd-boot start a kernel.
 func TestBootsSystemdBoot(t *testing.T) {
-	const program = "/usr/lib/systemd/boot/efi/systemd-bootx64.efi"
-	onDisc(t, program, "systemd-boot-efi")
 	needMatrix(t)
 	f := newFirmwareFile(t, "efi")
-	f.bootloaderDisk(t, map[string]string{"/EFI/BOOT/BOOTX64.EFI": program}, map[string]string{
-		"/loader/loader.conf":       "timeout 0\n",
-		"/loader/entries/test.conf": "title test\nlinux /vmlinuz\ninitrd /initrd\noptions console=ttyS0 quiet panic=1 vmm.tasks=firmware vmm.by=systemd-boot\n",
-	})
+	f.systemdBoot(t, "vmm.tasks=firmware vmm.by=systemd-boot")
 	g := f.start(t)
 	g.expect("^firmware efi")
 	g.finish()

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -35,5 +36,32 @@ func TestTPM(t *testing.T) {
 		if resets[i+1] != resets[i]+1 {
 			t.Errorf("resets %v: the TPM did not keep its state, or was not reset once a start", resets)
 		}
+	}
+}
+
+// TestFirmwareMeasures has both firmwares find the TPM with their own drivers, and measure what they start: the TPM's registers hold what their logs say.
+func TestFirmwareMeasures(t *testing.T) {
+	const tasks = "firmware,tpm,measured"
+	for kind, prepare := range map[string]func(*testing.T, *machineFile){
+		"bios": func(t *testing.T, f *machineFile) {
+			f.bootDisk(t, tasks)
+			f.addDiskOn("nvme", "disk.img")
+		},
+		// A kernel has the log of a UEFI from the stub that UEFI starts it by, which GRUB leaves out.
+		"efi": func(t *testing.T, f *machineFile) { f.systemdBoot(t, "vmm.tasks="+tasks) },
+	} {
+		t.Run(kind, func(t *testing.T) {
+			needMatrix(t)
+			f := newFirmwareFile(t, kind)
+			f.set("vtpm.present", "TRUE")
+			prepare(t, f)
+			g := f.start(t)
+			g.expect("^firmware " + kind)
+			if pcr := g.expect(`^tpm pcr0 ([0-9a-f]{64})$`); pcr[1] == strings.Repeat("0", 64) {
+				t.Error("the firmware has not measured itself")
+			}
+			t.Logf("%s measurements", g.expect(`^measured (\d+)$`)[1])
+			g.finish()
+		})
 	}
 }
