@@ -66,10 +66,7 @@ func findFirmware(c *config.Machine, folder string) (firmware.Image, error) {
 	if c.Firmware.Kind != config.FirmwareEFI {
 		return firmware.BIOS(folder)
 	}
-	if c.Firmware.SecureBoot {
-		return firmware.Image{}, errors.New("firmware with Secure Boot is not supported yet: set uefi.secureBoot.enabled = \"FALSE\"")
-	}
-	return firmware.EFI(folder)
+	return firmware.EFI(folder, c.Firmware.SecureBoot)
 }
 
 // openFirmware reads firmware and opens its variable store. With discard the store is read only.
@@ -103,6 +100,9 @@ func openFirmware(c *config.Machine, folder string, discard bool) (_ *romware, e
 	}
 	if err := r.openStore(c.Firmware.Variables, image.Variables, discard); err != nil {
 		return nil, fmt.Errorf("EFI variables: %w", err)
+	}
+	if c.Firmware.SecureBoot && !firmware.SecureBoot(r.variables) {
+		return nil, fmt.Errorf("EFI variables: Secure Boot is asked for (uefi.secureBoot.enabled), and %s has it off: remove the file to begin with Microsoft's keys, or set the key to \"FALSE\"", c.Firmware.Variables)
 	}
 	return r, nil
 }

@@ -2,12 +2,14 @@ package machine
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 
+	"github.com/sharevm/vmm/boot/firmware"
 	"github.com/sharevm/vmm/boot/layout"
 	"github.com/sharevm/vmm/config"
 	"github.com/sharevm/vmm/devices/pci"
@@ -149,8 +151,35 @@ func TestVariableStore(t *testing.T) {
 	if err != nil || len(left) != 0 {
 		t.Errorf("left behind: %q, error %v", left, err)
 	}
-	c.Firmware.SecureBoot = true
-	if _, err := openFirmware(c, folder, false); err == nil {
-		t.Error("Secure Boot was promised")
+}
+
+// TestSecureBootStore begins a machine's variables with the keys of Debian's OVMF, and refuses variables that would have firmware verify nothing.
+func TestSecureBootStore(t *testing.T) {
+	c := config.New("test")
+	c.Firmware.Kind = config.FirmwareEFI
+	open := func(secure bool) error {
+		t.Helper()
+		c.Firmware.SecureBoot = secure
+		r, err := openFirmware(c, "", false)
+		if errors.Is(err, firmware.ErrMissing) {
+			t.Skip(err)
+		}
+		return errors.Join(err, r.close())
+	}
+	for _, first := range []bool{true, false} {
+		c.Firmware.Variables = filepath.Join(t.TempDir(), "test.efivars")
+		if err := open(first); err != nil {
+			t.Fatal(err)
+		}
+		store, err := os.ReadFile(c.Firmware.Variables)
+		if err != nil || firmware.SecureBoot(store) != first {
+			t.Errorf("Secure Boot %v: a store of %d bytes that is not so, error %v", first, len(store), err)
+		}
+		if err := open(false); err != nil {
+			t.Errorf("a store with keys %v is not taken: %v", first, err)
+		}
+		if err := open(true); (err == nil) != first || err != nil && !strings.Contains(err.Error(), c.Firmware.Variables+" has it off: remove the file") {
+			t.Errorf("asked for Secure Boot of a store with keys %v: %v", first, err)
+		}
 	}
 }

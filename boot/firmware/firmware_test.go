@@ -151,9 +151,19 @@ func TestFind(t *testing.T) {
 	if err != nil || len(bios.Code) != 4096 || bios.Variables != nil || filepath.Dir(bios.Path) != folder {
 		t.Errorf("%+v, error %v", bios.Path, err)
 	}
-	efi, err := EFI(folder)
+	efi, err := EFI(folder, false)
 	if err != nil || len(efi.Code) != 8192 || len(efi.Variables) != 4096 {
 		t.Errorf("%d bytes of code and %d of variables, error %v", len(efi.Code), len(efi.Variables), err)
+	}
+	write("OVMF_VARS_4M.ms.fd", 4096)
+	if _, err := EFI(folder, true); err == nil || !strings.Contains(err.Error(), "no keys") {
+		t.Errorf("a template without keys: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "OVMF_VARS_4M.ms.fd"), append(newStore(entry{variableAdded, guidGlobal, "PK", "key"}), make([]byte, 4096)...)[:4096], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if efi, err = EFI(folder, true); err != nil || !SecureBoot(efi.Variables) {
+		t.Errorf("no keys, error %v", err)
 	}
 	for name, size := range map[string]int{"empty": 0, "odd": 100, "huge": maxImage + 512} {
 		write("bios-256k.bin", size)

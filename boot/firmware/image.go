@@ -26,7 +26,7 @@ var ErrMissing = errors.New("not on this host")
 type Image struct {
 	Path string
 	Code []byte // whole pages
-	// Variables are an empty variable store, which lies just below Code; nil for a BIOS.
+	// Variables are the variable store of a new machine, which lies just below Code; nil for a BIOS.
 	Variables []byte
 	// Packaged says that it is the distribution's own OVMF, which is built without the drivers for LSI's and VMware's SCSI adapters.
 	Packaged bool
@@ -44,8 +44,13 @@ func BIOS(folder string) (Image, error) {
 	return Image{Path: path, Code: code}, nil
 }
 
-// EFI reads OVMF, from folder where that is not empty and holds it: the build without Secure Boot, which needs a system management mode.
-func EFI(folder string) (Image, error) {
+// EFI reads OVMF, from folder where that is not empty and holds it: the build that needs no system management mode, which this board does not have. Its variable store
+// is empty or, with secure, one with Microsoft's keys by which it verifies what it starts.
+func EFI(folder string, secure bool) (Image, error) {
+	template := ".fd"
+	if secure {
+		template = ".ms.fd"
+	}
 	var code, variables []byte
 	var path string
 	var err error
@@ -54,9 +59,12 @@ func EFI(folder string) (Image, error) {
 			continue
 		}
 		if err == nil {
-			variables, _, err = find(filepath.Dir(path), "ovmf", folderOVMF+"/OVMF_VARS"+size+".fd")
+			variables, _, err = find(filepath.Dir(path), "ovmf", folderOVMF+"/OVMF_VARS"+size+template)
 		}
 		break
+	}
+	if err == nil && secure && !SecureBoot(variables) {
+		err = errors.New("its template for Secure Boot (OVMF_VARS*.ms.fd) has no keys")
 	}
 	if err != nil {
 		return Image{}, fmt.Errorf("OVMF: %w", err)

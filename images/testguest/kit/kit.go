@@ -32,6 +32,10 @@ const (
 	// Disc is what BIOS and UEFI boot from a CD-ROM drive: GRUB's rescue tools, and other people's programs that it starts, as far as this host has them.
 	Disc = "rescue.iso"
 
+	// Shim and SignedGRUB are what Debian starts a kernel by where Secure Boot is on; Microsoft has signed the one, Debian the other and the kernel on BootDisk.
+	Shim       = "shimx64.efi"
+	SignedGRUB = "grubx64.efi"
+
 	Root = "root.ext4" // file system of RootSize bytes with testguest as /init
 
 	// DebianVMDK and DebianVHDX are one disk with a real Debian. They are missing where the kit was made without being root.
@@ -118,6 +122,18 @@ func Make(ctx context.Context, dir string, progress debian.Progress) error {
 	}
 	if err := bootdisk.BuildDisc(ctx, filepath.Join(dir, Disc), discFiles); err != nil {
 		return err
+	}
+	for _, f := range []struct{ pkg, from, to string }{
+		{"shim-signed", "usr/lib/shim/shimx64.efi.signed", Shim},
+		{"grub-efi-amd64-signed", "usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed", SignedGRUB},
+	} {
+		tree, err := store.Package(ctx, f.pkg)
+		if err != nil {
+			return err
+		}
+		if err := copyFile(filepath.Join(tree, f.from), filepath.Join(dir, f.to)); err != nil {
+			return err
+		}
 	}
 	if err := linkDebian(ctx, dir, progress); err != nil {
 		return err
