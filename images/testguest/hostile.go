@@ -81,9 +81,9 @@ func (a *attack) run(until time.Time) {
 			default:
 			}
 			for range 256 {
-				at := rng.IntN(len(a.window))
+				at := rng.IntN(len(a.window) - framesRoom)
 				old := a.window[at]
-				a.window[at] = byte(rng.Uint32())
+				a.window[at] = disturbed(at, old, byte(rng.Uint32()))
 				if rng.IntN(8) > 0 {
 					a.window[at] = old
 				}
@@ -200,13 +200,42 @@ func (a *attack) outside() uint64 {
 	return [...]uint64{0xb000_0000, 0xfee0_0000, 0xffff_ffff, 1 << 40, 1<<52 - 8, 1 << 63, ^uint64(0), ^uint64(4095)}[a.rng.IntN(8)]
 }
 
-// inside is an address in the window, the rings included now and then.
+// framesRoom is what the end of the window keeps for lists of frames, which nothing else writes to: a balloon that reads other numbers there takes away
+// pages of the guest's kernel, which is then the one that fails.
+const framesRoom = 64 << 10
+
+// inside is an address in the window, the rings included now and then. Two pages from there on are in the window, too.
 func (a *attack) inside() uint64 {
-	half := len(a.window) / 2
+	half, end := len(a.window)/2, len(a.window)-framesRoom-2*pageSize
 	if a.rng.IntN(16) == 0 {
-		return a.base + uint64(a.rng.IntN(len(a.window)))
+		return a.base + uint64(a.rng.IntN(end))
 	}
-	return a.base + uint64(half+a.rng.IntN(half-4*pageSize))
+	return a.base + uint64(half+a.rng.IntN(end-half))
+}
+
+// frames is an address in the room for lists of frames.
+func (a *attack) frames() uint64 {
+	return a.base + uint64(len(a.window)-framesRoom+framesLen*a.rng.IntN(framesRoom/framesLen))
+}
+
+// balloonKind is the device type of a balloon (section 5).
+const balloonKind = 5
+
+// framesLen is the length of a list of frames, in bytes.
+const framesLen = 64
+
+// disturbed is what the byte at a place of the window becomes. Where that may be part of a descriptor, it still names memory of the window, or none at all:
+// the window is as long as it is aligned (21 bits), RAM ends below 4 GiB, and a length of 2 GiB fits in nowhere.
+func disturbed(at int, old, b byte) byte {
+	switch at % 16 {
+	case 2:
+		return old&^0x1f | b&0x1f
+	case 3, 9, 10:
+		return old
+	case 11:
+		return b | 0x80
+	}
+	return b
 }
 
 // submit makes chains available, good and bad ones, and mostly kicks.
@@ -223,6 +252,11 @@ func (a *attack) submit(v *victim) {
 		for i := range links {
 			addr, n, flags, next := a.inside(), uint32(1+a.rng.IntN(2*pageSize)), uint16(0), (head+i+1)%r.size
 			switch {
+			case v.kind == balloonKind && a.rng.IntN(2) == 0:
+				addr = a.frames()
+				n = uint32(a.header(v, a.window[addr-a.base:]))
+			case v.kind == balloonKind:
+				flags = 2
 			case i == 0 && a.rng.IntN(4) > 0: // a header of the device's kind
 				n = uint32(a.header(v, a.window[addr-a.base:]))
 			case i == links-1 && a.rng.IntN(2) == 0:
@@ -237,14 +271,20 @@ func (a *attack) submit(v *victim) {
 				n = uint32(a.wild())
 				addr = a.outside() // or the length would reach memory that is not ours
 			case 2:
-				flags ^= uint16(1 << a.rng.IntN(4))
+				if v.kind != balloonKind {
+					flags ^= uint16(1 << a.rng.IntN(4))
+				}
 			case 3:
 				next = int(a.wild()) & 0xffff
 			}
 			if i < links-1 {
 				flags |= 1
 			}
-			if flags&4 != 0 { // an indirect table, of whatever lies there
+			if v.kind == balloonKind {
+				flags &^= 4
+			}
+			if flags&4 != 0 { // an indirect table, of whatever lies there behind its beginning
+				addr &^= 15
 				n = uint32(16 * a.rng.IntN(300))
 				a.table(addr)
 			}
@@ -300,15 +340,15 @@ func (a *attack) header(v *victim, p []byte) int {
 		le.PutUint16(p[4:], uint16(a.rng.IntN(9)))
 		le.PutUint16(p[6:], uint16(a.rng.IntN(3)))
 		return 8
-	case 5: // balloon: frames of our own, or of no RAM
-		for i := range 16 {
+	case balloonKind: // frames of our own, or of no RAM
+		for i := range framesLen / 4 {
 			pfn := uint32(a.inside() >> 12)
 			if a.rng.IntN(4) == 0 {
 				pfn |= 1 << 28
 			}
 			le.PutUint32(p[4*i:], pfn)
 		}
-		return 64
+		return framesLen
 	}
 	return 1 + a.rng.IntN(64)
 }

@@ -193,8 +193,21 @@ func pieces(data []byte, atEOF bool) (int, []byte, error) {
 // expect waits for a line that matches, and returns its submatches.
 func (g *guest) expect(pattern string) []string {
 	g.t.Helper()
+	m := g.hears(pattern, limit)
+	if m == nil {
+		// Where the monitor's goroutines are tells whether it hangs or the guest is slow.
+		_ = g.cmd.Process.Signal(syscall.SIGQUIT)
+		_ = g.cmd.Wait()
+		g.t.Fatalf("no %q within %v", pattern, limit)
+	}
+	return m
+}
+
+// hears is expect without a verdict: it returns nil for a guest that has said nothing for so long.
+func (g *guest) hears(pattern string, silence time.Duration) []string {
+	g.t.Helper()
 	re := regexp.MustCompile(pattern)
-	timer := time.NewTimer(limit)
+	timer := time.NewTimer(silence)
 	defer timer.Stop()
 	for {
 		select {
@@ -209,12 +222,9 @@ func (g *guest) expect(pattern string) []string {
 			if strings.Contains(line, ": failed: ") && !strings.Contains(pattern, "failed") {
 				g.t.Fatalf("the guest said %q", line)
 			}
-			timer.Reset(limit)
+			timer.Reset(silence)
 		case <-timer.C:
-			// Where the monitor's goroutines are tells whether it hangs or the guest is slow.
-			_ = g.cmd.Process.Signal(syscall.SIGQUIT)
-			_ = g.cmd.Wait()
-			g.t.Fatalf("no %q within %v", pattern, limit)
+			return nil
 		}
 	}
 }

@@ -51,6 +51,7 @@ func TestHostileGuest(t *testing.T) {
 	f.create(t, "disk.vmdk", 8<<20)
 	f.addDisk(0, "disk.vmdk")
 	f.addNIC()
+	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
 	g := f.start(t, "--cpus", "2", "--host-access", port)
 	g.expect("^hostile: .* devices")
 	var most atomic.Uint64
@@ -72,12 +73,16 @@ func TestHostileGuest(t *testing.T) {
 	for time.Until(deadline) > 0 && g.cmd.Process.Signal(syscall.Signal(0)) == nil {
 		time.Sleep(min(time.Until(deadline), time.Second))
 	}
-	counts := g.expect(`^hostile: (\d+ actions, .*)$`)
-	t.Log(counts[1])
-	g.finish()
+	counts := g.hears(`^hostile: (\d+ actions, .*)$`, 2*time.Minute)
+	if counts == nil {
+		g.recovers()
+	} else {
+		t.Log(counts[1])
+		g.finish()
+	}
 	close(ended)
 	<-watched
-	if got := g.said(`^net http.* status=200 bytes=1048576 sha256=(\S+)$`); len(got) != 1 || got[0][1] != sum {
+	if got := g.said(`^net http.* status=200 bytes=1048576 sha256=(\S+)$`); counts != nil && (len(got) != 1 || got[0][1] != sum) {
 		t.Errorf("after the attack the network card fetched %v, the server has %s", got, sum)
 	}
 	messages := g.err.String()
@@ -96,6 +101,24 @@ func TestHostileGuest(t *testing.T) {
 		t.Fatal(err)
 	}
 	neighbour.finish()
+}
+
+// recovers is what becomes of a guest that has harmed itself, by a device that wrote where its own kernel lies: its monitor lives, and a reset brings it back.
+func (g *guest) recovers() {
+	g.t.Helper()
+	for id, pid := range running(g.t) {
+		if pid == g.cmd.Process.Pid {
+			g.t.Logf("the guest hangs; %s is reset", id)
+			vmm(g.t, "reset", id)
+			g.expect("^hostile: .* devices") // all of them can be had again
+			if err := g.cmd.Process.Kill(); err != nil {
+				g.t.Error(err)
+			}
+			_ = g.cmd.Wait()
+			return
+		}
+	}
+	g.t.Fatal("the guest hangs, and its monitor answers nobody")
 }
 
 var mapping = regexp.MustCompile(`^([0-9a-f]+)-([0-9a-f]+) `)
