@@ -37,7 +37,7 @@ func (b *board) addPower() error {
 		Enable: layout.SMIEnableACPI, Disable: layout.SMIDisableACPI,
 	}
 	if b.pc() {
-		c.NoSMM, c.S3, c.S4 = true, layout.SleepTypeS3, layout.SleepTypeS4
+		c.NoSMM, c.OffByZero, c.S3, c.S4 = true, true, layout.SleepTypeS3, layout.SleepTypeS4
 	}
 	b.power = acpipm.New(c)
 	b.closers = append(b.closers, closeFunc(b.power.Pause))

@@ -127,6 +127,16 @@ func TestSoftOff(t *testing.T) {
 	}
 }
 
+// EFI firmware for QEMU's board powers off by a SLP_TYP of zero.
+func TestOffByZero(t *testing.T) {
+	r := newRig(t)
+	r.cfg.OffByZero = true
+	r.out16(0x604, 0)
+	r.wantEvents()
+	r.out16(0x604, controlSleep)
+	r.wantEvents(SoftOff)
+}
+
 func TestPowerButton(t *testing.T) {
 	r := newRig(t)
 	if r.PressPowerButton() {

@@ -82,6 +82,8 @@ type Config struct {
 
 	// The values of SLP_TYP that the DSDT gives for the sleep states, 1 to 7; 0 where a state is not offered.
 	S3, S4, S5 uint8
+	// OffByZero has zero stand for S5 as well: OVMF, which does not look at the DSDT, powers off by it, as QEMU's board has it.
+	OffByZero bool
 	// The values of the FADT that the guest writes to the APM control port to take over and to give back the fixed hardware.
 	Enable, Disable uint8
 

@@ -70,9 +70,9 @@ func (d *Device) writeBlock(offset uint64, p []byte) PowerEvent {
 // sleep is the event that SLP_EN with the present SLP_TYP means; 0 for a state that the board does not have.
 func (d *Device) sleep() PowerEvent {
 	switch t := uint8(d.control & controlSleepType >> sleepTypeShift); {
-	case t == 0:
+	case t == 0 && !d.cfg.OffByZero:
 		return 0
-	case t == d.cfg.S5:
+	case t == 0, t == d.cfg.S5:
 		return SoftOff
 	case t == d.cfg.S4:
 		return Hibernate

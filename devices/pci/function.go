@@ -88,6 +88,14 @@ func (f *Function) AddRegister(off int, value, writable []byte) error {
 // firmware recognises the VGA to use.
 func (f *Function) UsesLegacyPorts() { f.writable[regCommand] |= commandIO }
 
+// BridgesISA says that the function answers the ports and addresses of devices behind it that no BAR names: its command register starts with all of that on. EFI
+// firmware looks for a keyboard and serial ports behind such a bridge alone. A guest can clear the bits, which changes nothing else.
+func (f *Function) BridgesISA() {
+	const on = commandIO | commandMemory | commandMaster
+	f.cfg[regCommand] |= on
+	f.writable[regCommand] |= on
+}
+
 // OnWrite calls fn after a guest's write that touched any of the n bytes at off. fn gets the whole configuration space, which
 // it may read and change during the call; it runs under the root's lock and must not call the Root or Function.
 func (f *Function) OnWrite(off, n int, fn func(cfg []byte)) {

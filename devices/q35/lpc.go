@@ -62,6 +62,7 @@ func NewLPC(c LPCConfig) (*LPC, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	l := &LPC{cfg: c, f: pci.NewFunction("LPC bridge", LPCIdentity)}
+	l.f.BridgesISA()
 	le := binary.LittleEndian
 	off := []byte{pirqOff, pirqOff, pirqOff, pirqOff}
 	routes := []byte{pirqBits, pirqBits, pirqBits, pirqBits}

@@ -168,6 +168,19 @@ func TestPowerManagementMoves(t *testing.T) {
 	c.want("on", port(0x602), 0x52)
 }
 
+// EFI firmware turns decoding off and on again as for any device, and looks for serial ports and a keyboard only behind a bridge where it is on.
+func TestDecoding(t *testing.T) {
+	c := newChipset(t)
+	c.want("the command register at power-on", c.get(31, 4, 2), 7)
+	c.set(31, 4, 2, 0)
+	c.want("off", c.get(31, 4, 2), 0)
+	c.set(31, 4, 2, 7)
+	c.want("on again", c.get(31, 4, 2), 7)
+	c.set(31, 4, 2, 0)
+	c.root.Reset()
+	c.want("after a reset", c.get(31, 4, 2), 7)
+}
+
 func TestChipsetRegisters(t *testing.T) {
 	c := newChipset(t)
 	c.set(31, 0xF0, 4, 0xFED1C001)
