@@ -95,7 +95,7 @@ test-browser: setup-test image-browser ## use the browser machine: a page, keys,
 	$(GO) run ./internal/testsuite -browser $(OUT)/browser
 
 .PHONY: firmware-matrix
-firmware-matrix: setup-boots build ## boot other people's programs by BIOS and UEFI: memtest86+ by GRUB from a disc, Debian's installer, systemd-boot, what Secure Boot verifies and a TPM measures; RUN=TestBootsMemtest chooses
+firmware-matrix: setup-boots build ## boot other people's programs by BIOS and UEFI: memtest86+ by GRUB from a disc, iPXE from the network, the EFI shell, Debian's installer, systemd-boot, what Secure Boot verifies and a TPM measures; RUN=TestBootsMemtest chooses
 	$(GO) run ./internal/testsuite -matrix -run '$(or $(RUN),TestBoots|TestFirmware|TestSecureBoot)'
 
 .PHONY: fuzz

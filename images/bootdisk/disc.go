@@ -24,7 +24,14 @@ func BuildDisc(ctx context.Context, path string, files map[string]string) (err e
 	if err := os.MkdirAll(filepath.Join(tree, "boot", "grub"), 0o755); err != nil {
 		return err
 	}
-	const commands = "serial --unit=0 --speed=115200\nterminal_input serial\nterminal_output serial\necho \"disc: grub on $grub_platform\"\n"
+	// EFI's console is on the serial port already, and takes half of what is typed there if GRUB reads from it as well.
+	const commands = `if [ "$grub_platform" = pc ]; then
+  serial --unit=0 --speed=115200
+  terminal_input serial
+  terminal_output serial
+fi
+echo "disc: grub on $grub_platform"
+`
 	if err := os.WriteFile(filepath.Join(tree, "boot", "grub", "grub.cfg"), []byte(commands), 0o644); err != nil {
 		return err
 	}
