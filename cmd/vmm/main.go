@@ -54,7 +54,7 @@ func main() {
 func run() int {
 	ctx, stop := untilTold()
 	defer stop()
-	err := newRoot().ExecuteContext(ctx)
+	err := rootFor(os.Args[1:]).ExecuteContext(ctx)
 	if err == nil {
 		return 0
 	}

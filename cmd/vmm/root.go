@@ -8,8 +8,27 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// rootFor builds as much of the command tree as the arguments need: a machine's process lives long, and runs one of many commands.
+func rootFor(args []string) *cobra.Command {
+	if len(args) > 0 && args[0] == "run" {
+		return rootOf(func(*cobra.Command) []*cobra.Command { return []*cobra.Command{newRun()} })
+	}
+	return newRoot()
+}
+
 // newRoot builds the command tree.
 func newRoot() *cobra.Command {
+	return rootOf(func(root *cobra.Command) []*cobra.Command {
+		return []*cobra.Command{
+			newRun(), newPS(), newTop(), newConsole(), newLogs(), newStop(), newReset(), newPause(), newResume(), newKey(), newType(), newMouse(), newLimit(), newLink(),
+			newScreenshot(), newSession(), newSnapshot(), newSuspend(), newInstant(), newImage(), newLint(), newDoctor(), newDisk(), newNested(), newVersion(), newMan(root),
+			newConsoleGuard(), newX11Relay(),
+		}
+	})
+}
+
+// rootOf is the root of a tree with these commands.
+func rootOf(commands func(root *cobra.Command) []*cobra.Command) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "vmm",
 		Short: "Run VMware and Hyper-V machines as they are, on KVM",
@@ -30,7 +49,7 @@ and without added drivers, and leaves them fit to go back.`,
 		return &exitError{exitUsage, usageError(c, err)}
 	})
 	root.PersistentFlags().CountP("verbose", "v", "say more on standard error; twice for debugging")
-	root.AddCommand(newRun(), newPS(), newTop(), newConsole(), newLogs(), newStop(), newReset(), newPause(), newResume(), newKey(), newType(), newMouse(), newLimit(), newLink(), newScreenshot(), newSession(), newSnapshot(), newSuspend(), newInstant(), newImage(), newLint(), newDoctor(), newDisk(), newNested(), newVersion(), newMan(root), newConsoleGuard(), newX11Relay())
+	root.AddCommand(commands(root)...)
 	for _, c := range root.Commands() {
 		c.Args = usageArgs(c.Args)
 	}

@@ -46,3 +46,20 @@ func TestComplaint(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+// TestRunStandsAlone holds the small tree of vmm run to the whole one.
+func TestRunStandsAlone(t *testing.T) {
+	whole, _, err := newRoot().Find([]string{"run"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"run", "x.vmx"}, {"ps"}, {}, {"-v", "run"}} {
+		c, _, err := rootFor(args).Find([]string{"run"})
+		if err != nil || c.UsageString() != whole.UsageString() {
+			t.Errorf("%q: %v", args, err)
+		}
+	}
+	if n := len(rootFor([]string{"run"}).Commands()); n != 1 {
+		t.Errorf("%d commands to run a machine", n)
+	}
+}

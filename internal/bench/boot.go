@@ -24,10 +24,14 @@ const limit = 60 * time.Second
 type booted struct {
 	toMark time.Duration // from the start of the process
 	memory footprint
+	rested footprint // after idleTime
 }
 
-// boot starts a monitor, waits until its guest says mark, looks at its memory if that is wanted, and ends it.
-func boot(ctx context.Context, args []string, mark string, wantMemory bool) (booted, error) {
+// idleTime is how long a guest has nothing to do before its monitor's memory is measured once more: by then a monitor has given back what it is going to.
+const idleTime = 10 * time.Second
+
+// boot starts a monitor, waits until its guest says mark, looks at its memory if that is wanted, and again after idleTime if that is, and ends it.
+func boot(ctx context.Context, args []string, mark string, wantMemory, wantRest bool) (booted, error) {
 	var b booted
 	var console tail
 	c := exec.CommandContext(ctx, args[0], args[1:]...)
@@ -68,6 +72,14 @@ func boot(ctx context.Context, args []string, mark string, wantMemory bool) (boo
 				err = memErr
 			} else if err != nil && !strings.HasPrefix(err.Error(), "the guest's devices") {
 				err = nil
+			}
+			if wantRest && err == nil {
+				watchdog.Stop()
+				select {
+				case <-time.After(idleTime):
+					b.rested, err = measureMemory(c.Process.Pid, ramMiB<<20)
+				case <-ctx.Done():
+				}
 			}
 			break
 		}
@@ -116,6 +128,7 @@ func bootRounds(ctx context.Context, o options, f *files, r *report.Report) erro
 			for _, p := range peers {
 				who := p.name + " " + format
 				wantMemory := o.only != "boot"
+				wantRest := o.only == "memory" && format == formats[0]
 				if failures[who] >= giveUp || p.name == noNIC && (format != formats[0] || !wantMemory) {
 					continue
 				}
@@ -126,7 +139,7 @@ func bootRounds(ctx context.Context, o options, f *files, r *report.Report) erro
 				if o.verbose && round == 0 {
 					fmt.Fprintf(os.Stderr, "%s, %s:\n  %s\n", p.name, format, quoted(args))
 				}
-				b, err := boot(ctx, args, line.Init, wantMemory)
+				b, err := boot(ctx, args, line.Init, wantMemory, wantRest)
 				if ctx.Err() != nil {
 					return ctx.Err()
 				}
@@ -150,6 +163,10 @@ func bootRounds(ctx context.Context, o options, f *files, r *report.Report) erro
 					}
 					memory("memory-pss-", b.memory.pss)
 					memory("memory-anonymous-", b.memory.anonymous)
+					if wantRest {
+						memory("memory-rested-pss-", b.rested.pss)
+						memory("memory-rested-anonymous-", b.rested.anonymous)
+					}
 				}
 			}
 		}

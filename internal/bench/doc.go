@@ -7,7 +7,8 @@
 //   - boot: wall time from the start of the monitor's process to the first line of the guest's init on the serial console.
 //   - firmware: wall time from the start of the monitor's process until GRUB speaks, from a disk that SeaBIOS and OVMF start, against QEMU q35
 //     with the same firmware, the same disk and a card without a boot ROM; in the same nested host, taking turns.
-//   - memory: what the monitor's process holds beside the guest's RAM, once the guest has driven disk and network card.
+//   - memory: what the monitor's process holds beside the guest's RAM, once the guest has driven disk and network card; with
+//     -only memory also ten seconds later.
 //   - network: TCP from a guest and to it in MiB/s, and requests of 64 bytes answered per second, over the user network and over TAP;
 //     the other end is a process of the host, which takes the time.
 //   - block: what a guest reads from its disk and writes to it past its own page cache, one after the other in MiB/s, at random in

@@ -68,7 +68,7 @@ func firmwareRounds(ctx context.Context, o options, f *files, r *report.Report) 
 				if o.verbose && round == 0 {
 					fmt.Fprintf(os.Stderr, "%s, %s:\n  %s\n", p.name, kind, quoted(args))
 				}
-				b, err := boot(ctx, args, atGRUB, false)
+				b, err := boot(ctx, args, atGRUB, false, false)
 				if ctx.Err() != nil {
 					return ctx.Err()
 				}
