@@ -3,6 +3,7 @@ package footprint
 import (
 	"bufio"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"testing"
@@ -69,11 +70,20 @@ func TestParse(t *testing.T) {
 
 func TestAttend(t *testing.T) {
 	before := rss(t)
-	stop := Limit().Attend(time.Millisecond)
+	percent := debug.SetGCPercent(100)
+	defer debug.SetGCPercent(percent)
+	process := Limit()
+	if now := debug.SetGCPercent(100); now != 100 {
+		t.Errorf("the start is collected at %d %%", now)
+	}
+	stop := process.Attend(time.Millisecond)
 	defer stop()
 	for deadline := time.Now().Add(10 * time.Second); rss(t) >= before; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d KiB of the program in memory before, and not less since", before)
 		}
+	}
+	if now := debug.SetGCPercent(100); now != gcPercent {
+		t.Errorf("what runs is collected at %d %%", now)
 	}
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // gcPercent makes the garbage collector come after 1 MiB of garbage, where it would wait for 4. A monitor's paths do not allocate, so it
-// is seldom called anyway.
+// is seldom called anyway. Not so during the start, which makes more than that, and would pay for two collections.
 const gcPercent = 25
 
 // arena is the unit in which the Go runtime reserves its heap, in bytes, and the heap's alignment.
@@ -24,13 +24,11 @@ type Process struct {
 	clean []span // this program's own read-only file mappings
 }
 
-// Limit makes the heap grow in small pages and be collected early. It is best called before the heap has grown, and before a sandbox hides
-// /proc.
+// Limit makes the heap grow in small pages. It is best called before the heap has grown, and before a sandbox hides /proc.
 //
 // Where the kernel gives every mapping huge pages, a heap of some hundred KiB would take 4 MiB. The Makefile links the program so that the
 // runtime never asks for them (disablethp, package runtime); built without that, what the heap has touched by now stays.
 func Limit() *Process {
-	debug.SetGCPercent(gcPercent)
 	var local byte // stacks lie in the heap's arenas
 	heap := uintptr(unsafe.Pointer(&local)) &^ (arena - 1)
 	// Best effort: without it the process works as well, and is larger.
@@ -59,7 +57,7 @@ func ownFile() (clean []span) {
 // maxInterval bounds the time between two calls of Shrink.
 const maxInterval = 30 * time.Second
 
-// Attend calls Shrink after the time first, and from then on in intervals that double, until the function that it returns is called.
+// Attend has the heap collected early after the time first, and calls Shrink, which it does again in intervals that double, until the function that it returns is called.
 func (p *Process) Attend(first time.Duration) (stop func()) {
 	done := make(chan struct{})
 	go func() {
@@ -68,6 +66,7 @@ func (p *Process) Attend(first time.Duration) (stop func()) {
 			case <-done:
 				return
 			case <-time.After(interval):
+				debug.SetGCPercent(gcPercent)
 				p.Shrink()
 			}
 		}
