@@ -102,7 +102,10 @@ func (mk *twinMaker) nest(ctx context.Context, file string) error {
 	if err != nil {
 		return err
 	}
-	c := nested.Config{CPUs: 2, MemoryMiB: 512, Shares: []string{cfg.Folder}}
+	c := nested.Config{MemoryMiB: 512, Shares: []string{cfg.Folder}}
+	if cfg.CPU.Count > 1 {
+		c.CPUs = 2
+	}
 	shareInstant(&c, []*config.Machine{cfg}, true)
 	return nestedSelf(ctx, withoutNested(os.Args[1:]), c)
 }

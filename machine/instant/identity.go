@@ -119,11 +119,17 @@ func processor() string {
 	return hash([]byte(lasting(first)))
 }
 
+// counted are flags that say no more than how many processors there are, which a nested host is given as many of as its command needs.
+var counted = []string{"ht", "cmp_legacy"}
+
 // lasting is what of a processor's description does not vary from one time to the next.
 func lasting(cpuinfo string) string {
 	var lines []string
 	for line := range strings.Lines(cpuinfo) {
-		key, _, _ := strings.Cut(line, ":")
+		key, value, _ := strings.Cut(line, ":")
+		if strings.TrimSpace(key) == "flags" {
+			line = strings.Join(slices.DeleteFunc(strings.Fields(value), func(f string) bool { return slices.Contains(counted, f) }), " ")
+		}
 		if slices.Contains([]string{"vendor_id", "cpu family", "model", "model name", "stepping", "microcode", "flags"}, strings.TrimSpace(key)) {
 			lines = append(lines, line)
 		}

@@ -330,7 +330,8 @@ func TestLasting(t *testing.T) {
 	a := lasting("processor\t: 0\nmodel name\t: X\ncpu MHz\t\t: 1000.1\nflags\t\t: fpu\n")
 	b := lasting("processor\t: 0\nmodel name\t: X\ncpu MHz\t\t: 2000.1\nflags\t\t: fpu\n")
 	c := lasting("processor\t: 0\nmodel name\t: X\ncpu MHz\t\t: 2000.1\nflags\t\t: fpu sse\n")
-	if a == "" || a != b || a == c {
-		t.Errorf("%q, %q, %q", a, b, c)
+	d := lasting("processor\t: 0\nmodel name\t: X\ncpu MHz\t\t: 2000.1\nflags\t\t: fpu ht sse cmp_legacy\n")
+	if a == "" || a != b || a == c || c != d {
+		t.Errorf("%q, %q, %q, %q", a, b, c, d)
 	}
 }
