@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -158,6 +159,32 @@ func TestFirmwareBootsLinux(t *testing.T) {
 					checkTable(t, n, table[2])
 				}
 			}
+		})
+	}
+}
+
+// TestUndrivenController starts machines whose disk Debian's OVMF has no driver for, and sees that it is said, with what to do.
+func TestUndrivenController(t *testing.T) {
+	for place, driver := range map[string]string{"pvscsi": "PvScsiDxe", "lsisas": "MptScsiDxe"} {
+		t.Run(place, func(t *testing.T) {
+			f := newFirmwareFile(t, "efi")
+			f.create(t, "disk.vmdk", 1<<20)
+			f.addDiskOn(place, "disk.vmdk")
+			c := exec.Command(vmmBin, "run", "--allow-outside", f.write(t))
+			out, err := c.StderrPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			g := &guest{t: t, cmd: c, lines: make(chan string, 1<<14)}
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			go g.read(out)
+			t.Cleanup(func() {
+				_ = c.Process.Kill()
+				_ = g.wait()
+			})
+			t.Log(g.expect("^.*no driver for the controller of the machine's disks .* controller=scsi0 .* driver=" + driver + "$")[0])
 		})
 	}
 }
