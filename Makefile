@@ -83,7 +83,7 @@ soak-snapshots: setup-test build ## suspend a machine under load 50 times in a r
 	$(GO) run ./internal/testsuite -soak-snapshots 50
 
 .PHONY: matrix
-matrix: setup-test build ## boot a real Debian on every controller, by BIOS and UEFI, from VMDK and VHDX; RUN=TestDebian/nvme chooses (needs root once)
+matrix: setup-test build ## boot a real Debian on every controller, by BIOS and UEFI, from VMDK and VHDX, and work its devices; RUN=TestDebian/nvme chooses (needs root once; an hour)
 	$(GO) run ./internal/testsuite -matrix $(if $(RUN),-run $(RUN))
 
 .PHONY: test-kiosk
