@@ -41,6 +41,7 @@ type board struct {
 	spice    *vdagent.Agent  // nil without a clipboard
 	// generation is the number by which a guest that firmware started finds out that it was restored; nil without firmware.
 	generation *vmgenid.Device
+	tpmMemory  *tpmMemory // nil without a TPM
 	loading    *loading
 	verdict    *verdict
 	// from is what the board goes on from; nil for one that is powered on.

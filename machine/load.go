@@ -108,7 +108,8 @@ func (b *board) acpiConfig() *acpi.Config {
 	c.TPM = b.m.tpm != nil
 	if b.pc() {
 		c.I8042, c.Chipset, c.HPET = true, true, b.m.cfg.Clock.HPET
-		c.S3, c.S4 = !c.TPM, !c.TPM // what a TPM has to be told when the machine wakes is not there yet
+		c.S3 = !c.TPM || byFirmware(b.m.cfg) // a TPM has to be told that the machine wakes, which is firmware's to do
+		c.S4 = c.S3
 	}
 	for _, s := range b.m.cfg.Serials {
 		c.Serials[s.Index] = true

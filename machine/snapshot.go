@@ -147,9 +147,6 @@ var ErrOff = errors.New("the machine is powered off, or just starting anew")
 // goes on afterwards unless it is paused, or off, asked when all is saved, says that the machine shall be powered off there; nil is no. Disks that are
 // written to for good are flushed and must not change before the machine goes on from there: either it does not go on in between, or children take their places.
 func (m *Machine) SaveSnapshot(files map[string]*os.File, children []control.Child, off func() bool) error {
-	if m.tpm != nil {
-		return errTPMSnapshot
-	}
 	for _, name := range m.SnapshotFiles() {
 		if files[name] == nil {
 			return fmt.Errorf("a snapshot of this machine needs the file %s", name)
@@ -258,6 +255,9 @@ func (m *Machine) saveMemory(b *board, files map[string]*os.File) error {
 
 // save returns the state of processors and devices of a paused board. Memory of devices goes to pages, unless that is nil.
 func (b *board) save(pages *state.Aside) ([]byte, error) {
+	if err := b.saveTPM(); err != nil {
+		return nil, err
+	}
 	var w state.Writer
 	if err := b.vm.Save(&w); err != nil {
 		return nil, err
@@ -294,6 +294,9 @@ func (b *board) restore() error {
 		return err
 	}
 	s.devices = nil
+	if err := b.restoreTPM(); err != nil {
+		return err
+	}
 	close(b.restored)
 	if b.generation != nil {
 		b.generation.Renew()

@@ -65,3 +65,31 @@ func TestFirmwareMeasures(t *testing.T) {
 		})
 	}
 }
+
+// TestSuspendTPM suspends a machine whose TPM has been told a measurement: it goes on with that, and is not reset.
+func TestSuspendTPM(t *testing.T) {
+	f := newPCFile(t, "tpm:extend,snap:8:20:/dev/vda,tpm")
+	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
+	f.set("displayName", "measured")
+	f.set("vtpm.present", "TRUE")
+	f.set("scsi0.virtualDev", "virtio")
+	f.addDisk(0, "disk.img")
+	if err := os.WriteFile(filepath.Join(f.dir, "disk.img"), make([]byte, 16<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	g := f.start(t)
+	pcr, resets := g.expect(`^tpm pcr0 ([0-9a-f]{64})$`), g.expect(`^tpm resets (\d+)$`)
+	g.expect(counted)
+	vmm(t, "suspend", "measured")
+	if err := g.wait(); err != nil {
+		t.Fatalf("vmm run: %v\n%s", err, g.err.String())
+	}
+	g = f.start(t)
+	if got := g.expect(`^tpm pcr0 ([0-9a-f]{64})$`); got[1] != pcr[1] || got[1] == strings.Repeat("0", 64) {
+		t.Errorf("PCR 0 is %s, and was %s", got[1], pcr[1])
+	}
+	if got := g.expect(`^tpm resets (\d+)$`); got[1] != resets[1] {
+		t.Errorf("%s resets, before %s", got[1], resets[1])
+	}
+	g.finish()
+}

@@ -14,6 +14,9 @@ const (
 	cmdInit          command = 2
 	cmdShutdown      command = 3
 	cmdSetLocality   command = 5
+	cmdGetState      command = 12
+	cmdSetState      command = 13
+	cmdStop          command = 14
 	cmdSetDataFD     command = 16
 	cmdSetBufferSize command = 17
 )
@@ -26,6 +29,12 @@ func (c command) String() string {
 		return "CMD_SHUTDOWN"
 	case cmdSetLocality:
 		return "CMD_SET_LOCALITY"
+	case cmdGetState:
+		return "CMD_GET_STATEBLOB"
+	case cmdSetState:
+		return "CMD_SET_STATEBLOB"
+	case cmdStop:
+		return "CMD_STOP"
 	case cmdSetDataFD:
 		return "CMD_SET_DATAFD"
 	case cmdSetBufferSize:
@@ -34,7 +43,7 @@ func (c command) String() string {
 	return fmt.Sprintf("command %d", uint32(c))
 }
 
-// deleteVolatile has CMD_INIT delete what another run may have left of the TPM's volatile state.
+// deleteVolatile has CMD_INIT delete the saved volatile state, once it has gone on from there if there is any.
 const deleteVolatile = 1
 
 const (

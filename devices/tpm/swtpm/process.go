@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -44,6 +45,10 @@ func Start(dir string, bufferSize int) (_ *TPM, err error) {
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("folder for the TPM's state: %w", err)
+	}
+	// Left by a machine that crashed as it went on from a snapshot, it would be taken for what the TPM remembers.
+	if err := os.Remove(filepath.Join(dir, volatileFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("volatile state of the TPM: %w", err)
 	}
 	control, theirControl, err := socketPair("swtpm control")
 	if err != nil {

@@ -132,6 +132,59 @@ func TestProgram(t *testing.T) {
 	}
 }
 
+// TestProgramState takes what a TPM remembers to another one.
+func TestProgramState(t *testing.T) {
+	if _, err := Find(); err != nil {
+		t.Skip(err)
+	}
+	var state State
+	var want []byte
+	readPCR := []byte{0, 0, 0, 1, 0, 0x0B, 3, 1, 0, 0}
+	for i := range 2 {
+		tpm, err := Start(t.TempDir(), 3968)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tpm.PowerOn(); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			execute(t, tpm, 0x144, 0, 0)
+			event(t, tpm)
+			want = execute(t, tpm, 0x17E, readPCR...)
+			if state, err = tpm.Save(); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			if err := tpm.Restore(state); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := execute(t, tpm, 0x17E, readPCR...)
+		if !bytes.Equal(got, want) || bytes.Equal(got[len(got)-32:], make([]byte, 32)) {
+			t.Errorf("PCR 0 % x, want % x", got, want)
+		}
+		bad := State{Permanent: state.Permanent, Volatile: bytes.Repeat([]byte{7}, len(state.Volatile))}
+		if err := tpm.Restore(bad); err == nil {
+			t.Error("a broken state is taken")
+		}
+		if err := tpm.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// event extends PCR 0 by TPM2_PCR_Event, which takes a password session: handle, session, event.
+func event(t *testing.T, tpm *TPM) {
+	t.Helper()
+	command := []byte{0x80, 0x02, 0, 0, 0, 0, 0, 0, 1, 0x3C, 0, 0, 0, 0, 0, 0, 0, 9, 0x40, 0, 0, 9, 0, 0, 0, 0, 0, 0, 3, 'a', 'b', 'c'}
+	command[5] = byte(len(command))
+	b := make([]byte, 3968)
+	if _, err := tpm.Execute(command, b); err != nil || binary.BigEndian.Uint32(b[6:]) != 0 {
+		t.Fatalf("extend PCR 0: % x, %v", b[:headerSize], err)
+	}
+}
+
 // TestProgramGone has the program die, and checks that the TPM fails rather than waits.
 func TestProgramGone(t *testing.T) {
 	if _, err := Find(); err != nil {
