@@ -25,7 +25,7 @@ import (
 
 // trustPage is of one colour, another one each time that it is asked for. By keys it has its own process crash, and the browser.
 const trustPage = `<!doctype html><meta charset=utf-8><title>page</title><link rel=icon href="data:,"><style>body { margin: 0; background: #%06x }</style>
-<script>addEventListener("keydown", e => { if (e.key == "p") document.title = "crash this page"; if (e.key == "b") document.title = "crash this browser" })</script>`
+<script>addEventListener("keydown", e => { if (e.key == "p") location.hash = "crash-page"; if (e.key == "b") location.hash = "crash-browser" })</script>`
 
 var trustColours = []uint32{0x208020, 0x2040c0, 0xc08020}
 

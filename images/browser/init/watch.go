@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"time"
 )
 
@@ -26,11 +27,11 @@ func newWatcher(to io.Writer, crash bool) *watcher {
 	return &watcher{to: to, crash: crash, waits: map[string]bool{}, fell: map[string]time.Time{}, asked: map[string]bool{}}
 }
 
-// Titles by which a page has its process, or the whole browser, crash, where crashWord stands on the kernel's command line: for tests.
+// Fragments of a page's address by which it has its process, or the whole browser, crash, where crashWord stands on the kernel's command line: for tests.
 const (
 	crashWord    = "vmm.kiosk.crash"
-	crashPage    = "crash this page"
-	crashBrowser = "crash this browser"
+	crashPage    = "#crash-page"
+	crashBrowser = "#crash-browser"
 )
 
 // reloadPause is how long a page that was loaded again has to last for that to be done at once the next time, too; for one that does not, it is waited for as long.
@@ -72,7 +73,7 @@ type message struct {
 	Params struct {
 		TargetID   string
 		SessionID  string
-		TargetInfo struct{ TargetID, Type, Title string }
+		TargetInfo struct{ TargetID, Type, URL string }
 	}
 }
 
@@ -125,9 +126,9 @@ func (w *watcher) see(m *message) error {
 	case "Target.targetInfoChanged":
 		switch t := m.Params.TargetInfo; {
 		case !w.crash || t.Type != "page":
-		case t.Title == crashBrowser:
+		case strings.HasSuffix(t.URL, crashBrowser):
 			return w.send("", "Browser.crash", nil)
-		case t.Title == crashPage && !w.asked[t.TargetID]:
+		case strings.HasSuffix(t.URL, crashPage) && !w.asked[t.TargetID]:
 			w.asked[t.TargetID] = true
 			return w.attach(t.TargetID)
 		}

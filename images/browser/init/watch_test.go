@@ -16,8 +16,8 @@ func TestWatcher(t *testing.T) {
 	const (
 		crashed  = `{"method":"Target.targetCrashed","params":{"targetId":"A","status":"crashed","errorCode":5}}`
 		attached = `{"method":"Target.attachedToTarget","params":{"sessionId":"S","targetInfo":{"targetId":"A","type":"page"}}}`
-		asks     = `{"method":"Target.targetInfoChanged","params":{"targetInfo":{"targetId":"A","type":"page","title":"crash this page"}}}`
-		asksAll  = `{"method":"Target.targetInfoChanged","params":{"targetInfo":{"targetId":"A","type":"page","title":"crash this browser"}}}`
+		asks     = `{"method":"Target.targetInfoChanged","params":{"targetInfo":{"targetId":"A","type":"page","title":"x","url":"https://x/#crash-page"}}}`
+		asksAll  = `{"method":"Target.targetInfoChanged","params":{"targetInfo":{"targetId":"A","type":"page","title":"x","url":"https://x/#crash-browser"}}}`
 	)
 	for _, test := range []struct {
 		name  string
