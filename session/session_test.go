@@ -281,15 +281,28 @@ func TestLine(t *testing.T) {
 	linktest.Eventually(t, "news of the other machine", line)
 }
 
+// BenchmarkTurn is the way from the hotkey to what a frontend gets of the other machine: the median, and how long the slowest took.
 func BenchmarkTurn(b *testing.B) {
 	r := newRig(b, 2)
 	for i := range r.guests {
 		_ = r.Turn(i)
 		r.shows(b, i)
 	}
+	var took []time.Duration
+	shown := r.viewer.Update().Frame.Generation
 	b.ReportAllocs()
 	for b.Loop() {
+		began := time.Now()
 		r.tap(input.KeyF4)
-		r.viewer.Update()
+		u := r.viewer.Update()
+		took = append(took, time.Since(began))
+		if u.Frame.Generation == shown {
+			b.Fatal("no other picture")
+		}
+		shown = u.Frame.Generation
+	}
+	slices.Sort(took)
+	for name, share := range map[string]int{"median": 500, "90%": 900, "99%": 990, "99.9%": 999, "most": 1000} {
+		b.ReportMetric(float64(took[max(0, len(took)*share/1000-1)].Nanoseconds()), name+"-ns")
 	}
 }
