@@ -20,8 +20,8 @@ help: ## list the targets
 .PHONY: setup
 setup: setup-bench ## install what is missing on this machine (Debian packages; needs root or sudo)
 
-.PHONY: setup-run setup-session setup-test setup-boots setup-bench
-setup-run setup-session setup-test setup-boots setup-bench:
+.PHONY: setup-run setup-session setup-test setup-boots setup-viewers setup-bench
+setup-run setup-session setup-test setup-boots setup-viewers setup-bench:
 	@sh images/setup.sh $(@:setup-%=%)
 
 .PHONY: build
@@ -45,14 +45,17 @@ run: demo ## boot the demo machine: console on a terminal, self-check without on
 image-browser: setup-run build ## make the browser machine, out/browser/chromeos.vmx (fetches 180 MB of packages once)
 	$(BIN)/vmm image build browser $(OUT)/browser
 
-.PHONY: demo-session
-demo-session: setup-session ## two machines on one screen, in a browser tab: F4 turns from one to the other; in front is the browser machine, if it was made; VNC=1 serves VNC viewers as well
+.PHONY: session-machines
+session-machines: setup-session # of demo-session
 	@mkdir -p $(BIN)
 	$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/vmm ./images/demo
 	$(GO) build -buildvcs=false -ldflags '-s -w' -o $(BIN)/init ./images/guest/init
 	$(BIN)/demo build-session $(if $(FRESH),--fresh) --init $(BIN)/init $(OUT)/session
-	front=$(OUT)/browser/chromeos.vmx; [ -e $$front ] || front=$(OUT)/session/quick.vmx; \
-	$(BIN)/vmm session --nested=auto --run-option=--timeline --web $(if $(VNC),--vnc) $$front $(OUT)/session/pc.vmx
+
+.PHONY: demo-session
+demo-session: session-machines ## two machines on one screen, in a browser tab: F4 turns from one to the other; in front is the browser machine, if it was made; VNC=1 serves VNC viewers as well, WINDOW=1 opens a window on $DISPLAY
+	@front=$(OUT)/browser/chromeos.vmx; [ -e $$front ] || front=$(OUT)/session/quick.vmx; set -x; \
+	$(BIN)/vmm session --nested=auto --run-option=--timeline --web $(if $(VNC),--vnc) $(if $(WINDOW),--window) $$front $(OUT)/session/pc.vmx
 
 .PHONY: demo-browser
 demo-browser: image-browser ## the same with the browser machine in front
@@ -93,6 +96,10 @@ test-kiosk: setup-test build ## show a session on the screen of a host without a
 .PHONY: test-browser
 test-browser: setup-test image-browser ## use the browser machine: a page, keys, clicks, a download, a snapshot, and no byte of its folder changed
 	$(GO) run ./internal/testsuite -browser $(OUT)/browser
+
+.PHONY: test-viewers
+test-viewers: setup-viewers ## the tests of VNC, the web page and the window with TigerVNC, Chromium and Xvfb, which make test skips where they are missing (110 MB of packages)
+	$(GO) run ./internal/testsuite -viewers
 
 .PHONY: firmware-matrix
 firmware-matrix: setup-boots build ## boot other people's programs by BIOS and UEFI: memtest86+ by GRUB from a disc, iPXE from the network, the EFI shell, Debian's installer, systemd-boot, what Secure Boot verifies and a TPM measures; RUN=TestBootsMemtest chooses

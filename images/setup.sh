@@ -5,6 +5,7 @@
 #	setup.sh session  also: make and boot machines by their firmware
 #	setup.sh test     also: every test
 #	setup.sh boots    also: what make firmware-matrix boots beside that (130 MB)
+#	setup.sh viewers  instead: what looks at a session from outside, a browser among it (110 MB)
 #	setup.sh bench    also: the programs that the benchmarks compare with
 #
 # Needs root or sudo only where something is missing. Go itself has to be there.
@@ -34,14 +35,17 @@ disks='qemu-utils libvmdk-utils libvhdi-utils libnbd-bin fuse3 fdisk gdisk ntfs-
 firmware='seabios ovmf'
 # An X server without a screen, and somebody who types and clicks there.
 windows='xvfb xdotool xclip'
+# Who looks at machines from outside.
+viewers='tigervnc-viewer vncsnapshot chromium'
 # The agent of guests that share a clipboard.
 agents='spice-vdagent'
 # Other people's boot loaders, to be booted by it.
 bootable='grub-common grub-pc-bin grub-efi-amd64-bin xorriso memtest86+ ipxe ipxe-qemu mmdebstrap systemd-boot-efi'
 installer=debian-installer-12-netboot-amd64
 case ${1-run} in
-run | session)
-	[ "${1-run}" = session ] && packages="$packages $firmware grub-common grub-pc-bin grub-efi-amd64-bin mtools"
+run | session | viewers)
+	[ "${1-run}" = viewers ] && packages="$packages $windows $viewers"
+	[ "${1-run}" = run ] || packages="$packages $firmware grub-common grub-pc-bin grub-efi-amd64-bin mtools"
 	if [ ! -e /sys/module/kvm_intel ] && [ ! -e /sys/module/kvm_amd ] || [ ! -r /dev/kvm ] || [ ! -w /dev/kvm ]; then
 		packages="$packages $nested"
 	fi
@@ -55,7 +59,7 @@ bench)
 	packages="$packages $nested acpica-tools $disks $firmware $bootable gcc libc6-dev"
 	;;
 *)
-	fail "unknown purpose '$1': run, session, test, boots or bench"
+	fail "unknown purpose '$1': run, session, test, boots, viewers or bench"
 	;;
 esac
 

@@ -71,6 +71,11 @@ func (s *suite) kiosk(ctx context.Context, c *count) error {
 	return s.goTest(ctx, c, []string{kioskPackage}, "VMM_TEST_KIOSK=1", "VMM_GUEST_TESTS="+abs(out+"/kit"), "VMM_BIN="+abs("bin/vmm"))
 }
 
+// viewers runs the tests that look at screens with other people's programs.
+func (s *suite) viewers(ctx context.Context, c *count) error {
+	return s.goTest(ctx, c, viewerPackages)
+}
+
 // nestedItself runs the tests of the nested host, which boot it from outside.
 func (s *suite) nestedItself(ctx context.Context, c *count) error {
 	if s.env != nil { // a soak wants nothing else

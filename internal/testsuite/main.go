@@ -7,7 +7,7 @@
 // With -matrix it boots a real Debian on every controller, by either firmware, from each format, and prints a table. With -soak it only boots guests in a row,
 // with -soak-snapshots it only suspends one; with -fuzz it runs every fuzz target for a while; with -hostile it only has a guest attack
 // its machine; with -kiosk it only shows a session on a host's own screen;
-// with -browser it uses the browser machine in a folder.
+// with -browser it uses the browser machine in a folder, with -viewers it only runs the tests with other people's viewers.
 package main
 
 import (
@@ -36,6 +36,7 @@ func main() {
 	kiosk := flag.Bool("kiosk", false, "show a session on the screen of a host without a desktop")
 	hostile := flag.Duration("hostile", 0, "have a hostile guest attack its machine for this long")
 	matrix := flag.Bool("matrix", false, "boot Debian on every controller, by either firmware; -run chooses as TestDebian/ide/efi does, or TestBoots for other people's programs")
+	viewers := flag.Bool("viewers", false, "run only the tests with other people's viewers")
 	browser := flag.String("browser", "", "use the browser machine in this folder")
 	run := flag.String("run", "", "run only the tests that match, at every level")
 	levels := flag.String("levels", "plain,payload,guest", "run only these levels")
@@ -60,6 +61,9 @@ func main() {
 		s.all(ctx)
 	case *kiosk:
 		s := &suite{verbose: true, run: *run, levels: "kiosk"}
+		s.all(ctx)
+	case *viewers:
+		s := &suite{verbose: *verbose, run: *run, levels: "viewers"}
 		s.all(ctx)
 	case *browser != "":
 		s := &suite{verbose: true, run: "TestBrowser", env: []string{"VMM_BROWSER=" + abs(*browser)}, levels: "guest"}
@@ -101,7 +105,7 @@ func (s *suite) all(ctx context.Context) {
 	for _, l := range []struct {
 		name string
 		run  func(context.Context, *count) error
-	}{{"plain", s.plain}, {"payload", s.payload}, {"guest", s.guest}, {"kiosk", s.kiosk}} {
+	}{{"plain", s.plain}, {"payload", s.payload}, {"guest", s.guest}, {"kiosk", s.kiosk}, {"viewers", s.viewers}} {
 		if !contains(s.levels, l.name) {
 			continue
 		}

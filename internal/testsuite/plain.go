@@ -20,6 +20,9 @@ const guestPackage = "github.com/sharevm/vmm/internal/guesttest"
 // kioskPackage holds the tests of a host's own screen; without -kiosk they are skipped.
 const kioskPackage = "github.com/sharevm/vmm/internal/kiosktest"
 
+// viewerPackages hold the tests with other people's viewers, which are skipped where those are missing.
+var viewerPackages = []string{"github.com/sharevm/vmm/display/vnc", "github.com/sharevm/vmm/display/web", "github.com/sharevm/vmm/display/x11"}
+
 // plain runs all other packages.
 func (s *suite) plain(ctx context.Context, c *count) error {
 	b, err := exec.CommandContext(ctx, "go", "list", "./...").Output()
