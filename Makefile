@@ -20,8 +20,8 @@ help: ## list the targets
 .PHONY: setup
 setup: setup-bench ## install what is missing on this machine (Debian packages; needs root or sudo)
 
-.PHONY: setup-run setup-session setup-test setup-boots setup-viewers setup-bench
-setup-run setup-session setup-test setup-boots setup-viewers setup-bench:
+.PHONY: setup-run setup-session setup-test setup-boots setup-viewers setup-bench setup-kernel
+setup-run setup-session setup-test setup-boots setup-viewers setup-bench setup-kernel:
 	@sh images/setup.sh $(@:setup-%=%)
 
 .PHONY: build
@@ -42,8 +42,12 @@ run: demo ## boot the demo machine: console on a terminal, self-check without on
 	$(BIN)/demo run --vmm $(BIN)/vmm $(OUT)/chromeos
 
 .PHONY: image-browser
-image-browser: setup-run build ## make the browser machine, out/browser/chromeos.vmx (fetches 180 MB of packages once)
-	$(BIN)/vmm image build browser $(OUT)/browser
+image-browser: setup-run build ## make the browser machine, out/browser/chromeos.vmx (fetches 180 MB of packages once); KERNEL=out/kernel-browser puts the small kernel in
+	$(BIN)/vmm image build browser $(OUT)/browser $(if $(KERNEL),--kernel $(KERNEL))
+
+.PHONY: kernel-browser
+kernel-browser: setup-kernel build ## compile a small kernel for the browser machine, once (a quarter of an hour on two cores; fetches 140 MB)
+	$(BIN)/vmm image build kernel $(OUT)/kernel-browser
 
 .PHONY: session-machines
 session-machines: setup-session # of demo-session

@@ -7,6 +7,7 @@
 #	setup.sh boots    also: what make firmware-matrix boots beside that (130 MB)
 #	setup.sh viewers  instead: what looks at a session from outside, a browser among it (110 MB)
 #	setup.sh bench    also: the programs that the benchmarks compare with
+#	setup.sh kernel   compile the browser machine's small kernel
 #
 # Needs root or sudo only where something is missing. Go itself has to be there.
 set -eu
@@ -58,8 +59,11 @@ test | boots)
 bench)
 	packages="$packages $nested acpica-tools $disks $firmware $bootable gcc libc6-dev"
 	;;
+kernel)
+	packages="$packages gcc libc6-dev binutils make flex bison bc libelf-dev"
+	;;
 *)
-	fail "unknown purpose '$1': run, session, test, boots, viewers or bench"
+	fail "unknown purpose '$1': run, session, test, boots, viewers, bench or kernel"
 	;;
 esac
 

@@ -21,7 +21,9 @@ import (
 // Options say how to build.
 type Options struct {
 	// Init is the path of the compiled init; "" compiles it, which needs the Go toolchain and the project as current folder.
-	Init     string
+	Init string
+	// Kernel is the folder of a small kernel that takes the place of Debian's; see package kernel.
+	Kernel   string
 	Progress debian.Progress
 }
 
@@ -53,7 +55,13 @@ func Build(ctx context.Context, folder string, o Options) error {
 	if err != nil {
 		return fmt.Errorf("the browser machine's init: %w", err)
 	}
-	inputs := fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%q\n%q\n%s\n%s\n%x", edition, lockText, wanted, modules, vmxText, startPage, sha256.Sum256(program))))
+	var small *smallKernel
+	if o.Kernel != "" {
+		if small, err = readSmall(o.Kernel); err != nil {
+			return err
+		}
+	}
+	inputs := fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%q\n%q\n%s\n%s\n%x\n%s", edition, lockText, wanted, modules, vmxText, startPage, sha256.Sum256(program), small.sum())))
 	was := readManifest(folder)
 	if was.current(folder, inputs) {
 		return nil
@@ -66,7 +74,7 @@ func Build(ctx context.Context, folder string, o Options) error {
 	if err != nil {
 		return err
 	}
-	b := builder{dir: tmp, init: init, store: store, progress: o.Progress, made: manifest{Inputs: inputs, Files: map[string]file{}}}
+	b := builder{dir: tmp, init: init, store: store, small: small, progress: o.Progress, made: manifest{Inputs: inputs, Files: map[string]file{}}}
 	if err := b.all(ctx, packages); err != nil {
 		return err
 	}
@@ -90,6 +98,7 @@ type builder struct {
 	dir      string
 	init     string
 	store    *debian.Store
+	small    *smallKernel // nil: Debian's
 	progress debian.Progress
 	made     manifest
 }
@@ -105,28 +114,27 @@ func (b *builder) all(ctx context.Context, packages []unpacked) error {
 	if err != nil {
 		return err
 	}
-	kernel, err := b.store.PinnedKernel(ctx, image.dir)
+	kernel, err := b.kernel(ctx, image)
 	if err != nil {
 		return err
 	}
-	b.made.Kernel = kernel.Release
+	b.made.Kernel = kernel.release
 	b.say("making %s", rootName)
 	if err := b.root(rest); err != nil {
 		return err
 	}
 	b.say("making %s", initrdName)
-	if err := b.initrd(kernel); err != nil {
+	if err := b.initrd(kernel.modules); err != nil {
 		return err
 	}
-	notice := filepath.Join(image.dir, "usr/share/doc", image.Name, "copyright")
-	entry, err := entryOf(image.Pin, notice)
+	entry, err := entryOf(kernel.source, kernel.notice)
 	if err != nil {
 		return err
 	}
 	b.made.Packages = append(b.made.Packages, entry)
 	return errors.Join(
-		copyFile(kernel.Vmlinux, filepath.Join(b.dir, kernelName)),
-		copyFile(notice, filepath.Join(b.dir, kernelNotice)),
+		copyFile(kernel.image, filepath.Join(b.dir, kernelName)),
+		copyFile(kernel.notice, filepath.Join(b.dir, kernelNotice)),
 		os.WriteFile(filepath.Join(b.dir, vmxName), []byte(vmxText), 0o644),
 	)
 }
@@ -176,11 +184,7 @@ func sha128(s string) (id [16]byte) {
 	return id
 }
 
-func (b *builder) initrd(kernel debian.Kernel) error {
-	mods, err := initramfs.Modules(kernel.ModulesDir, modules...)
-	if err != nil {
-		return err
-	}
+func (b *builder) initrd(mods []initramfs.Module) error {
 	f, err := os.Create(filepath.Join(b.dir, initrdName))
 	if err != nil {
 		return err

@@ -3,7 +3,7 @@
 //
 //	browser.vmx      the machine; start page, allowed hosts, keyboard and so on are its vmm.kiosk.* keys
 //	root.vmdk        root-flat.vmdk: an EROFS with the files of Debian's packages that Chromium and its compositor, cage, need
-//	vmlinux, initrd  Debian's generic kernel, unpacked, and its modules with our init (images/browser/init)
+//	vmlinux, initrd  Debian's generic kernel, unpacked, and its modules with our init (images/browser/init); or the small kernel of images/browser/kernel
 //	manifest.json    what everything was made of: packages, versions, checksums, licences
 //
 // The packages are pinned in packages.lock, down to their checksums: equal pins and an equal init give equal bytes, whenever and wherever. Of the packages
