@@ -61,7 +61,10 @@ func TestBootsMemtest(t *testing.T) {
 			if c.firmware != "bios" || c.drive != "ahci" {
 				needMatrix(t)
 			}
-			x := bootDisc(t, c.firmware, c.drive, func(f *machineFile) { f.set("memsize", "128") })
+			x := bootDisc(t, c.firmware, c.drive, func(f *machineFile) {
+				f.set("memsize", "128")
+				f.set("vmm.display", map[string]string{"bios": "none", "efi": "vga"}[c.firmware]) // by EFI it wants a screen
+			})
 			x.grub("linux /"+c.program+" console=ttyS0,115200", "boot")
 			x.await(`Memtest86\+`)
 			x.await(`Status: Testing`)
