@@ -83,6 +83,7 @@ func TestBootsNetwork(t *testing.T) {
 			default:
 				onDisc(t, program, "ipxe")
 				f.bootloaderDisk(t, map[string]string{"/EFI/BOOT/BOOTX64.EFI": program}, nil)
+				f.addDiskOn("nvme", "disk.img")
 				option, asked = f.netBoot(t, c.card, "")
 			}
 			f.bootsByIPXE(t, c.firmware, option, asked)

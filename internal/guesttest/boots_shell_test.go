@@ -7,6 +7,7 @@ func TestBootsEFIShell(t *testing.T) {
 	needMatrix(t)
 	f := newFirmwareFile(t, "efi")
 	f.bootloaderDisk(t, nil, map[string]string{"/startup.nsh": "@echo -off\r\necho script: by shell %uefishellversion%\r\n"})
+	f.addDiskOn("nvme", "disk.img")
 	x := f.startTerminal(t)
 	x.await(`UEFI Interactive Shell v2\.\d`)
 	x.await(`FS0:`)
