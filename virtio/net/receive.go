@@ -141,9 +141,9 @@ func (r *receiver) deliver(n int) {
 		left -= written
 		r.room -= int(c.WriteLen)
 	}
-	r.q.Publish()
 	r.dev.stats.rxFrames.Add(1)
 	r.dev.stats.rxBytes.Add(uint64(n - network.HeaderLen))
+	r.q.Publish() // what the driver sees has been counted
 	r.spare = append(r.spare, r.held[:used]...)
 	r.held = r.held[:copy(r.held, r.held[used:])]
 	r.bufs = r.bufs[:copy(r.bufs, r.bufs[segments:])]
