@@ -145,7 +145,7 @@ func TestFirmwareBootsLinux(t *testing.T) {
 			f.addDiskOn("virtio", "disk.img")
 			g := f.start(t)
 			g.expect("grub: on " + platform)
-			g.expect("^firmware " + kind)
+			g.expect("firmware " + kind + "$")
 			g.finish()
 			for _, c := range g.said(`^info complaint (.*)`) {
 				t.Errorf("the kernel complains: %s", c[1])

@@ -56,7 +56,7 @@ func TestFirmwareMeasures(t *testing.T) {
 			f.set("vtpm.present", "TRUE")
 			prepare(t, f)
 			g := f.start(t)
-			g.expect("^firmware " + kind)
+			g.expect("firmware " + kind + "$")
 			if pcr := g.expect(`^tpm pcr0 ([0-9a-f]{64})$`); pcr[1] == strings.Repeat("0", 64) {
 				t.Error("the firmware has not measured itself")
 			}
