@@ -241,6 +241,12 @@ func (m *Machine) Run(ctx context.Context) error {
 		m.mu.Lock()
 		m.board = nil
 		m.mu.Unlock()
+		var uptime time.Duration
+		if b.verdict.what == suspended {
+			if uptime, err = b.vm.Clock(); err != nil {
+				m.log.Warn("the clock of a guest that sleeps begins anew", "error", err)
+			}
+		}
 		if err := m.takeDown(b, answerLimit); err != nil {
 			return errors.Join(b.verdict.err, fmt.Errorf("take the board down: %w", err))
 		}
@@ -253,7 +259,7 @@ func (m *Machine) Run(ctx context.Context) error {
 		}
 		if b.verdict.what == suspended {
 			var on bool
-			if slept, on = m.doze(ctx, b); !on {
+			if slept, on = m.doze(ctx, b, uptime); !on {
 				return nil
 			}
 			continue

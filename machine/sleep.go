@@ -17,6 +17,9 @@ type sleep struct {
 	memory *memory.Guest
 	clock  []byte // the CMOS clock's state
 	cause  acpipm.WakeCause
+	// Linux takes KVM's clock for one that runs on while it sleeps, and would count back if it began anew.
+	uptime time.Duration // of KVM's clock,
+	since  time.Time     // at this time
 }
 
 // call wakes a machine that sleeps.
@@ -26,11 +29,11 @@ type call struct {
 }
 
 // doze keeps what a suspended board leaves behind, and waits until the machine is to go on. It returns nil where that is to be as after a reset, and
-// false where the machine was switched off. The board has been taken down.
-func (m *Machine) doze(ctx context.Context, b *board) (s *sleep, on bool) {
+// false where the machine was switched off. The board has been taken down, after its clock was read.
+func (m *Machine) doze(ctx context.Context, b *board, uptime time.Duration) (s *sleep, on bool) {
 	var w state.Writer
 	b.clock.Save(&w)
-	s = &sleep{memory: b.mem, clock: w.Data()}
+	s = &sleep{memory: b.mem, clock: w.Data(), uptime: uptime, since: time.Now()}
 	m.log.Info("the guest sleeps")
 	m.opt.Timeline.Add("suspended to RAM")
 	var alarm <-chan time.Time
@@ -94,6 +97,9 @@ const shutdownWake = 0xFE
 // wake has the guest go on that slept. Firmware finds out by itself; without any, the boot processor goes on where the guest has said.
 func (b *board) wake() error {
 	if err := b.clock.Restore(state.NewReader(b.slept.clock)); err != nil {
+		return err
+	}
+	if err := b.vm.SetClock(b.slept.uptime + time.Since(b.slept.since)); err != nil {
 		return err
 	}
 	b.power.Wake(b.slept.cause)

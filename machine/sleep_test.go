@@ -51,7 +51,7 @@ func TestDoze(t *testing.T) {
 					c.wake(m)
 				}()
 			}
-			s, on := m.doze(c.ctx, b)
+			s, on := m.doze(c.ctx, b, 0)
 			if on != c.on || (s != nil) != c.memory {
 				t.Fatalf("on %v, memory %v", on, s != nil)
 			}
@@ -80,7 +80,7 @@ func TestDozeUntilAlarm(t *testing.T) {
 		t.Fatalf("the alarm is in %v, %v", wait, set)
 	}
 	m := &Machine{log: slog.New(slog.DiscardHandler)}
-	s, on := m.doze(context.Background(), &board{m: m, clock: clock})
+	s, on := m.doze(context.Background(), &board{m: m, clock: clock}, 0)
 	if !on || s.cause != acpipm.WokenByClock {
 		t.Errorf("on %v, woken by %v", on, s)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"github.com/sharevm/vmm/vmm/bus"
 	"github.com/sharevm/vmm/vmm/cpuid"
@@ -182,6 +183,15 @@ func (vm *VM) VCPUs() []*vcpu.VCPU { return vm.vcpus }
 
 // CPUID returns what the boot processor tells the guest of itself.
 func (vm *VM) CPUID() []kvm.CPUIDEntry { return vm.cpuid }
+
+// Clock returns the guest's paravirtual clock: the time since it was powered on.
+func (vm *VM) Clock() (time.Duration, error) {
+	c, err := vm.kvm.Clock()
+	return time.Duration(c.NS), err
+}
+
+// SetClock has the guest's paravirtual clock go on from t.
+func (vm *VM) SetClock(t time.Duration) error { return vm.kvm.SetClock(uint64(t)) }
 
 // Start lets all vCPUs run. The others wait for the boot processor's start-up IPI inside KVM.
 func (vm *VM) Start() {

@@ -22,9 +22,16 @@ func suspend(seconds string) error {
 		}
 	}
 	say("suspending")
+	logged, err := logTime()
+	if err != nil {
+		return err
+	}
 	before := time.Now()
 	if err := os.WriteFile("/sys/power/state", []byte("mem"), 0); err != nil {
 		return err
+	}
+	if now, err := logTime(); err != nil || now < logged {
+		return fmt.Errorf("the kernel's log was at %v, and is at %v after the sleep: %v", logged, now, err)
 	}
 	say("awake after %d s", int(time.Since(before).Round(0).Seconds()))
 	return nil
