@@ -52,9 +52,12 @@ func (g *guest) count(after time.Duration) (n int64, at time.Time) {
 // ask runs vmm and returns what it prints.
 func ask(t *testing.T, args ...string) []byte {
 	t.Helper()
-	out, err := exec.Command(vmmBin, args...).Output()
+	c := exec.Command(vmmBin, args...)
+	var why bytes.Buffer
+	c.Stderr = &why
+	out, err := c.Output()
 	if err != nil {
-		t.Fatalf("vmm %v: %v", args, err)
+		t.Fatalf("vmm %v: %v\n%s", args, err, why.Bytes())
 	}
 	return out
 }
