@@ -92,6 +92,10 @@ func echoConsole(path string) error {
 		return err
 	}
 	defer f.Close()
+	// A serial port sends in its own time: what comes by another console meanwhile would stand in the middle of its lines.
+	if err := sendAll(os.Stdout); err != nil {
+		return err
+	}
 	if _, err := fmt.Fprintf(f, "type a line on %s\n", path); err != nil {
 		return err
 	}
@@ -99,8 +103,18 @@ func echoConsole(path string) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(f, "you typed %q\n", line)
-	return err
+	if _, err = fmt.Fprintf(f, "you typed %q\n", line); err != nil {
+		return err
+	}
+	return sendAll(f)
+}
+
+// sendAll waits until a terminal has sent what was written to it, as tcdrain(3) does.
+func sendAll(f *os.File) error {
+	if err := unix.IoctlSetInt(int(f.Fd()), unix.TCSBRK, 1); err != nil {
+		return fmt.Errorf("waiting until %s has sent all: %w", f.Name(), err)
+	}
+	return nil
 }
 
 // readRandom reads from the machine's random number generator.

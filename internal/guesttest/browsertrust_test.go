@@ -166,6 +166,7 @@ func TestBrowserTrust(t *testing.T) {
 	vmm(t, "type", browserID, "p")
 	g.expect("a page has crashed")
 	shows(t, "page-again", colour(1))
+	vmm(t, "mouse", browserID, "600,600", "--size", "1280x800", "--click", "left") // a page that was loaded anew has not got the keyboard back
 	vmm(t, "type", browserID, "b")
 	g.expect("the browser ended")
 	shows(t, "browser-again", colour(2))
