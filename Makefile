@@ -91,7 +91,7 @@ soak-snapshots: setup-test build ## suspend a machine under load 50 times in a r
 
 .PHONY: matrix
 matrix: setup-test build ## boot a real Debian on every controller, by BIOS and UEFI, from VMDK and VHDX, and work its devices; RUN=TestDebian/nvme chooses (needs root once; an hour)
-	$(GO) run ./internal/testsuite -matrix $(if $(RUN),-run $(RUN))
+	$(GO) run ./internal/testsuite -matrix $(if $(RUN),-run '$(RUN)')
 
 .PHONY: test-kiosk
 test-kiosk: setup-test build ## show a session on the screen of a host without a desktop, by two kinds of graphics cards (some minutes)
