@@ -6,7 +6,7 @@ import (
 )
 
 // painted keeps what shows the picture open until the machine is powered off.
-var painted *os.File
+var painted []*os.File
 
 // paint (SEED) shows a pattern on the first graphics card, every pixel by pixelOf, for the tasks that follow.
 func paint(args string) error {
@@ -18,7 +18,7 @@ func paint(args string) error {
 	if err != nil {
 		return err
 	}
-	painted = f
+	painted = append(painted, f)
 	_, err = c.show(c.modes[0], seed)
 	return err
 }
