@@ -3,6 +3,7 @@ package tftp
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -14,14 +15,18 @@ import (
 // Bounds of a folder: each of its files is open as long as it is.
 const (
 	MaxFiles = 512
-	maxDepth = 16 // folders within each other; links may make a circle
+	maxDepth = 16            // folders within each other; links may make a circle
+	maxNames = 16 * MaxFiles // looked at: links to folders with links make more of them than anybody could list
 )
 
 // Folder is a folder whose files can be read.
-type Folder struct{ files map[string]*os.File }
+type Folder struct {
+	files map[string]*os.File
+	names int // looked at so far
+}
 
 // OpenFolder opens every file of a folder and of those in it. Links are followed as far as they stay inside; files that come later are not seen. It errs
-// where there are more than MaxFiles, and for a file that cannot be read or lies elsewhere.
+// where there are more than MaxFiles, or many more names than that, and for a file that cannot be read or lies elsewhere.
 func OpenFolder(name string) (_ *Folder, err error) {
 	defer func() {
 		if err != nil {
@@ -44,9 +49,12 @@ func (f *Folder) open(root *os.Root, dir string, depth int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("%s: more than %d folders within each other", dir, maxDepth)
 	}
-	entries, err := fs.ReadDir(root.FS(), dir)
+	entries, err := list(root, dir, maxNames-f.names+1)
 	if err != nil {
 		return err
+	}
+	if f.names += len(entries); f.names > maxNames {
+		return fmt.Errorf("more than %d names", maxNames)
 	}
 	for _, e := range entries {
 		name := path.Join(dir, e.Name())
@@ -72,6 +80,20 @@ func (f *Folder) open(root *os.Root, dir string, depth int) error {
 		}
 	}
 	return nil
+}
+
+// list returns what is in a folder, at most so many names.
+func list(root *os.Root, dir string, most int) ([]fs.DirEntry, error) {
+	d, err := root.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	entries, err := d.ReadDir(most)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return entries, err
 }
 
 // Close closes the files.

@@ -240,6 +240,15 @@ func TestFolder(t *testing.T) {
 		{"a link to the host's files", func(dir string) error { return os.Symlink("/etc/passwd", dir+"/file") }, 0, "file"},
 		{"a link above", func(dir string) error { return os.Symlink("..", dir+"/up") }, 0, "up"},
 		{"a circle", func(dir string) error { return os.Symlink(".", dir+"/again") }, 0, "too many levels"},
+		{"many ways to nothing", func(dir string) (err error) { // 8 to the power of 8, by links within links
+			for i := range 8 {
+				err = errors.Join(err, os.Mkdir(fmt.Sprint(dir, "/", i), 0o755))
+				for k := range 8 {
+					err = errors.Join(err, os.Symlink(fmt.Sprint("../", i+1), fmt.Sprint(dir, "/", i, "/", k)))
+				}
+			}
+			return errors.Join(err, os.Mkdir(dir+"/8", 0o755))
+		}, 0, "more than 8192 names"},
 		{"folders within each other", func(dir string) error { return os.MkdirAll(dir+strings.Repeat("/sub", maxDepth+1), 0o755) }, 0, "within each other"},
 		{"many files", func(dir string) (err error) {
 			for i := range MaxFiles + 1 {
