@@ -61,10 +61,10 @@ func (s *Snapshot) open() error {
 	return nil
 }
 
-// openAt opens a file of a folder for reading.
+// openAt opens a file of a folder for reading. A link is not followed: a snapshot from a stranger would have the guest's memory, which the guest reads, be any file of this user's.
 func openAt(folder *os.File, name string) (*os.File, error) {
 	path := filepath.Join(folder.Name(), name)
-	fd, err := unix.Openat(int(folder.Fd()), name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	fd, err := unix.Openat(int(folder.Fd()), name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"os"
+	"path/filepath"
 
 	"github.com/sharevm/vmm/disk"
 	"github.com/sharevm/vmm/disk/internal/space"
@@ -90,9 +91,9 @@ func (o *overlay) runs(yield func(first, n int64) error) error {
 	return nil
 }
 
-// Open returns an image for reading of base with what SaveTo kept in the file at path. Close closes base too.
+// Open returns an image for reading of base with what SaveTo kept in the file at path, which is no link out of its folder. Close closes base too.
 func Open(base disk.Image, path string) (_ *Image, err error) {
-	file, err := disk.HostFiles{}.Open(path, disk.FileOptions{Shared: true})
+	file, err := disk.HostFiles{}.Open(filepath.Base(path), disk.FileOptions{Shared: true, Folder: filepath.Dir(path)})
 	if err != nil {
 		return nil, err
 	}

@@ -134,6 +134,27 @@ func TestKeepCorrupt(t *testing.T) {
 	refused("longer", append(bytes.Clone(whole), 0))
 }
 
+// TestKeepLink has the file that was kept be a link to one elsewhere, as a stranger's snapshot may.
+func TestKeepLink(t *testing.T) {
+	path, content, top := base(t)
+	write(t, top, content, 5000, []byte("something"))
+	kept := keep(t, top)
+	if err := top.Close(); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(t.TempDir(), "kept")
+	if err := os.Symlink(kept, link); err != nil {
+		t.Fatal(err)
+	}
+	i, err := reopen(t, path, link)
+	if !errors.Is(err, disk.ErrOutside) {
+		t.Errorf("the link is followed: %v", err)
+	}
+	if err == nil {
+		i.Close()
+	}
+}
+
 // TestForget writes above what was kept, and forgets both.
 func TestForget(t *testing.T) {
 	path, content, top := base(t)

@@ -193,7 +193,7 @@ func CheckDisks(dir string) error {
 // Disks are the files of disks that the snapshot in dir depends on.
 func Disks(dir string) (list []File, err error) {
 	path := filepath.Join(dir, disksFile)
-	f, err := os.Open(path)
+	f, err := openRegular(path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}

@@ -147,9 +147,9 @@ func readSums(dir string) ([]Summed, error) {
 	return all, nil
 }
 
-// openRegular opens a file for reading; a FIFO of that name does not hang it.
+// openRegular opens a file for reading; a FIFO of that name does not hang it, and a link is not followed.
 func openRegular(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -27,17 +27,17 @@ const (
 )
 
 // OpenWorking opens the file in a snapshot's folder. set is what it holds; where that is nothing, and nobody else is about to change it, f is
-// there to be written by WriteWorking.
+// there to be written by WriteWorking. A link is not followed, which would have another file of this user's written over.
 func OpenWorking(dir string) (set []memory.Extent, f *os.File, err error) {
 	path := filepath.Join(dir, WorkingFile)
-	if f, err = os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0); err == nil {
+	if f, err = os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0); err == nil {
 		set, err = readWorking(f)
 		f.Close()
 		if err == nil {
 			return set, nil, nil
 		}
 	}
-	if f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NONBLOCK, 0o600); err != nil {
+	if f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0o600); err != nil {
 		return nil, nil, fmt.Errorf("the working set of a snapshot: %w", err)
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {

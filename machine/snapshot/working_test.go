@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,4 +49,28 @@ func TestWorking(t *testing.T) {
 		t.Fatalf("%v, %v", set, err)
 	}
 	f.Close()
+}
+
+// TestWorkingLink has a stranger's snapshot name a file of this user's as its working set, which would be written over.
+func TestWorkingLink(t *testing.T) {
+	dir, precious := t.TempDir(), filepath.Join(t.TempDir(), "precious")
+	for _, exists := range []bool{true, false} {
+		if exists {
+			if err := os.WriteFile(precious, []byte("precious"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		} else if err := os.Remove(precious); err != nil {
+			t.Fatal(err)
+		}
+		link := filepath.Join(dir, WorkingFile)
+		if err := errors.Join(os.RemoveAll(link), os.Symlink(precious, link)); err != nil {
+			t.Fatal(err)
+		}
+		if set, f, err := OpenWorking(dir); err == nil || set != nil || f != nil {
+			t.Errorf("the link is followed: %v, %v, %v", set, f, err)
+		}
+		if _, err := os.Stat(precious); (err == nil) != exists {
+			t.Errorf("the file that the link leads to: %v", err)
+		}
+	}
 }
