@@ -43,7 +43,7 @@ func Start(dir string, bufferSize int) (_ *TPM, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := makeFolder(dir); err != nil {
 		return nil, fmt.Errorf("folder for the TPM's state: %w", err)
 	}
 	// Left by a machine that crashed as it went on from a snapshot, it would be taken for what the TPM remembers.
@@ -92,6 +92,19 @@ func Start(dir string, bufferSize int) (_ *TPM, err error) {
 		return nil, fmt.Errorf("swtpm: it wants buffers of %d bytes, the machine's have %d", size, bufferSize)
 	}
 	return t, nil
+}
+
+// makeFolder makes a folder, or sees that there is one. A link to one does not do: who made the machine may have laid it, to have the program write elsewhere.
+func makeFolder(dir string) error {
+	err := os.Mkdir(dir, 0o700)
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	info, err := os.Lstat(dir)
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("%s is no folder", dir)
+	}
+	return err
 }
 
 // socketPair makes two sockets that are connected: ours, which never blocks a thread, and theirs.

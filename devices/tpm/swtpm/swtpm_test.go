@@ -132,6 +132,23 @@ func TestProgram(t *testing.T) {
 	}
 }
 
+// TestFolder has the folder of the state be made, be there, and be none, or a link to one elsewhere: that of a stranger's machine is not followed.
+func TestFolder(t *testing.T) {
+	dir, outside := t.TempDir(), t.TempDir()
+	file, link, gone := filepath.Join(dir, "file"), filepath.Join(dir, "link"), filepath.Join(dir, "gone")
+	if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Symlink(outside, link), os.Symlink(filepath.Join(outside, "new"), gone)); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]bool{filepath.Join(dir, "new"): true, dir: true, file: false, link: false, gone: false} {
+		if err := makeFolder(path); (err == nil) != want || !want && !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if left, err := os.ReadDir(outside); err != nil || len(left) > 0 {
+		t.Errorf("%v, %v", left, err)
+	}
+}
+
 // TestProgramState takes what a TPM remembers to another one.
 func TestProgramState(t *testing.T) {
 	if _, err := Find(); err != nil {
