@@ -31,8 +31,8 @@ type Config struct {
 	RealModePages uint64
 	// OnStop is told when a vCPU stops by itself; see vcpu.Config.
 	OnStop func(vcpu.Stop)
-	// OnThread is called on the thread of each vCPU when it starts.
-	OnThread func()
+	// OnThread is called on the thread of each vCPU when it starts, and ended when it ends.
+	OnThread func() (ended func())
 	// OnFirstEntry is called once before the first instruction of the boot processor.
 	OnFirstEntry func()
 	Log          *slog.Logger

@@ -62,10 +62,10 @@ func (c *CPU) InForce() (shares, quota int64) {
 // ByPriority says whether threads' priorities stand in for a control group.
 func (c *CPU) ByPriority() bool { return c != nil && c.group == nil }
 
-// Thread gives the calling thread, which is a vCPU's from now on, the priority in force. What goes wrong leaves the thread as it is.
-func (c *CPU) Thread() {
+// Thread gives the calling thread, which is a vCPU's until it calls ended, the priority in force. What goes wrong leaves the thread as it is.
+func (c *CPU) Thread() (ended func()) {
 	if c == nil || c.group != nil {
-		return
+		return func() {}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -73,6 +73,11 @@ func (c *CPU) Thread() {
 	c.threads[tid] = struct{}{}
 	if c.shares != 0 {
 		_ = unix.Setpriority(unix.PRIO_PROCESS, tid, niceOf(c.shares))
+	}
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.threads, tid) // the number will be another thread's, of any process
 	}
 }
 
@@ -111,8 +116,6 @@ func (c *CPU) renice(shares, quota int64) error {
 	for tid := range c.threads {
 		switch err := unix.Setpriority(unix.PRIO_PROCESS, tid, nice); err {
 		case nil:
-		case unix.ESRCH:
-			delete(c.threads, tid) // of a power cycle that is over
 		case unix.EACCES, unix.EPERM:
 			return fmt.Errorf("cpu.shares: only a privileged process may raise its priority, once lowered too (and there is no control group: %w)", c.why)
 		default:

@@ -27,7 +27,7 @@ func TestNice(t *testing.T) {
 	ready, change, done := make(chan struct{}), make(chan struct{}), make(chan int)
 	go func() {
 		runtime.LockOSThread() // and never unlocked: the thread ends with its priority
-		c.Thread()
+		defer c.Thread()()
 		close(ready)
 		<-change
 		nice, _ := unix.Getpriority(unix.PRIO_PROCESS, 0) // the system call's own value: 20 less nice
@@ -46,6 +46,22 @@ func TestNice(t *testing.T) {
 	}
 	if shares, quota := c.InForce(); shares != 500 || quota != 0 {
 		t.Errorf("%d and %d are in force", shares, quota)
+	}
+}
+
+// TestThreadsEnd has a guest restart again and again: the threads that are gone are neither kept nor, under their numbers, somebody else's reniced.
+func TestThreadsEnd(t *testing.T) {
+	c := OpenCPU(false)
+	for range 100 {
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			defer c.Thread()()
+		}()
+		<-ended
+	}
+	if len(c.threads) != 0 {
+		t.Errorf("%d threads that have ended are vCPUs", len(c.threads))
 	}
 }
 

@@ -31,8 +31,8 @@ type Config struct {
 	Coalesced *Coalesced
 	// OnStop is told, on the vCPU's goroutine, why the vCPU stopped by itself; it is called at most once and must not block.
 	OnStop func(Stop)
-	// OnThread, if set, is called on the vCPU's thread when that starts, to set what is the thread's own.
-	OnThread func()
+	// OnThread, if set, is called on the vCPU's thread when that starts, to set what is the thread's own, and ended when that ends.
+	OnThread func() (ended func())
 	// OnFirstEntry, if set, is called right before the guest's first instruction.
 	OnFirstEntry func()
 	Log          *slog.Logger
@@ -139,7 +139,7 @@ func (v *VCPU) thread() {
 	v.tid.Store(int64(unix.Gettid()))
 	v.mu.Unlock()
 	if v.c.OnThread != nil {
-		v.c.OnThread()
+		defer v.c.OnThread()()
 	}
 	if v.obey() {
 		if v.c.OnFirstEntry != nil {
