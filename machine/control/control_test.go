@@ -63,6 +63,32 @@ func (m *fakeMachine) SetLimits(l config.Limits) error {
 	return nil
 }
 
+// alone is a machine that sees whether its limits are changed by one client at a time.
+type alone struct {
+	*fakeMachine
+	t *testing.T
+	s *Server
+}
+
+func (a *alone) SetLimits(l config.Limits) error {
+	if a.s.change.TryLock() {
+		a.s.change.Unlock()
+		a.t.Error("another client may change the limits at the same time")
+	}
+	return a.fakeMachine.SetLimits(l)
+}
+
+// TestOneChange has no client's change of one limit lost because another replaces them all.
+func TestOneChange(t *testing.T) {
+	a := &alone{&fakeMachine{}, t, &Server{}}
+	a.s.machine = a
+	for _, method := range []string{"PUT", "PATCH"} {
+		if _, err := a.s.do(request{method: method, path: "/v1/limits", body: []byte(`{}`)}); err != nil {
+			t.Errorf("%s: %v", method, err)
+		}
+	}
+}
+
 func (m *fakeMachine) SnapshotFiles() []string { return []string{"state", "memory"} }
 
 // SaveSnapshot writes the names of the files into them.

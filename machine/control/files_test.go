@@ -60,6 +60,19 @@ func TestSnapshot(t *testing.T) {
 	if err := c.call(t.Context(), "POST", "/v1/snapshot", snapshotList{Files: []string{"state"}}, &struct{}{}); err == nil || !strings.Contains(err.Error(), "came along") {
 		t.Errorf("names without files: %v", err)
 	}
+	twice := request{method: "POST", path: "/v1/snapshot", body: []byte(`{"files": ["state", "state", "memory"]}`)}
+	for range 3 {
+		f, err := os.Create(filepath.Join(dir, "some"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		twice.files = append(twice.files, f)
+	}
+	before += len(twice.files)
+	if _, err := c.ask(t.Context(), twice); err == nil || !strings.Contains(err.Error(), "twice") {
+		t.Errorf("a name twice: %v", err)
+	}
 	s.Close()
 	if after := openFiles(t); after > before {
 		t.Errorf("%d files are open, %d before", after, before)

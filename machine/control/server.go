@@ -312,6 +312,9 @@ func (s *Server) snapshot(r request) (any, error) {
 	}
 	files := make(map[string]*os.File, len(r.files))
 	for i, name := range list.Files {
+		if files[name] != nil {
+			return nil, problemf(statusBadRequest, "the file %.32q is named twice", name)
+		}
 		files[name] = r.files[i]
 	}
 	r.wait()
@@ -330,7 +333,11 @@ func (s *Server) snapshot(r request) (any, error) {
 }
 
 // replaceLimits puts the limits that the body names in force, and no others.
-func (s *Server) replaceLimits(r request) (any, error) { return s.setLimits(config.Limits{}, r.body) }
+func (s *Server) replaceLimits(r request) (any, error) {
+	s.change.Lock()
+	defer s.change.Unlock()
+	return s.setLimits(config.Limits{}, r.body)
+}
 
 // changeLimits puts the limits that the body names in force, beside the others.
 func (s *Server) changeLimits(r request) (any, error) {
