@@ -344,15 +344,15 @@ func (m *Machine) PowerOff() {
 	}
 }
 
-// Reset starts the guest anew.
-func (m *Machine) Reset() {
+// Reset starts the guest anew, also one that sleeps. It says whether there is one.
+func (m *Machine) Reset() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.board != nil {
 		m.board.verdict.decide(rebooted, nil)
-		return
+		return true
 	}
-	m.rouse(call{cold: true})
+	return m.rouse(call{cold: true})
 }
 
 // Pause stops the guest between two instructions, and its devices between two requests. Calls nest. A machine that is powered off

@@ -71,12 +71,9 @@ func (m *Machine) Stop(hard bool) error {
 
 // Restart resets the machine.
 func (m *Machine) Restart() error {
-	running := false
-	m.withBoard(func(*board) { running = true })
-	if !running {
+	if !m.Reset() {
 		return errOff
 	}
-	m.Reset()
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sharevm/vmm/devices/acpipm"
 	"github.com/sharevm/vmm/devices/rtc"
+	"github.com/sharevm/vmm/machine/control"
 	"github.com/sharevm/vmm/vmm/irq"
 	"github.com/sharevm/vmm/vmm/memory"
 )
@@ -27,6 +28,7 @@ func TestDoze(t *testing.T) {
 	}{
 		{"power button", context.Background(), func(m *Machine) { m.PowerButton(); m.PowerButton() }, true, true, acpipm.WokenByButton},
 		{"reset", context.Background(), func(m *Machine) { m.Reset() }, true, false, 0},
+		{"reset by another process", context.Background(), func(m *Machine) { _ = m.Restart() }, true, false, 0},
 		{"power off", context.Background(), func(m *Machine) { m.PowerOff() }, false, false, 0},
 		{"end of the run", ended, nil, false, false, 0},
 		{"off before it slept", context.Background(), nil, false, false, 0},
@@ -45,7 +47,7 @@ func TestDoze(t *testing.T) {
 				go func() {
 					for asleep := false; !asleep; runtime.Gosched() {
 						m.mu.Lock()
-						asleep = m.calls != nil
+						asleep = m.state() == control.Asleep
 						m.mu.Unlock()
 					}
 					c.wake(m)

@@ -14,10 +14,23 @@ import (
 
 var _ control.Machine = (*Machine)(nil)
 
+// state is what the machine is doing. The caller holds mu.
+func (m *Machine) state() control.State {
+	switch {
+	case m.board == nil && m.calls != nil:
+		return control.Asleep
+	case m.board == nil:
+		return control.Off
+	case m.pauses > 0:
+		return control.Paused
+	}
+	return control.Running
+}
+
 // Status describes the machine as it is now. It waits for nothing.
 func (m *Machine) Status() control.Status {
 	s := control.Status{
-		Name: m.cfg.Name, File: m.opt.File, State: control.Off, Started: m.started, Uptime: time.Since(m.started).Seconds(),
+		Name: m.cfg.Name, File: m.opt.File, Started: m.started, Uptime: time.Since(m.started).Seconds(),
 		VCPUs: m.cfg.CPU.Count, Memory: m.cfg.Memory, Disks: []control.Disk{}, NICs: []control.NIC{}, Limits: m.Limits(),
 	}
 	var used unix.Timespec
@@ -29,11 +42,8 @@ func (m *Machine) Status() control.Status {
 		s.CPU.Why = why.Error()
 	}
 	m.mu.Lock()
+	s.State = m.state()
 	if m.board != nil {
-		s.State = control.Running
-		if m.pauses > 0 {
-			s.State = control.Paused
-		}
 		for _, v := range m.board.vm.VCPUs() {
 			s.Exits += v.Exits()
 		}

@@ -62,7 +62,8 @@ type State string
 const (
 	Running State = "running"
 	Paused  State = "paused"
-	Off     State = "off" // not yet powered on, between two power cycles, or about to end
+	Asleep  State = "asleep" // suspended to RAM by its guest: the power button wakes it
+	Off     State = "off"    // not yet powered on, between two power cycles, or about to end
 )
 
 // Status describes a running machine.
