@@ -11,10 +11,11 @@ import (
 
 func newImage() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "image",
-		Short: "Make machines of our own",
-		Long:  "Makes the machines that come with vmm, from pinned packages of Debian.",
-		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+		Use:     "image",
+		Short:   "Make machines of our own",
+		Long:    "Makes the machines that come with vmm, from pinned packages of Debian.",
+		Example: "  vmm image build browser out/browser",
+		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(newImageBuild())
 	return c

@@ -155,6 +155,7 @@ func newInstantRemove() *cobra.Command {
 	c := &cobra.Command{
 		Use:               "remove [FILE.vmx]",
 		Short:             "Remove the snapshots of a machine, or --all",
+		Example:           "  vmm instant remove chromeos.vmx\n  vmm instant remove --all",
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completeVMX,
 		RunE: func(c *cobra.Command, args []string) error {

@@ -82,7 +82,7 @@ func newResume() *cobra.Command {
 // powerCommand is a command that does something to a machine.
 func powerCommand(name, short, long string, do func(context.Context, control.Client) error) *cobra.Command {
 	return &cobra.Command{
-		Use: name + " MACHINE", Short: short, Long: long,
+		Use: name + " MACHINE", Short: short, Long: long, Example: "  vmm " + name + " windows",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeMachine,
 		RunE: func(c *cobra.Command, args []string) error {

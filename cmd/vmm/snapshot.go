@@ -154,6 +154,7 @@ func newSnapshotList() *cobra.Command {
 	return &cobra.Command{
 		Use:               "list FILE.vmx",
 		Short:             "List a machine's snapshots, and whether it is suspended",
+		Example:           "  vmm snapshot list windows.vmx",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeVMX,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -207,7 +208,9 @@ func newSnapshotDelete() *cobra.Command {
 		Short: "Delete a snapshot",
 		Long: `Deletes a snapshot. Where disks were frozen for it and only the machine itself is based on them, what it has written since is merged into them; it has to be
 powered off for that. Disks that other images are based on stay as they are.`,
-		Args: cobra.ExactArgs(2),
+		Example:           "  vmm snapshot delete windows.vmx before-update",
+		Args:              cobra.ExactArgs(2),
+		ValidArgsFunction: completeVMX,
 		RunE: func(c *cobra.Command, args []string) error {
 			dir, err := snapshotAt(args[0], args[1])
 			if err != nil {

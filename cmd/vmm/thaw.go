@@ -26,8 +26,9 @@ func newSnapshotRestore() *cobra.Command {
 since to its disks is lost, unless another snapshot was taken of it.
 
 A snapshot of a machine that throws away what it writes has no disks to go back to: vmm run --from starts from it at any time.`,
-		Example: "  vmm snapshot restore windows.vmx before-update\n  vmm run windows.vmx",
-		Args:    cobra.ExactArgs(2),
+		Example:           "  vmm snapshot restore windows.vmx before-update\n  vmm run windows.vmx",
+		Args:              cobra.ExactArgs(2),
+		ValidArgsFunction: completeVMX,
 		RunE: func(c *cobra.Command, args []string) error {
 			return restoreFrozen(c.Context(), args[0], args[1])
 		},
