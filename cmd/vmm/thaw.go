@@ -273,8 +273,10 @@ func deleteFrozen(ctx context.Context, path, name, dir string) error {
 			merge[address] = image
 			continue
 		}
-		if other, err := m.kept(child, m.saved.UID); err != nil || other != nil {
-			return errors.Join(err, fmt.Errorf("the snapshot %q follows directly on %q: delete that one first", other.Name, name))
+		if other, err := m.kept(child, m.saved.UID); err != nil {
+			return err
+		} else if other != nil {
+			return fmt.Errorf("the snapshot %q follows directly on %q: delete that one first", other.Name, name)
 		}
 	}
 	suspended := suspendedAt(m.path)

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -27,6 +28,7 @@ const (
 	sumsMagic = "vmmsums1"
 	sumsHead  = len(sumsMagic) + sumSize
 	maxSums   = 64 << 20 // bytes of the file
+	maxSummed = 256      // more than a machine has disks
 )
 
 // ErrUnsummed is wrapped where a snapshot was saved without checksums.
@@ -113,12 +115,21 @@ func parseSums(b []byte) (all []Summed, err error) {
 	if crc32.Checksum(b[sumsHead:], castagnoli) != binary.LittleEndian.Uint32(b[len(sumsMagic):]) {
 		return nil, fmt.Errorf("%w: the checksum of the checksums is wrong", ErrCorrupt)
 	}
-	if err := json.Unmarshal(b[sumsHead:], &all); err != nil {
+	// One by one: a list of many small ones takes many times the file's size.
+	d := json.NewDecoder(bytes.NewReader(b[sumsHead:]))
+	if _, err := d.Token(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
-	for _, s := range all {
+	for d.More() {
+		var s Summed
+		if err := d.Decode(&s); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+		}
 		if s.Name != filepath.Base(s.Name) || s.Size < 0 || len(s.Sums) != units(s.Size) {
 			return nil, fmt.Errorf("%w: %d checksums of the %d bytes of %q", ErrCorrupt, len(s.Sums), s.Size, s.Name)
+		}
+		if all = append(all, s); len(all) > maxSummed {
+			return nil, fmt.Errorf("%w: checksums of more than %d files", ErrCorrupt, maxSummed)
 		}
 	}
 	return all, nil

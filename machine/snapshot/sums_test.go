@@ -2,9 +2,12 @@ package snapshot
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -131,6 +134,24 @@ func TestSumsDamaged(t *testing.T) {
 			if _, err := parseSums(b); !errors.Is(err, ErrCorrupt) {
 				t.Errorf("damaged at byte %d: %v", i, err)
 			}
+		}
+	}
+}
+
+// TestSumsOfMany has a small file tell of a great many files: each of them would cost memory twenty times what it takes in the file.
+func TestSumsOfMany(t *testing.T) {
+	for _, entry := range []string{"{}", `{"Name":"a"}`} {
+		list := []byte("[" + entry + strings.Repeat(","+entry, 1<<20) + "]")
+		b := binary.LittleEndian.AppendUint32([]byte(sumsMagic), crc32.Checksum(list, castagnoli))
+		b = append(b, list...)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if _, err := parseSums(b); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("error %v", err)
+		}
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; took > uint64(2*len(b)) {
+			t.Errorf("it takes %d bytes to refuse %d", took, len(b))
 		}
 	}
 }
