@@ -57,6 +57,30 @@ func TestNamedTests(t *testing.T) {
 	}
 }
 
+// TestDevices checks that docs/devices.md has a place for each device that there is.
+func TestDevices(t *testing.T) {
+	page := read(t, "docs/devices.md")
+	seen := 0
+	for _, floor := range []string{"devices", "virtio"} {
+		rooms, err := os.ReadDir(filepath.Join(root, floor))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rooms {
+			if !r.IsDir() || strings.HasSuffix(r.Name(), "test") {
+				continue
+			}
+			seen++
+			if name := floor + "/" + r.Name(); !strings.Contains(page, "`"+name+"`") {
+				t.Errorf("docs/devices.md does not say what %s is", name)
+			}
+		}
+	}
+	if seen < 30 {
+		t.Errorf("there are %d devices only", seen)
+	}
+}
+
 func read(t *testing.T, name string) string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(root, name))
