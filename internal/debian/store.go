@@ -51,6 +51,10 @@ func Open(dir string, progress Progress) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("making the package cache: %w", err)
 	}
+	// Nested hosts mount folders of it below a root of their own, where links would lead elsewhere.
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return nil, fmt.Errorf("making the package cache: %w", err)
+	}
 	return &Store{dir: dir, progress: progress}, nil
 }
 

@@ -204,3 +204,22 @@ func TestControl(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// TestOpenFollowsLinks opens a store that lies behind a link: the folders that it hands out have none in their paths.
+func TestOpenFollowsLinks(t *testing.T) {
+	real, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(t.TempDir(), "cache")
+	if err := os.Symlink(real, link); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(filepath.Join(link, "debian"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := filepath.Join(real, "debian"); s.dir != want {
+		t.Errorf("the store is in %s, want %s", s.dir, want)
+	}
+}
