@@ -77,6 +77,10 @@ race: ## the tests that can run under the race detector (needs gcc)
 bench: setup-bench demo ## measure against QEMU, gokvm and C, side by side; BENCHFLAGS="-only block" chooses
 	$(GO) run ./internal/bench $(BENCHFLAGS)
 
+.PHONY: bench-browser
+bench-browser: image-browser ## measure first and second starts of the browser machine, to its page; with the small kernel, too, if it was made
+	$(GO) run ./internal/bench -only instant -vmx $(OUT)/browser/chromeos.vmx $(if $(wildcard $(OUT)/kernel-browser/kernel.json),-kernel $(OUT)/kernel-browser) $(BENCHFLAGS)
+
 .PHONY: bench-disk
 bench-disk: setup-bench build ## measure the disk tools against qemu-img, on the same files
 	$(GO) run ./internal/bench/disk $(BENCHFLAGS)

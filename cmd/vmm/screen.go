@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/pflag"
 
@@ -155,11 +156,23 @@ func (fl *screenFlags) windowed() bool { return fl.window || fl.full }
 
 // lead has the nested host lead to the screen of a machine in it, or, for a window, to this host's X server.
 func (fl *screenFlags) lead(c *nested.Config, v config.VNC) (err error) {
+	to := func(option string, port uint16) error {
+		f := nested.Forward{Host: port, Guest: port}
+		c.Publish = append(c.Publish, f)
+		if err := f.Free(); err != nil {
+			return notListening(option, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port), err)
+		}
+		return nil
+	}
 	if v.Enabled {
-		c.Publish = append(c.Publish, nested.Forward{Host: uint16(v.Port), Guest: uint16(v.Port)})
+		if err := to("--vnc", uint16(v.Port)); err != nil {
+			return err
+		}
 	}
 	if fl.web != "" {
-		c.Publish = append(c.Publish, nested.Forward{Host: fl.at.Port(), Guest: fl.at.Port()})
+		if err := to("--web", fl.at.Port()); err != nil {
+			return err
+		}
 	}
 	if !fl.windowed() {
 		return nil
@@ -190,6 +203,14 @@ func (fl *screenFlags) sayHowSafe(at netip.AddrPort, messages io.Writer) {
 	case !at.Addr().IsLoopback():
 		fmt.Fprintln(messages, "vmm: VNC is not encrypted: who is between viewer and host sees and types; --vnc-tls encrypts")
 	}
+}
+
+// notListening says why viewers cannot connect at an address.
+func notListening(option string, at netip.AddrPort, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%s: %s is in use, by another machine, session or program: choose another port, %s=PORT", option, at, option)
+	}
+	return fmt.Errorf("%s: %w", option, err)
 }
 
 // show is serve for any screen.
@@ -238,7 +259,7 @@ func (fl *screenFlags) show(screen frontend.Machine, v config.VNC, closed func()
 		at := netip.AddrPortFrom(addr, uint16(v.Port))
 		listens, err := s.Listen(within(at))
 		if err != nil {
-			return nil, err
+			return nil, notListening("--vnc", at, err)
 		}
 		if at.Port() == 0 || !forwarded {
 			at = listens
@@ -249,7 +270,7 @@ func (fl *screenFlags) show(screen frontend.Machine, v config.VNC, closed func()
 	if fl.web != "" {
 		page, err := web.Listen(within(fl.at), web.Config{VNC: s, Forwarded: forwarded, Log: log})
 		if err != nil {
-			return nil, err
+			return nil, notListening("--web", fl.at, err)
 		}
 		closers = append(closers, page)
 		fmt.Fprintf(messages, "vmm: the screen is shown in a browser at %s\n", page.URL())

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/sharevm/vmm/config"
+	"github.com/sharevm/vmm/display/vnc"
+	"github.com/sharevm/vmm/display/web"
 )
 
 func TestListenAddress(t *testing.T) {
@@ -61,6 +65,20 @@ func TestScreenFlags(t *testing.T) {
 	fast := config.New("vm")
 	fast.SetKernel("/k", "", "")
 	if err := (&screenFlags{vnc: "5900"}).override(fast); err == nil || !strings.Contains(err.Error(), "no graphics card") {
+		t.Error(err)
+	}
+}
+
+// TestPortInUse has a second one listen at an address: what to do is said in one line.
+func TestPortInUse(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	at := netip.MustParseAddrPort(l.Addr().String())
+	_, err = web.Listen(at, web.Config{VNC: vnc.New(vnc.Config{})})
+	if err = notListening("--web", at, err); !strings.Contains(err.Error(), at.String()+" is in use") || !strings.Contains(err.Error(), "--web=PORT") || strings.Contains(err.Error(), "\n") {
 		t.Error(err)
 	}
 }

@@ -32,6 +32,9 @@ func Run(ctx context.Context, c Config) (int, error) {
 	if err != nil {
 		return StatusInfrastructure, err
 	}
+	if err := c.portsFree(); err != nil {
+		return StatusInfrastructure, err
+	}
 	var shares []wire.Share
 	for i, f := range folders {
 		shares = append(shares, wire.Share{Tag: fmt.Sprintf("vmm.share%d", i), Path: f})

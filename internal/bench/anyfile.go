@@ -48,7 +48,11 @@ func newFileSaver(f *files, dir, vmx string) (s saver, err error) {
 type rest struct {
 	pixels []uint32
 	blinks []bool
+	asks   bool // for text: a key that is pressed is seen
 }
+
+// exactly says whether a picture is that one in every pixel that does not blink.
+func (r *rest) exactly(pixels []uint32) bool { return r.differ(r.pixels, pixels) == 0 }
 
 // like says whether a picture is that one, but for what blinks.
 func (r *rest) like(pixels []uint32) bool {
@@ -84,7 +88,7 @@ func (r *rest) look(pixels []uint32) (same bool) {
 			return true
 		}
 	}
-	*r = rest{append([]uint32(nil), pixels...), make([]bool, len(pixels))}
+	*r = rest{pixels: append([]uint32(nil), pixels...), blinks: make([]bool, len(pixels))}
 	return false
 }
 

@@ -19,7 +19,8 @@ type options struct {
 	json    bool
 	verbose bool
 	dir     string // where files are built, shared with the nested host
-	vmx     string // the machine to save in place of the painting one; "" for none
+	vmx     string // the machine to save in place of the painting one, or to start; "" for none
+	kernel  string // folder of a small kernel to start that machine with as well; "" for none
 }
 
 // saves says whether guests are to be saved.
@@ -40,11 +41,13 @@ func run(ctx context.Context, args []string) error {
 	var o options
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.IntVar(&o.rounds, "rounds", 5, "rounds, of which medians are taken")
-	f.StringVar(&o.only, "only", "", "measure only start, boot, memory, firmware, exits, network, block, snapshot, density, background, switch or screen")
+	f.StringVar(&o.only, "only", "", "measure only start, boot, memory, firmware, exits, network, block, snapshot, density, instant, background, switch or screen")
 	f.BoolVar(&o.json, "json", false, "print the figures as JSON instead of tables")
 	f.BoolVar(&o.verbose, "verbose", false, "print commands and single rounds on standard error")
 	f.StringVar(&o.dir, "dir", "out/bench", "folder for what is built")
-	f.StringVar(&o.vmx, "vmx", "", "with -only snapshot: save and restore the machine of this .vmx, once its picture has settled, without a peer; its folder lies below the current one")
+	f.StringVar(&o.vmx, "vmx", "", "with -only snapshot: save and restore the machine of this .vmx, once its picture has settled, without a peer; its folder lies below the current one; "+
+		"with -only instant: the machine to start, made by make image-browser")
+	f.StringVar(&o.kernel, "kernel", "", "with -only instant: start the machine in turns with the small kernel of this folder, too (make kernel-browser)")
 	inner := len(args) > 0 && args[0] == innerCommand
 	if inner {
 		args = args[1:]
@@ -52,7 +55,7 @@ func run(ctx context.Context, args []string) error {
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	if f.NArg() > 0 || o.rounds < 1 || !wellKnown(o.only) || o.vmx != "" && o.only != "snapshot" {
+	if f.NArg() > 0 || o.rounds < 1 || !wellKnown(o.only) || !o.fits() {
 		f.Usage()
 		return flag.ErrHelp
 	}
@@ -62,9 +65,17 @@ func run(ctx context.Context, args []string) error {
 	return runOuter(ctx, o)
 }
 
+// fits says whether the options fit together.
+func (o *options) fits() bool {
+	if o.only == "instant" {
+		return o.vmx != ""
+	}
+	return o.kernel == "" && (o.vmx == "" || o.only == "snapshot")
+}
+
 func wellKnown(only string) bool {
 	switch only {
-	case "", "start", "boot", "memory", "firmware", "exits", "network", "block", "snapshot", "density", "background", "switch", "screen":
+	case "", "start", "boot", "memory", "firmware", "exits", "network", "block", "snapshot", "density", "instant", "background", "switch", "screen":
 		return true
 	}
 	return false
@@ -82,7 +93,13 @@ func runOuter(ctx context.Context, o options) error {
 			return fmt.Errorf("start: %w", err)
 		}
 	}
-	if o.only != "exits" {
+	switch o.only {
+	case "exits":
+	case "instant":
+		if err := measureInstant(ctx, o, &r); err != nil {
+			return fmt.Errorf("instant: %w", err)
+		}
+	default:
 		if err := measureNested(ctx, o, &r); err != nil {
 			return err
 		}

@@ -83,21 +83,15 @@ func build(ctx context.Context, dir string) error {
 		return err
 	}
 	for file, pkg := range map[string]string{
-		vmmFile:   "github.com/sharevm/vmm/cmd/vmm",
+		vmmFile:   vmmPackage,
 		gokvmFile: "github.com/bobuhiro11/gokvm",
 		benchFile: "github.com/sharevm/vmm/internal/bench",
 		initFile:  "github.com/sharevm/vmm/internal/bench/guest",
 
 		answerInitFile: "github.com/sharevm/vmm/images/testguest",
 	} {
-		ldflags := "-s -w"
-		if file == vmmFile {
-			ldflags += " -X runtime.godebugDefault=disablethp=1" // as the Makefile has it
-		}
-		c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", ldflags, "-o", filepath.Join(dir, file), pkg)
-		c.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := c.CombinedOutput(); err != nil {
-			return fmt.Errorf("build %s: %w\n%s", pkg, err, out)
+		if err := compile(ctx, filepath.Join(dir, file), pkg); err != nil {
+			return err
 		}
 	}
 	store, err := debian.Open("", func(s string) { fmt.Fprintln(os.Stderr, s) })
@@ -127,6 +121,23 @@ func build(ctx context.Context, dir string) error {
 	return bootdisk.Build(ctx, filepath.Join(dir, bootDiskFile), bootdisk.Config{
 		Kernel: filepath.Join(dir, bzImageFile), Initrd: filepath.Join(dir, initrdFile), Cmdline: cmdline, Size: 48 << 20,
 	})
+}
+
+// vmmPackage is the program under test.
+const vmmPackage = "github.com/sharevm/vmm/cmd/vmm"
+
+// compile builds a program, static as the Makefile has it.
+func compile(ctx context.Context, file, pkg string) error {
+	ldflags := "-s -w"
+	if pkg == vmmPackage {
+		ldflags += " -X runtime.godebugDefault=disablethp=1"
+	}
+	c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", ldflags, "-o", file, pkg)
+	c.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", pkg, err, out)
+	}
+	return nil
 }
 
 // buildScreen makes what the guest that paints starts from.
