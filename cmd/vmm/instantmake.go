@@ -68,6 +68,9 @@ func (mk *twinMaker) make(ctx context.Context, file string) error {
 		}
 		return nil
 	}
+	if err := place.Room(cfg.Memory); err != nil {
+		return fmt.Errorf("no snapshot for instant starts is made: %w", err)
+	}
 	options := mk.options
 	if fl.instant {
 		options = append(options, "--instant")
@@ -181,13 +184,13 @@ func (mk *twinMaker) save(ctx context.Context, file string, cfg *config.Machine,
 		p.Kill()
 		<-p.Ended()
 		if err != nil && ctx.Err() == nil {
-			err = fmt.Errorf("make a snapshot of %s for instant starts: %w%s", filepath.Base(file), err, said.text())
+			err = fmt.Errorf("make a snapshot of %s for instant starts: %w", filepath.Base(file), err)
 		}
 	}()
 	p.Yield()
 	p.Remote.Focus(false)
 	if err := awaitRest(ctx, p, cfg.DisplayAdapter() != config.DisplayNone); err != nil {
-		return err
+		return fmt.Errorf("%w%s", err, said.text())
 	}
 	client, status, err := machineOf(ctx, p.PID())
 	if err != nil {

@@ -349,6 +349,29 @@ func (s *Store) sweep() {
 	}
 }
 
+// Room errs where the disk has no room for a snapshot of so many bytes, even if all others went.
+func (p *Place) Room(size int64) error {
+	all, err := p.store.List()
+	if err != nil {
+		return err
+	}
+	most := p.store.free()
+	for _, e := range all {
+		if key, _ := split(e.Name); key != filepath.Base(p.key) { // this one goes when the next one is there
+			most += e.Size
+		}
+	}
+	return p.store.enough(size, most)
+}
+
+// enough errs where so much room is not enough for a snapshot, both in bytes.
+func (s *Store) enough(size, room int64) error {
+	if lack := size + spare - room; lack > 0 {
+		return fmt.Errorf("a snapshot of %d MiB in %s needs %d MiB more on its disk", size>>20, s.root, lack>>20)
+	}
+	return nil
+}
+
 // makeRoom removes snapshots that nobody can use any more, and those that were not used for longest, until there is room for one more at p.
 func (s *Store) makeRoom(p *Place, size int64) error {
 	s.sweep()
@@ -372,8 +395,8 @@ func (s *Store) makeRoom(p *Place, size int64) error {
 		}
 	}
 	free, used := s.free(), total-size
-	if lack := size + spare - free - used; lack > 0 {
-		return fmt.Errorf("a snapshot of %d MiB in %s needs %d MiB more on its disk", size>>20, s.root, lack>>20)
+	if err := s.enough(size, free+used); err != nil {
+		return err
 	}
 	for len(kept) > 0 && (total > Limit || free < size+spare) {
 		last := kept[len(kept)-1]

@@ -291,6 +291,12 @@ func TestRoom(t *testing.T) {
 	if err := r.makeRoom(places[3], 1<<60); err == nil {
 		t.Error("a snapshot larger than the disk has room")
 	}
+	if err := places[3].Room(size); err != nil {
+		t.Error(err)
+	}
+	if err := places[3].Room(1 << 60); err == nil || !strings.Contains(err.Error(), "MiB more on its disk") {
+		t.Error(err)
+	}
 	left(places[0], places[2], places[3])
 	// The .vmx is gone, and another machine needs room.
 	if err := os.Remove(r.vmx); err != nil {
