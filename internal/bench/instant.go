@@ -231,7 +231,7 @@ func (b *instantBench) second(ctx context.Context, w way, m *instantMachine, r *
 	}
 	var typed time.Duration
 	if m.page.asks {
-		if err := s.screen.press(func(v *viewer) bool { return m.page.differ(m.page.pixels, v.pixels) > 0 }); err != nil {
+		if err := errors.Join(s.screen.key('a'), s.screen.await(func(v *viewer) bool { return !m.page.exactly(v.pixels) })); err != nil {
 			return fmt.Errorf("the answer to a key: %w", err)
 		}
 		typed = time.Since(s.began)
