@@ -58,13 +58,26 @@ func (l Link) Open(o disk.OpenOptions) (disk.Image, error) {
 		if first == nil {
 			first = err
 		}
-		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, disk.ErrOutside) {
+		if missing := errors.Is(err, fs.ErrNotExist) || errors.Is(err, disk.ErrOutside); !missing || errors.As(err, new(*parentError)) {
 			first = err
 			break
 		}
 	}
-	return nil, fmt.Errorf("%s: open its parent: %w", l.Child, first)
+	return nil, &parentError{l.Child, first}
 }
+
+// parentError says why an image's parent cannot be opened. Where it comes from a parent, that one is there: to try its other names as well would open each image of a
+// chain once for every way that leads to it, of which there can be two to the power of its length.
+type parentError struct {
+	child string
+	err   error
+}
+
+// Error implements error.
+func (e *parentError) Error() string { return fmt.Sprintf("%s: open its parent: %v", e.child, e.err) }
+
+// Unwrap gives the reason.
+func (e *parentError) Unwrap() error { return e.err }
 
 func (l Link) try(name, folder string, open func(string, disk.OpenOptions) (disk.Image, error), o disk.OpenOptions) (disk.Image, error) {
 	path := filepath.FromSlash(name)

@@ -2,7 +2,9 @@ package chain_test
 
 import (
 	"errors"
+	"io/fs"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/sharevm/vmm/disk"
@@ -45,5 +47,28 @@ func TestNames(t *testing.T) {
 				t.Errorf("%s from %s: %q, %v; want %q", c.name, folder, got, err, c.want)
 			}
 		}
+	}
+}
+
+// TestManyNames has a chain in which each image gives two names for its parent, of which both lead to it, and the last one's is missing: no parent is opened
+// again and again.
+func TestManyNames(t *testing.T) {
+	opens := 0
+	var open func(path string, o disk.OpenOptions) (disk.Image, error)
+	open = func(path string, o disk.OpenOptions) (disk.Image, error) {
+		if opens++; opens > 1000 {
+			return nil, errors.New("enough")
+		}
+		if len(o.Children) == 20 {
+			return nil, fs.ErrNotExist
+		}
+		next := strconv.Itoa(len(o.Children))
+		return chain.Link{Child: path, Names: []string{next, "sub/../" + next}, Own: open}.Open(o)
+	}
+	if _, err := open(filepath.Join(t.TempDir(), "disk"), disk.OpenOptions{}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("error %v", err)
+	}
+	if opens > 50 {
+		t.Errorf("%d images were opened", opens)
 	}
 }
