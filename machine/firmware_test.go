@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sharevm/vmm/boot/firmware"
 	"github.com/sharevm/vmm/boot/layout"
 	"github.com/sharevm/vmm/config"
@@ -146,6 +148,18 @@ func TestVariableStore(t *testing.T) {
 	}
 	if _, err := openFirmware(c, folder, false); err == nil || !strings.Contains(err.Error(), "remove it") {
 		t.Errorf("a store of another size: %v", err)
+	}
+	outside := filepath.Join(t.TempDir(), "outside") // of this user's, and of the right size
+	for range 2 {
+		if err := errors.Join(os.Remove(c.Firmware.Variables), os.Symlink(outside, c.Firmware.Variables)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := openFirmware(c, folder, false); !errors.Is(err, unix.ELOOP) {
+			t.Errorf("the link that a stranger's folder has in the store's place is followed: %v", err)
+		}
+		if err := os.WriteFile(outside, empty, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	left, err := filepath.Glob(filepath.Join(filepath.Dir(c.Firmware.Variables), ".*"))
 	if err != nil || len(left) != 0 {
