@@ -46,7 +46,7 @@ Where a machine writes to VMDKs for good they are frozen for the snapshot as VMw
 children and the .vmsd lists the snapshot, so that the folder opens in VMware with its disks' snapshots (which cannot resume the running machine in it). vmm snapshot restore takes such a machine back, and
 vmm snapshot delete merges what it has written since.`,
 	}
-	c.AddCommand(newSnapshotSave(), newSnapshotList(), newSnapshotCheck(), newSnapshotRestore(), newSnapshotDelete())
+	c.AddCommand(newSnapshotSave(), newSnapshotList(), newSnapshotCheck(), newSnapshotRestore(), newSnapshotDelete(), newSnapshotExport(), newSnapshotImport())
 	return c
 }
 

@@ -107,6 +107,12 @@ func lockFolder(path string) (*os.File, error) {
 	return f, nil
 }
 
+// Verify checks the draft, whose files are written, as Verify does a snapshot.
+func (d *Draft) Verify() error {
+	_, err := Verify(d.temp)
+	return err
+}
+
 // Commit puts the draft, whose files are durable, into its place. disks are the files of the disks that must not change until the machine goes on. What was there
 // before is replaced in one step and then removed.
 func (d *Draft) Commit(disks []string) error { return d.CommitFrozen(disks, nil) }
