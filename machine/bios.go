@@ -74,6 +74,9 @@ func (b *board) addROM(r *romware) error {
 	if r.store != nil {
 		c.Store = r.store
 	}
+	if zone := b.vm.StoreZone(base, uint32(len(r.variables))); zone != nil {
+		c.Stores = zone
+	}
 	chip, err := flash.New(c)
 	if err != nil {
 		return err

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// coalescing ends some time after it began.
+// coalescing ends some time after it began, and at the latest with the machine.
 type coalescing struct {
-	mu    sync.Mutex // held while stores are delivered at the end
+	mu    sync.Mutex // held while stores are delivered outside of a vCPU's exit
 	timer *time.Timer
 	ended bool
 }
@@ -49,5 +49,39 @@ func (c *coalescing) end() {
 	c.ended = true
 	if c.timer != nil {
 		c.timer.Stop()
+	}
+}
+
+// StoreZone is a range of guest-physical addresses whose stores KVM can be told to collect. Its methods may be called from any goroutine.
+type StoreZone struct {
+	vm   *VM
+	base uint64
+	size uint32
+}
+
+// StoreZone returns the zone [base, base+size). It is nil where KVM cannot collect stores.
+func (vm *VM) StoreZone(base uint64, size uint32) *StoreZone {
+	if vm.coalesced == nil {
+		return nil
+	}
+	return &StoreZone{vm, base, size}
+}
+
+// Collect has stores to the zone delivered at the next exit of any vCPU, or by Deliver, in place of an exit of their own; or no longer, and then those that came
+// before still wait. It may be called by the device as it is delivered a store.
+func (z *StoreZone) Collect(on bool) error {
+	if on {
+		return z.vm.kvm.CoalesceMMIO(z.base, z.size)
+	}
+	return z.vm.kvm.UncoalesceMMIO(z.base, z.size)
+}
+
+// Deliver delivers what waits, to all devices. A device must not call it with a lock held that its stores take.
+func (z *StoreZone) Deliver() {
+	c := &z.vm.coalescing
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.ended {
+		z.vm.coalesced.Drain(z.vm.log)
 	}
 }

@@ -42,12 +42,17 @@ func (d *Device) Read(offset uint64, p []byte) {
 			p[i] = d.cfg.Contents[at]
 		}
 	}
+	if d.mode == readArray && d.gather.on {
+		// The guest is done with its stores, all of which were delivered before this exit, and reads on.
+		d.gather.finish()
+	}
 }
 
 // Write implements bus.Device.
 func (d *Device) Write(offset uint64, p []byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.gather.stores++
 	switch d.step {
 	case wantData:
 		d.program(offset, p)

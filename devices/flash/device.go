@@ -21,13 +21,21 @@ type Array interface {
 	Remove() error
 }
 
+// Stores has the guest's stores to the chip collected: each of them is then delivered at the guest's next exit, or by Deliver, whichever comes first, and
+// costs no exit of its own.
+type Stores interface {
+	Collect(on bool) error
+	Deliver()
+}
+
 // Config is how a chip is wired into the board.
 type Config struct {
 	Base uint64 // guest-physical address
 	// Contents are whole blocks. The chip changes them; nobody else does, and Array shows them.
 	Contents []byte
-	Array    Array // nil without: each access of the guest then reaches the device
-	Store    Store // nil forgets
+	Array    Array  // nil without: each access of the guest then reaches the device
+	Stores   Stores // nil: each store exits
+	Store    Store  // nil forgets
 	Log      *slog.Logger
 }
 
@@ -64,6 +72,8 @@ type Device struct {
 	cfg  Config
 	sync *writer
 
+	gather gathering // of the guest's stores
+
 	mu     sync.Mutex
 	mode   mode
 	step   step
@@ -94,6 +104,7 @@ func New(c Config) (*Device, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	d := &Device{cfg: c, status: statusReady, sync: newWriter(c.Store, c.Log)}
+	d.gather.init(d)
 	return d, d.show(true)
 }
 
@@ -102,6 +113,7 @@ func (d *Device) Size() uint64 { return uint64(len(d.cfg.Contents)) }
 
 // Close makes what the guest has written durable. The chip must not be used afterwards.
 func (d *Device) Close() error {
+	d.gather.end()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.commit()
@@ -123,7 +135,16 @@ func (d *Device) show(on bool) error {
 // enter changes what reads give.
 func (d *Device) enter(m mode) {
 	d.mode = m
-	if err := d.show(m == readArray); err != nil {
+	if m != readArray {
+		d.report(d.show(false))
+		d.gather.begin()
+	} else if !d.gather.on {
+		d.report(d.show(true))
+	}
+}
+
+func (d *Device) report(err error) {
+	if err != nil {
 		// Without the array reads go on as exits; with it they give the array whatever was asked for.
 		d.cfg.Log.Error("flash: the array cannot be shown or hidden", "error", err)
 	}

@@ -9,4 +9,8 @@
 // Firmware updates its store in small steps, each of which leaves a store that it can read, and counts on one being complete before the next begins. So what a
 // command changes goes to the file as one piece at the end of the command, or of a run of commands for adjacent bytes, and a piece is only begun when the one before
 // it is durable. A piece that was cut off is what a chip has after a cut of its own.
+//
+// # Speed
+//
+// While the guest programs, KVM collects its stores (see gathering): they reach the chip and the file with the guest's next exit, or within 5 ms.
 package flash

@@ -140,16 +140,27 @@ func (v *VM) EnableUserMSR() error {
 // CoalescePorts has KVM collect stores to the ports [base, base+size) in the machine's ring instead of leaving the guest
 // (KVM_REGISTER_COALESCED_MMIO). Whoever runs a vCPU must drain the ring after each exit.
 func (v *VM) CoalescePorts(base uint16, size uint32) error {
-	if _, err := callPtr(v.fd, set[coalescedZone](0x67), &coalescedZone{addr: uint64(base), size: size, pio: 1}); err != nil {
-		return fmt.Errorf("KVM_REGISTER_COALESCED_MMIO of ports %#x+%d: %w", base, size, err)
-	}
-	return nil
+	return v.coalesce(0x67, coalescedZone{addr: uint64(base), size: size, pio: 1})
 }
 
 // UncoalescePorts undoes CoalescePorts. What is in the ring stays there (KVM_UNREGISTER_COALESCED_MMIO).
 func (v *VM) UncoalescePorts(base uint16, size uint32) error {
-	if _, err := callPtr(v.fd, set[coalescedZone](0x68), &coalescedZone{addr: uint64(base), size: size, pio: 1}); err != nil {
-		return fmt.Errorf("KVM_UNREGISTER_COALESCED_MMIO of ports %#x+%d: %w", base, size, err)
+	return v.coalesce(0x68, coalescedZone{addr: uint64(base), size: size, pio: 1})
+}
+
+// CoalesceMMIO is CoalescePorts for the guest-physical addresses [base, base+size).
+func (v *VM) CoalesceMMIO(base uint64, size uint32) error {
+	return v.coalesce(0x67, coalescedZone{addr: base, size: size})
+}
+
+// UncoalesceMMIO undoes CoalesceMMIO, as UncoalescePorts does.
+func (v *VM) UncoalesceMMIO(base uint64, size uint32) error {
+	return v.coalesce(0x68, coalescedZone{addr: base, size: size})
+}
+
+func (v *VM) coalesce(request uintptr, z coalescedZone) error {
+	if _, err := callPtr(v.fd, set[coalescedZone](request), &z); err != nil {
+		return fmt.Errorf("KVM coalesced zone, request %#x, %#x+%#x: %w", request, z.addr, z.size, err)
 	}
 	return nil
 }
