@@ -98,6 +98,25 @@ func (o CreateOptions) Create(path string) (File, error) {
 	return filesOrHost(o.Files).Open(path, FileOptions{Write: true, Create: true})
 }
 
+// Fill makes the file at path, as Create does, and has fill write what is in it: afterwards it is durable, or, with an error, not there.
+func (o CreateOptions) Fill(path string, fill func(File) error) error {
+	file, err := o.Create(path)
+	if err != nil {
+		return err
+	}
+	if err = fill(file); err == nil {
+		err = file.Sync()
+	}
+	if e := file.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		o.Remove(path)
+		return fmt.Errorf("%s: create: %w", path, err)
+	}
+	return nil
+}
+
 // Remove deletes a file that Create made, after a failure half way.
 func (o CreateOptions) Remove(path string) error { return filesOrHost(o.Files).Remove(path) }
 

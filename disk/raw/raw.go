@@ -47,22 +47,7 @@ func Create(path string, o disk.CreateOptions) error {
 	if o.Parent != "" {
 		return fmt.Errorf("%s: create: a raw image cannot have a parent", path)
 	}
-	file, err := o.Create(path)
-	if err != nil {
-		return err
-	}
-	err = file.Truncate(o.Size)
-	if err == nil {
-		err = file.Sync()
-	}
-	if e := file.Close(); err == nil {
-		err = e
-	}
-	if err != nil {
-		o.Remove(path)
-		return fmt.Errorf("%s: create: %w", path, err)
-	}
-	return nil
+	return o.Fill(path, func(f disk.File) error { return f.Truncate(o.Size) })
 }
 
 // Info implements [disk.Image].

@@ -21,21 +21,7 @@ func Create(path string, o disk.CreateOptions) error {
 	if err != nil {
 		return fmt.Errorf("%s: create: %w", path, err)
 	}
-	file, err := o.Create(path)
-	if err != nil {
-		return err
-	}
-	if err = h.write(file); err == nil {
-		err = file.Sync()
-	}
-	if e := file.Close(); err == nil {
-		err = e
-	}
-	if err != nil {
-		o.Remove(path)
-		return fmt.Errorf("%s: create: %w", path, err)
-	}
-	return nil
+	return o.Fill(path, h.write)
 }
 
 func newHeader(o disk.CreateOptions) (*header, error) {

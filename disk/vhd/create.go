@@ -18,26 +18,12 @@ func Create(path string, o disk.CreateOptions) error {
 	if err != nil {
 		return fmt.Errorf("%s: create: %w", path, err)
 	}
-	file, err := o.Create(path)
-	if err != nil {
-		return err
-	}
-	if diskType == typeFixed {
-		err = writeFixed(file, o.Size)
-	} else {
-		err = writeDynamic(file, newFooter(o.Size, diskType), h)
-	}
-	if err == nil {
-		err = file.Sync()
-	}
-	if e := file.Close(); err == nil {
-		err = e
-	}
-	if err != nil {
-		o.Remove(path)
-		return fmt.Errorf("%s: create: %w", path, err)
-	}
-	return nil
+	return o.Fill(path, func(f disk.File) error {
+		if diskType == typeFixed {
+			return writeFixed(f, o.Size)
+		}
+		return writeDynamic(f, newFooter(o.Size, diskType), h)
+	})
 }
 
 // describe turns the options into a disk type and the header of a new disk. It fills in a Size that the parent gives.

@@ -41,22 +41,7 @@ func Create(path string, o disk.CreateOptions) error {
 	if err != nil {
 		return fmt.Errorf("%s: create: %w", path, err)
 	}
-	file, err := o.Create(path)
-	if err != nil {
-		return err
-	}
-	err = write(file, m)
-	if err == nil {
-		err = file.Sync()
-	}
-	if e := file.Close(); err == nil {
-		err = e
-	}
-	if err != nil {
-		o.Remove(path)
-		return fmt.Errorf("%s: create: %w", path, err)
-	}
-	return nil
+	return o.Fill(path, func(f disk.File) error { return write(f, m) })
 }
 
 // describe turns the options into the metadata of a new disk.
