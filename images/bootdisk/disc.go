@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"github.com/sharevm/vmm/internal/filecopy"
 )
 
 // BuildDisc makes a disc (ISO 9660) at path that BIOS and UEFI boot, as grub-mkrescue does: GRUB with all of its modules, which asks for commands on the first serial
@@ -40,7 +42,7 @@ echo "disc: grub on $grub_platform"
 		if err != nil || !info.Mode().IsRegular() {
 			continue
 		}
-		if err := copyFile(from, filepath.Join(tree, name)); err != nil {
+		if err := filecopy.Copy(from, filepath.Join(tree, name)); err != nil {
 			return err
 		}
 	}
@@ -49,12 +51,4 @@ echo "disc: grub on $grub_platform"
 		return fmt.Errorf("%s: %w: %s (Debian has it in grub-common, grub-pc-bin, grub-efi-amd64-bin, xorriso and mtools)", c.Args[0], err, out)
 	}
 	return nil
-}
-
-func copyFile(from, to string) error {
-	b, err := os.ReadFile(from)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(to, b, 0o644)
 }

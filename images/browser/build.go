@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 	"github.com/sharevm/vmm/images/erofs"
 	"github.com/sharevm/vmm/images/initramfs"
 	"github.com/sharevm/vmm/internal/debian"
+	"github.com/sharevm/vmm/internal/filecopy"
 )
 
 // Options say how to build.
@@ -133,8 +133,8 @@ func (b *builder) all(ctx context.Context, packages []unpacked) error {
 	}
 	b.made.Packages = append(b.made.Packages, entry)
 	return errors.Join(
-		copyFile(kernel.image, filepath.Join(b.dir, kernelName)),
-		copyFile(kernel.notice, filepath.Join(b.dir, kernelNotice)),
+		filecopy.Copy(kernel.image, filepath.Join(b.dir, kernelName)),
+		filecopy.Copy(kernel.notice, filepath.Join(b.dir, kernelNotice)),
 		os.WriteFile(filepath.Join(b.dir, vmxName), []byte(vmxText), 0o644),
 	)
 }
@@ -220,19 +220,4 @@ func (b *builder) publish(folder string, was *manifest) error {
 		return err
 	}
 	return os.Rename(made, filepath.Join(folder, manifestName))
-}
-
-// copyFile copies a file; the host's file system may share the blocks.
-func copyFile(from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.Create(to)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"github.com/sharevm/vmm/images/guest"
 	"github.com/sharevm/vmm/images/rootfs"
 	"github.com/sharevm/vmm/internal/debian"
+	"github.com/sharevm/vmm/internal/filecopy"
 )
 
 // The files of the machine's folder.
@@ -110,34 +110,47 @@ func update(ctx context.Context, folder, tmp string, p product, done manifest, f
 	return true, done.record(path, inputs)
 }
 
-// products are the files of the folder, with what they are made from.
-func products(ctx context.Context, init string) ([]product, error) {
+// ingredients are what all machines of this package are made from.
+type ingredients struct {
+	kernel  debian.Kernel
+	busybox string // the package's folder
+	program string // the init, whole
+}
+
+// ingredientsOf fetches them, with a kernel of the given flavour.
+func ingredientsOf(ctx context.Context, flavour debian.Flavour, init string) (i ingredients, err error) {
 	store, err := debian.Open("", func(line string) { say("%s", line) })
 	if err != nil {
-		return nil, err
+		return i, err
 	}
-	kernel, err := store.Kernel(ctx, debian.Cloud)
-	if err != nil {
-		return nil, err
+	if i.kernel, err = store.Kernel(ctx, flavour); err != nil {
+		return i, err
 	}
-	busybox, err := store.Package(ctx, "busybox-static")
-	if err != nil {
-		return nil, err
+	if i.busybox, err = store.Package(ctx, "busybox-static"); err != nil {
+		return i, err
 	}
 	program, err := os.ReadFile(init)
+	i.program = string(program)
+	return i, err
+}
+
+// products are the files of the folder, with what they are made from.
+func products(ctx context.Context, init string) ([]product, error) {
+	i, err := ingredientsOf(ctx, debian.Cloud, init)
 	if err != nil {
 		return nil, err
 	}
-	root := root(filepath.Join(busybox, "bin", "busybox"), init, "demo", motd)
+	kernel := i.kernel
+	root := root(filepath.Join(i.busybox, "bin", "busybox"), init, "demo", motd)
 	data := rootfs.Data(dataSize)
 	return []product{
 		{kernelName, []string{kernel.Vmlinux}, func(_ context.Context, path string) error {
-			return copyFile(kernel.Vmlinux, path)
+			return filecopy.Copy(kernel.Vmlinux, path)
 		}},
-		{initrdName, []string{kernel.Vmlinux, strings.Join(guest.Modules, " "), string(program)}, func(_ context.Context, path string) error {
-			return writeInitrd(path, kernel, init)
+		{initrdName, []string{kernel.Vmlinux, strings.Join(guest.Modules, " "), i.program}, func(_ context.Context, path string) error {
+			return writeInitrd(path, kernel, init, nil)
 		}},
-		{rootName, []string{busybox, recipe(root), string(program)}, func(ctx context.Context, path string) error {
+		{rootName, []string{i.busybox, recipe(root), i.program}, func(ctx context.Context, path string) error {
 			return makeRoot(ctx, path, root)
 		}},
 		{dataName, []string{recipe(data)}, func(ctx context.Context, path string) error {
@@ -159,25 +172,11 @@ func recipe(c rootfs.Config) string {
 	return b.String()
 }
 
-func writeInitrd(path string, kernel debian.Kernel, init string) error {
+// writeInitrd writes an initramfs with more modules than guests have as a rule.
+func writeInitrd(path string, kernel debian.Kernel, init string, modules []string) error {
 	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
-	return errors.Join(guest.Initramfs(f, kernel, init, nil), f.Close())
-}
-
-// copyFile copies a file; the host's file system may share the blocks.
-func copyFile(from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.Create(to)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
+	return errors.Join(guest.Initramfs(f, kernel, init, modules), f.Close())
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"github.com/sharevm/vmm/images/guest"
 	"github.com/sharevm/vmm/images/rootfs"
 	"github.com/sharevm/vmm/internal/debian"
+	"github.com/sharevm/vmm/internal/filecopy"
 )
 
 // The files of the folder with the two machines of a session: one that is started by its kernel, and one that boots by its firmware.
@@ -74,32 +74,15 @@ ethernet0.connectionType = "nat"
 
 // sessionProducts are the files of the two machines.
 func sessionProducts(ctx context.Context, init string) ([]product, error) {
-	store, err := debian.Open("", func(line string) { say("%s", line) })
+	i, err := ingredientsOf(ctx, debian.Generic, init)
 	if err != nil {
 		return nil, err
 	}
-	kernel, err := store.Kernel(ctx, debian.Generic)
-	if err != nil {
-		return nil, err
-	}
-	busybox, err := store.Package(ctx, "busybox-static")
-	if err != nil {
-		return nil, err
-	}
-	program, err := os.ReadFile(init)
-	if err != nil {
-		return nil, err
-	}
-	initrd := func(path string) error {
-		f, err := os.Create(path)
-		if err != nil {
-			return err
-		}
-		return errors.Join(guest.Initramfs(f, kernel, init, screenModules), f.Close())
-	}
-	made := []string{kernel.Vmlinux, strings.Join(screenModules, " "), string(program)}
+	kernel := i.kernel
+	initrd := func(path string) error { return writeInitrd(path, kernel, init, screenModules) }
+	made := []string{kernel.Vmlinux, strings.Join(screenModules, " "), i.program}
 	all := []product{
-		{kernelName, []string{kernel.Vmlinux}, func(_ context.Context, path string) error { return copyFile(kernel.Vmlinux, path) }},
+		{kernelName, []string{kernel.Vmlinux}, func(_ context.Context, path string) error { return filecopy.Copy(kernel.Vmlinux, path) }},
 		{screenGuest, made, func(_ context.Context, path string) error { return initrd(path) }},
 		{pcBoot, append(slices.Clone(made), screenCmdline), func(ctx context.Context, path string) error {
 			ram := path + ".initrd"
@@ -114,8 +97,8 @@ func sessionProducts(ctx context.Context, init string) ([]product, error) {
 		{"quick", quickRoot, "The machine in front: its kernel was started straight away. What it writes is forgotten."},
 		{"pc", pcRoot, "The machine behind: a PC with BIOS and GRUB, which has booted in the background."},
 	} {
-		root := root(filepath.Join(busybox, "bin", "busybox"), init, m.name, m.welcome+"\n\nF4 turns to the other machine.\n\n")
-		all = append(all, product{m.disk, []string{busybox, recipe(root), string(program)}, func(ctx context.Context, path string) error {
+		root := root(filepath.Join(i.busybox, "bin", "busybox"), init, m.name, m.welcome+"\n\nF4 turns to the other machine.\n\n")
+		all = append(all, product{m.disk, []string{i.busybox, recipe(root), i.program}, func(ctx context.Context, path string) error {
 			return makeRoot(ctx, path, root)
 		}})
 	}

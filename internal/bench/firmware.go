@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sharevm/vmm/internal/bench/report"
+	"github.com/sharevm/vmm/internal/filecopy"
 )
 
 // atGRUB is what GRUB says on the serial port before it loads the kernel.
@@ -59,7 +60,7 @@ func q35Firmware(f *files, kind string, fresh bool) ([]string, error) {
 	}
 	store := filepath.Join(f.dir, "variables.fd")
 	if fresh {
-		if err := copyFile(ovmf.variables, store); err != nil {
+		if err := filecopy.Copy(ovmf.variables, store); err != nil {
 			return nil, err
 		}
 	}

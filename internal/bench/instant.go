@@ -13,6 +13,7 @@ import (
 	"github.com/sharevm/vmm/images/browser"
 	"github.com/sharevm/vmm/internal/bench/report"
 	"github.com/sharevm/vmm/internal/debian"
+	"github.com/sharevm/vmm/internal/filecopy"
 	"github.com/sharevm/vmm/vmm/host"
 	"github.com/sharevm/vmm/vmm/kvm"
 )
@@ -90,7 +91,7 @@ func withKernel(ctx context.Context, o options) (*instantMachine, error) {
 		return nil, err
 	}
 	m := &instantMachine{vmx: filepath.Join(dir, filepath.Base(o.vmx))}
-	if err := copyFile(o.vmx, m.vmx); err != nil {
+	if err := filecopy.Copy(o.vmx, m.vmx); err != nil {
 		return nil, err
 	}
 	kernel := kernelOf(m.vmx)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"github.com/sharevm/vmm/images/initramfs"
 	"github.com/sharevm/vmm/internal/bench/report"
 	"github.com/sharevm/vmm/internal/debian"
+	"github.com/sharevm/vmm/internal/filecopy"
 )
 
 const (
@@ -102,10 +102,10 @@ func build(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := copyFile(kernel.Vmlinux, filepath.Join(dir, vmlinuxFile)); err != nil {
+	if err := filecopy.Copy(kernel.Vmlinux, filepath.Join(dir, vmlinuxFile)); err != nil {
 		return err
 	}
-	if err := copyFile(kernel.Vmlinuz, filepath.Join(dir, bzImageFile)); err != nil {
+	if err := filecopy.Copy(kernel.Vmlinuz, filepath.Join(dir, bzImageFile)); err != nil {
 		return err
 	}
 	mods, err := initramfs.Modules(kernel.ModulesDir, modules...)
@@ -146,7 +146,7 @@ func buildScreen(ctx context.Context, store *debian.Store, dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := copyFile(kernel.Vmlinux, filepath.Join(dir, screenKernelFile)); err != nil {
+	if err := filecopy.Copy(kernel.Vmlinux, filepath.Join(dir, screenKernelFile)); err != nil {
 		return err
 	}
 	mods, err := initramfs.Modules(kernel.ModulesDir, append([]string{"virtio_gpu", "virtio_input", "evdev", "bochs"}, modules...)...)
@@ -246,7 +246,7 @@ func stage(from, qemu string) (*files, error) {
 	}
 	at := func(name string) string { return filepath.Join(dir, name) }
 	for _, name := range []string{vmmFile, gokvmFile, vmlinuxFile, bzImageFile, initrdFile, bootDiskFile, screenKernelFile, screenInitrdFile} {
-		if err := copyFile(filepath.Join(from, name), at(name)); err != nil {
+		if err := filecopy.Copy(filepath.Join(from, name), at(name)); err != nil {
 			return nil, err
 		}
 	}
@@ -263,21 +263,4 @@ func stage(from, qemu string) (*files, error) {
 		screenKernel: at(screenKernelFile), screenInitrd: at(screenInitrdFile), screenDisk: at(screenDiskFile), modules: filepath.Join(from, modulesDir),
 		kernels: map[string]string{formats[0]: at(vmlinuxFile), formats[1]: at(bzImageFile)},
 	}, nil
-}
-
-func copyFile(from, to string) (err error) {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.Create(to)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, out.Close()) }()
-	if _, err := io.Copy(out, in); err != nil {
-		return fmt.Errorf("copy %s: %w", from, err)
-	}
-	return nil
 }

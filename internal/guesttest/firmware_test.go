@@ -170,18 +170,9 @@ func TestUndrivenController(t *testing.T) {
 			f := newFirmwareFile(t, "efi")
 			f.create(t, "disk.vmdk", 1<<20)
 			f.addDiskOn(place, "disk.vmdk")
-			c := exec.Command(vmmBin, "run", "--allow-outside", f.write(t))
-			out, err := c.StderrPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			g := &guest{t: t, cmd: c, lines: make(chan string, 1<<14)}
-			if err := c.Start(); err != nil {
-				t.Fatal(err)
-			}
-			go g.read(out)
+			g := overhear(t, exec.Command(vmmBin, "run", "--allow-outside", f.write(t)))
 			t.Cleanup(func() {
-				_ = c.Process.Kill()
+				_ = g.cmd.Process.Kill()
 				_ = g.wait()
 			})
 			t.Log(g.expect("^.*no driver for the controller of the machine's disks .* controller=scsi0 .* driver=" + driver + "$")[0])

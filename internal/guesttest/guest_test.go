@@ -167,6 +167,29 @@ func (f *machineFile) startAs(t *testing.T, c *exec.Cmd) *guest {
 	return g
 }
 
+// overhear runs a command whose lines on standard error are what counts, until the test ends.
+func overhear(t *testing.T, c *exec.Cmd) *guest {
+	t.Helper()
+	out, err := c.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &guest{t: t, cmd: c, lines: make(chan string, 1<<14)}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go g.read(out)
+	t.Cleanup(func() {
+		_ = c.Process.Kill()
+		if t.Failed() {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			t.Logf("%s:\n%s", strings.Join(c.Args[1:], " "), strings.Join(g.log, "\n"))
+		}
+	})
+	return g
+}
+
 func (g *guest) read(out io.Reader) {
 	defer close(g.lines)
 	s := bufio.NewScanner(out)

@@ -72,24 +72,8 @@ type session struct {
 func (f *machineFile) session(t *testing.T, args ...string) *session {
 	t.Helper()
 	const at = "127.0.0.1:5943"
-	c := exec.Command(vmmBin, append(append([]string{"session", "--vnc=" + at, "--run-option=--allow-outside"}, args...), filepath.Join(f.dir, "test.vmx"))...)
-	out, err := c.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &session{guest: &guest{t: t, cmd: c, lines: make(chan string, 1<<14)}, began: time.Now()}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go s.guest.read(out)
-	t.Cleanup(func() {
-		_ = c.Process.Kill()
-		if t.Failed() {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			t.Logf("session:\n%s", strings.Join(s.log, "\n"))
-		}
-	})
+	s := &session{began: time.Now()}
+	_, s.guest = sessionOf(t, at, append(args, filepath.Join(f.dir, "test.vmx"))...)
 	s.viewer = dialViewer(t, at)
 	return s
 }

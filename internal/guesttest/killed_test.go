@@ -28,25 +28,8 @@ func eventually(t *testing.T, what string, holds func() bool) {
 // sessionOf starts a session of files that shows its screen at an address.
 func sessionOf(t *testing.T, at string, args ...string) (*exec.Cmd, *guest) {
 	t.Helper()
-	c := exec.Command(vmmBin, append([]string{"session", "--vnc=" + at, "--run-option=--allow-outside"}, args...)...)
-	out, err := c.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := &guest{t: t, cmd: c, lines: make(chan string, 1<<14)}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go g.read(out)
-	t.Cleanup(func() {
-		_ = c.Process.Kill()
-		if t.Failed() {
-			g.mu.Lock()
-			defer g.mu.Unlock()
-			t.Logf("session:\n%s", g.log)
-		}
-	})
-	return c, g
+	g := overhear(t, exec.Command(vmmBin, append([]string{"session", "--vnc=" + at, "--run-option=--allow-outside"}, args...)...))
+	return g.cmd, g
 }
 
 // processes are those whose command line names a folder.

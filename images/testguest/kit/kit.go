@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 	"github.com/sharevm/vmm/images/debiandisk"
 	"github.com/sharevm/vmm/images/initramfs"
 	"github.com/sharevm/vmm/internal/debian"
+	"github.com/sharevm/vmm/internal/filecopy"
 )
 
 // Names of the files in a kit's folder.
@@ -100,7 +100,7 @@ func Make(ctx context.Context, dir string, progress debian.Progress) error {
 			if f.to == "" {
 				continue
 			}
-			if err := copyFile(f.from, filepath.Join(dir, f.to)); err != nil {
+			if err := filecopy.Copy(f.from, filepath.Join(dir, f.to)); err != nil {
 				return err
 			}
 		}
@@ -131,7 +131,7 @@ func Make(ctx context.Context, dir string, progress debian.Progress) error {
 		if err != nil {
 			return err
 		}
-		if err := copyFile(filepath.Join(tree, f.from), filepath.Join(dir, f.to)); err != nil {
+		if err := filecopy.Copy(filepath.Join(tree, f.from), filepath.Join(dir, f.to)); err != nil {
 			return err
 		}
 	}
@@ -172,7 +172,7 @@ func makeRoot(ctx context.Context, dir, init string) error {
 			return err
 		}
 	}
-	if err := copyFile(init, filepath.Join(tree, "init")); err != nil {
+	if err := filecopy.Copy(init, filepath.Join(tree, "init")); err != nil {
 		return err
 	}
 	if err := os.Chmod(filepath.Join(tree, "init"), 0o755); err != nil {
@@ -199,22 +199,4 @@ func writeInitrd(path string, c initramfs.Config) error {
 		return err
 	}
 	return f.Close()
-}
-
-// copyFile copies a file, sharing its blocks where the file system can.
-func copyFile(from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.Create(to)
-	if err != nil {
-		return err
-	}
-	defer out.Close()
-	if _, err := io.Copy(out, in); err != nil {
-		return fmt.Errorf("copy %s: %w", from, err)
-	}
-	return out.Close()
 }
