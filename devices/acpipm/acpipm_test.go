@@ -13,6 +13,7 @@ import (
 	"github.com/sharevm/vmm/vmm/bus"
 	"github.com/sharevm/vmm/vmm/irq"
 	"github.com/sharevm/vmm/vmm/state"
+	"github.com/sharevm/vmm/vmm/state/statetest"
 )
 
 var _ state.Device = (*Device)(nil)
@@ -379,19 +380,9 @@ func FuzzDevice(f *testing.F) {
 			op, v := ops[0], ops[1]
 			switch {
 			case op == 0xFF:
-				var a, b state.Writer
-				r.Pause()
-				r.Save(&a)
 				q := newRig(t)
-				if err := q.Restore(state.NewReader(a.Data())); err != nil {
-					t.Fatal(err)
-				}
-				q.Save(&b)
-				if !bytes.Equal(a.Data(), b.Data()) {
-					t.Fatal("state changed on its way through a snapshot")
-				}
+				statetest.Hand(t, r, q)
 				r = q
-				r.Resume()
 			case op == 0xFE:
 				r.clock.Advance(time.Duration(v) * 7 * time.Second)
 			case op == 0xFD:

@@ -213,18 +213,9 @@ func FuzzDevice(f *testing.F) {
 			case 0xFE:
 				r.clock.Advance(time.Duration(ops[2]) * time.Millisecond / 4)
 			case 0xFF:
-				r.Pause()
-				var a, b state.Writer
-				r.Save(&a)
 				q := newRig(t)
-				if err := q.Restore(state.NewReader(a.Data())); err != nil {
-					t.Fatal(err)
-				}
-				if q.Save(&b); !bytes.Equal(a.Data(), b.Data()) {
-					t.Fatal("state changed on its way through a snapshot")
-				}
+				statetest.Hand(t, r, q)
 				r = q
-				r.Resume()
 			default:
 				at := uint64(op)
 				if op < 0x80 && op != 0x10 && op != 0x20 {

@@ -7,6 +7,7 @@ import (
 	"github.com/sharevm/vmm/vmm/bus"
 	"github.com/sharevm/vmm/vmm/irq"
 	"github.com/sharevm/vmm/vmm/state"
+	"github.com/sharevm/vmm/vmm/state/statetest"
 )
 
 var _ state.Device = (*Device)(nil)
@@ -249,19 +250,9 @@ func FuzzDevice(f *testing.F) {
 		r := newRig(t)
 		for ; len(ops) >= 2; ops = ops[2:] {
 			if ops[0] == 0xFF {
-				var a, b state.Writer
-				r.Pause()
-				r.Save(&a)
 				q := newRig(t)
-				if err := q.Restore(state.NewReader(a.Data())); err != nil {
-					t.Fatal(err)
-				}
-				q.Save(&b)
-				if !bytes.Equal(a.Data(), b.Data()) {
-					t.Fatal("state changed on its way through a snapshot")
-				}
+				statetest.Hand(t, r, q)
 				r = q
-				r.Resume()
 				continue
 			}
 			p := bytes.Repeat(ops[1:2], 1+int(ops[1]&7))

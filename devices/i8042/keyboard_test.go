@@ -509,17 +509,8 @@ func FuzzDesk(f *testing.F) {
 				d.Key(uint16(v), false)
 			case 0xFF:
 				q := newDesk(t)
-				d.Pause()
-				var a, b state.Writer
-				d.Save(&a)
-				if err := q.Restore(state.NewReader(a.Data())); err != nil {
-					t.Fatal(err)
-				}
-				if q.Save(&b); !bytes.Equal(a.Data(), b.Data()) {
-					t.Fatal("state changed on its way through a snapshot")
-				}
+				statetest.Hand(t, d, q)
 				d = q
-				d.Resume()
 			default:
 				p := bytes.Repeat(ops[1:2], 1+int(v&7))
 				d.ports.Write(uint64(ops[0]), p)

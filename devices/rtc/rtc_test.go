@@ -10,6 +10,7 @@ import (
 	"github.com/sharevm/vmm/vmm/bus"
 	"github.com/sharevm/vmm/vmm/irq"
 	"github.com/sharevm/vmm/vmm/state"
+	"github.com/sharevm/vmm/vmm/state/statetest"
 )
 
 var (
@@ -436,20 +437,10 @@ func FuzzRTC(f *testing.F) {
 			width = min(width, Size-int(port))
 			switch {
 			case ops[0] == 0xFF:
-				var a, b state.Writer
-				k.Pause()
-				k.Save(&a)
 				q := newChip(t, Config{})
 				q.Fake.Advance(k.Now().Sub(q.Now()))
-				if err := q.Restore(state.NewReader(a.Data())); err != nil {
-					t.Fatal(err)
-				}
-				q.Save(&b)
-				if !bytes.Equal(a.Data(), b.Data()) {
-					t.Fatal("state changed on its way through a snapshot")
-				}
+				statetest.Hand(t, k, q)
 				k = q
-				k.Resume()
 			case ops[0] == 0xFE:
 				k.Advance(time.Duration(ops[1]) * 3 * time.Millisecond)
 			case ops[0]&0x10 != 0:

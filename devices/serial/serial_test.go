@@ -15,6 +15,7 @@ import (
 	"github.com/sharevm/vmm/vmm/bus"
 	"github.com/sharevm/vmm/vmm/irq"
 	"github.com/sharevm/vmm/vmm/state"
+	"github.com/sharevm/vmm/vmm/state/statetest"
 )
 
 var (
@@ -521,19 +522,9 @@ func FuzzUART(f *testing.F) {
 			width = min(width, Size-int(reg))
 			switch {
 			case ops[0] == 0xFF:
-				var a, b state.Writer
-				u.Pause()
-				u.Save(&a)
 				v := New(Config{Line: irq.LineFunc(func(bool) {})})
-				if err := v.Restore(state.NewReader(a.Data())); err != nil {
-					t.Fatal(err)
-				}
-				v.Save(&b)
-				if !bytes.Equal(a.Data(), b.Data()) {
-					t.Fatal("state changed on its way through a snapshot")
-				}
+				statetest.Hand(t, u, v)
 				u = v
-				u.Resume()
 			case ops[0]&0x10 != 0:
 				u.Write(reg, bytes.Repeat(ops[1:2], width))
 			default:

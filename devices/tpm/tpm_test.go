@@ -289,18 +289,9 @@ func FuzzDevice(f *testing.F) {
 			case 0xFD:
 				r.Pause()
 			case 0xFE:
-				r.Pause()
-				var a, b state.Writer
-				r.Save(&a)
 				q := newRig(t, &fake{})
-				if err := q.Restore(state.NewReader(a.Data())); err != nil {
-					t.Fatal(err)
-				}
-				if q.Save(&b); !bytes.Equal(a.Data(), b.Data()) {
-					t.Fatal("state changed on its way through a snapshot")
-				}
+				statetest.Hand(t, r, q)
 				r = q
-				r.Resume()
 			default:
 				at := uint64(ops[0])
 				if at >= 0xF0 {

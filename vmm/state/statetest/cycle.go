@@ -41,6 +41,20 @@ func Cycle(t testing.TB, dev state.Device, fresh func() state.Device) state.Devi
 	return restored
 }
 
+// Hand has fresh go on where dev is, in the middle of a test that works on with it: little is checked but that it saves the same state.
+func Hand(t testing.TB, dev, fresh state.Device) {
+	t.Helper()
+	dev.Pause()
+	saved := save(dev)
+	if err := fresh.Restore(state.NewReader(saved)); err != nil {
+		t.Fatalf("restore: %v", err)
+	}
+	if again := save(fresh); !bytes.Equal(saved, again) {
+		t.Fatalf("the restored device saves another state:\n%x\n%x", saved, again)
+	}
+	fresh.Resume()
+}
+
 func save(dev state.Device) []byte {
 	var w state.Writer
 	dev.Save(&w)
