@@ -2,7 +2,9 @@ package machine
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"os"
 	"runtime"
 	"testing"
 	"time"
@@ -49,6 +51,13 @@ func TestDoze(t *testing.T) {
 						m.mu.Lock()
 						asleep = m.state() == control.Asleep
 						m.mu.Unlock()
+					}
+					files := map[string]*os.File{}
+					for _, name := range m.SnapshotFiles() {
+						files[name] = os.Stderr // which nothing comes to
+					}
+					if err := m.SaveSnapshot(files, nil, nil); !errors.Is(err, errAsleep) {
+						t.Errorf("a machine that sleeps is saved: %v", err)
 					}
 					c.wake(m)
 				}()

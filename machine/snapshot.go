@@ -143,6 +143,9 @@ func (m *Machine) SnapshotFiles() []string {
 // ErrOff says that there is nothing to save.
 var ErrOff = errors.New("the machine is powered off, or just starting anew")
 
+// errAsleep says that most of the machine is switched off.
+var errAsleep = errors.New("the guest sleeps (suspended to RAM): its power button wakes it (vmm stop presses it), and then it can be saved")
+
 // SaveSnapshot saves the machine as it is to files of the names that SnapshotFiles gives, all empty, and syncs them. The guest stands still meanwhile, and
 // goes on afterwards unless it is paused, or off, asked when all is saved, says that the machine shall be powered off there; nil is no. Disks that are
 // written to for good are flushed and must not change before the machine goes on from there: either it does not go on in between, or children take their places.
@@ -175,9 +178,12 @@ func (m *Machine) SaveSnapshot(files map[string]*os.File, children []control.Chi
 		}
 	}()
 	m.mu.Lock()
-	b := m.board
+	b, asleep := m.board, m.state() == control.Asleep
 	m.mu.Unlock()
-	if b == nil {
+	switch {
+	case asleep:
+		return errAsleep
+	case b == nil:
 		return ErrOff
 	}
 	meta := &snapshot.Meta{

@@ -43,17 +43,27 @@ func OpenDoor(path string, open func(name string) (string, error)) (*Door, error
 		return nil, fmt.Errorf("the session's socket: %w", err)
 	}
 	d := &Door{l, make(chan struct{})}
-	go func() {
-		defer close(d.ended)
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
+	go d.keep(open)
+	return d, nil
+}
+
+// breather is how long the door rests when the host cannot open one more connection.
+const breather = 100 * time.Millisecond
+
+// keep answers who comes, until the door is closed.
+func (d *Door) keep(open func(string) (string, error)) {
+	defer close(d.ended)
+	for {
+		c, err := d.l.Accept()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return
+		case err != nil: // out of file descriptors, or a client that is gone already
+			time.Sleep(breather)
+		default:
 			serve(c, open) // one after the other: nobody has reason to hurry
 		}
-	}()
-	return d, nil
+	}
 }
 
 // Close closes the door, and removes the socket.

@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sharevm/vmm/display"
 	"github.com/sharevm/vmm/display/input"
 	"github.com/sharevm/vmm/session/link"
@@ -331,6 +333,36 @@ func TestWindows(t *testing.T) {
 		if !isGone(p) {
 			t.Errorf("process %d is still there", p)
 		}
+	}
+}
+
+// faulty is a listener that fails at first, as where a process has no file descriptor left.
+type faulty struct {
+	net.Listener
+	failures int
+}
+
+func (f *faulty) Accept() (net.Conn, error) {
+	if f.failures--; f.failures >= 0 {
+		return nil, unix.EMFILE
+	}
+	return f.Listener.Accept()
+}
+
+// TestDoorStaysOpen has a session short of file descriptors for a while.
+func TestDoorStaysOpen(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "door")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &Door{&faulty{l, 2}, make(chan struct{})}
+	go d.keep(func(name string) (string, error) { return name + " 2", nil })
+	if name, err := Ask(path, "web"); name != "web 2" || err != nil {
+		t.Errorf("%q, %v", name, err)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
