@@ -22,4 +22,6 @@ func TestBootsEFIShell(t *testing.T) {
 	x.await(`Directory of: FS0:\\`)
 	x.await(`startup\.nsh`)
 	x.await(`FS0:\\> `)
+	x.enter("reset -s")
+	x.end()
 }

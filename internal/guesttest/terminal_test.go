@@ -113,6 +113,29 @@ func (x *terminal) await(pattern string) []string {
 	}
 }
 
+// end waits for the machine to end by itself, with status 0.
+func (x *terminal) end() {
+	x.t.Helper()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for {
+		x.mu.Lock()
+		ended := x.ended
+		x.mu.Unlock()
+		if ended {
+			break
+		}
+		select {
+		case <-x.more:
+		case <-timer.C:
+			x.t.Fatalf("the machine did not end within %v", limit)
+		}
+	}
+	if err := x.cmd.Wait(); err != nil {
+		x.t.Errorf("vmm run: %v", err)
+	}
+}
+
 // enter types keys, and then the one that ends a line.
 func (x *terminal) enter(keys string) { x.press(keys + "\r") }
 
