@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -142,7 +143,11 @@ func (b *builder) make(ctx context.Context, tree string) error {
 			said = now
 		}
 	}
-	if err := cmd.Wait(); err != nil {
+	_, _ = io.Copy(io.Discard, out) // what was too long for a line, and all behind it: make would wait for a reader
+	switch err := cmd.Wait(); {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
 		return fmt.Errorf("compiling the kernel: %w\n%s", err, tail(wrong.Bytes()))
 	}
 	return nil
