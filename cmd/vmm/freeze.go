@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -201,7 +202,10 @@ func saveFrozen(ctx context.Context, client control.Client, dir, name string, st
 		return fmt.Errorf("there is a snapshot %q already, which disks are frozen for: delete it first, or choose another name", name)
 	}
 	list := stem(status.File) + ".vmsd"
-	if all, err := vmsd.Open(list); err == nil && slices.ContainsFunc(all, func(s vmsd.Snapshot) bool { return s.Name == name }) {
+	switch all, err := vmsd.Open(list); {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return err // nor could it be added to
+	case slices.ContainsFunc(all, func(s vmsd.Snapshot) bool { return s.Name == name }):
 		return fmt.Errorf("there is a snapshot %q already (%s): choose another name", name, list)
 	}
 	names, err := client.SnapshotFiles(ctx)

@@ -13,6 +13,9 @@ package vmsd
 
 import (
 	"cmp"
+	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,11 +49,19 @@ const (
 
 // Open reads the .vmsd file at path.
 func Open(path string) ([]Snapshot, error) {
-	f, err := vmx.Open(path)
+	f, err := open(path)
 	if err != nil {
 		return nil, err
 	}
 	return read(f), nil
+}
+
+// open reads a list as a file. A link is an error: its name is made of the .vmx's, so that who made the machine may have laid it to have another file changed.
+func open(path string) (*vmx.File, error) {
+	if info, err := os.Lstat(path); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		return nil, fmt.Errorf("%s is a link, and no list of snapshots", path)
+	}
+	return vmx.Open(path)
 }
 
 // Parse reads the contents of a .vmsd file. The name is used in messages only.

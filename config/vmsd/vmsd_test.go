@@ -1,9 +1,12 @@
 package vmsd_test
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -114,4 +117,39 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestEditLink has a list that is a link to another file of this user's, as a stranger's folder may: that stays as it is.
+func TestEditLink(t *testing.T) {
+	const precious = "a = \"b\"\n"
+	dir, outside := t.TempDir(), filepath.Join(t.TempDir(), "precious")
+	list := filepath.Join(dir, "m.vmsd")
+	for _, exists := range []bool{true, false} {
+		if exists {
+			if err := os.WriteFile(outside, []byte(precious), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Symlink(outside, list); err != nil {
+			t.Fatal(err)
+		}
+		err := vmsd.Edit(list, func(l *vmsd.List) error {
+			_, err := l.Add(vmsd.Snapshot{Name: "s", Created: time.Now()}, "m")
+			return err
+		})
+		if err == nil || !strings.Contains(err.Error(), list) {
+			t.Errorf("error %v", err)
+		}
+		if _, err := vmsd.Open(list); err == nil || errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("opened: %v", err)
+		}
+		if b, err := os.ReadFile(outside); (err == nil) != exists || exists && string(b) != precious {
+			t.Errorf("the file that the link leads to: %q, %v", b, err)
+		}
+		if exists {
+			if err := errors.Join(os.Remove(list), os.Remove(outside)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }

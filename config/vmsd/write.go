@@ -13,7 +13,7 @@ import (
 
 // Edit changes the list of snapshots in the file at path, which need not exist, and saves it so that a crash leaves the old list or the new.
 func Edit(path string, change func(*List) error) error {
-	f, err := vmx.Open(path)
+	f, err := open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		f, err = vmx.Parse(path, []byte(".encoding = \"UTF-8\"\n"))
 	}
