@@ -31,7 +31,7 @@ type Snapshot struct {
 
 // OpenSnapshot opens the snapshot in a folder.
 func OpenSnapshot(dir string) (*Snapshot, error) {
-	folder, err := os.Open(dir)
+	folder, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0) // another machine's, perhaps
 	if err != nil {
 		return nil, fmt.Errorf("open a snapshot: %w", err)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/sharevm/vmm/machine/snapshot"
 )
 
-// TestSnapshotLinks has files of a stranger's snapshot lead to others of this user's, which a guest that goes on from there would read as its own memory.
+// TestSnapshotLinks has a stranger's snapshot or files of it lead to others of this user's, which a guest that goes on from there would read as its own memory.
 func TestSnapshotLinks(t *testing.T) {
 	var state bytes.Buffer
 	if err := snapshot.Write(&state, &snapshot.Meta{}, nil); err != nil {
@@ -38,6 +38,17 @@ func TestSnapshotLinks(t *testing.T) {
 			t.Errorf("%q is a link: %v", link, err)
 		}
 		if err == nil {
+			s.Close()
+		}
+		if link != "" {
+			continue
+		}
+		folder := filepath.Join(outside, "suspended")
+		if err := os.Symlink(dir, folder); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := OpenSnapshot(folder); !errors.Is(err, unix.ENOTDIR) {
+			t.Errorf("the folder is a link: %v", err)
 			s.Close()
 		}
 	}
