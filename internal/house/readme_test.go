@@ -57,6 +57,33 @@ func TestNamedTests(t *testing.T) {
 	}
 }
 
+// place is a folder or file of the house as pages name it.
+var place = regexp.MustCompile("(?:`|\\]\\()((?:docs|cmd|session|machine|devices|virtio|boot|vmm|disk|config|display|network|audio|images|internal)/[\\w./-]+)[`)]")
+
+// TestPlaces checks that the folders and files are there that the pages name.
+func TestPlaces(t *testing.T) {
+	pages, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	checked := 0
+	for _, page := range append(pages, filepath.Join(root, "README.md"), filepath.Join(root, "CONTRIBUTING.md")) {
+		b, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range place.FindAllStringSubmatch(string(b), -1) {
+			checked++
+			if _, err := os.Stat(filepath.Join(root, m[1])); err != nil {
+				t.Errorf("%s names %s, which is not there", filepath.Base(page), m[1])
+			}
+		}
+	}
+	if checked < 80 {
+		t.Errorf("the pages name %d places only", checked)
+	}
+}
+
 // TestDevices checks that docs/devices.md has a place for each device that there is.
 func TestDevices(t *testing.T) {
 	page := read(t, "docs/devices.md")
