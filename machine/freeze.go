@@ -21,7 +21,7 @@ type successor struct {
 }
 
 // openSuccessors opens the images that shall take the places of the disks that the machine writes to for good, from files that came along, which it takes out of files.
-// Nothing of the machine changes.
+// The disks are flushed, and nobody writes to them meanwhile; nothing else of the machine changes.
 func (m *Machine) openSuccessors(files map[string]*os.File, children []control.Child) (all []successor, err error) {
 	defer func() {
 		if err != nil {
@@ -34,6 +34,10 @@ func (m *Machine) openSuccessors(files map[string]*os.File, children []control.C
 			continue
 		}
 		a := m.cfg.Disks[i].Address.String()
+		// The child finds in the files where blocks are that were written, and what has not been published it would miss.
+		if err := d.Flush(); err != nil {
+			return all, fmt.Errorf("disk %s: %w", a, err)
+		}
 		child := childOf(children, a)
 		if child == nil {
 			return all, fmt.Errorf("disk %s is written to for good, and there is no image to go on with", a)
@@ -48,7 +52,10 @@ func (m *Machine) openSuccessors(files map[string]*os.File, children []control.C
 		s := successor{index: i, path: child.Path, passed: disk.NewPassed(mine)}
 		s.image, err = formats.Open(child.Path, disk.OpenOptions{Files: s.passed}) // silent: the parent is not closed cleanly yet
 		all = append(all, s)
-		if err != nil {
+		switch {
+		case errors.Is(err, disk.ErrStaleParent): // the first write since it was opened gives a disk another identity
+			return all, fmt.Errorf("disk %s: the guest wrote to it just as its child was made, for the first time since the machine was started: save it again (%w)", a, err)
+		case err != nil:
 			return all, fmt.Errorf("disk %s: %w", a, err)
 		}
 		if was, is := d.Size(), s.image.Size(); was != is {

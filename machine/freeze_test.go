@@ -20,8 +20,13 @@ import (
 // freezable is a machine without a board that has one VMDK of a MiB, whose first bytes are "before".
 func freezable(t *testing.T) (m *Machine, base string) {
 	t.Helper()
+	return freezableOf(t, disk.CreateOptions{Size: 1 << 20})
+}
+
+func freezableOf(t *testing.T, o disk.CreateOptions) (m *Machine, base string) {
+	t.Helper()
 	base = filepath.Join(t.TempDir(), "disk.vmdk")
-	if err := formats.Create(base, disk.CreateOptions{Size: 1 << 20}); err != nil {
+	if err := formats.Create(base, o); err != nil {
 		t.Fatal(err)
 	}
 	d := config.Disk{Address: config.Address{Bus: config.Bus{Kind: config.BusSCSI}}, Media: config.MediaDisk, Path: base, Format: config.FormatVMDK, Connected: true}
@@ -57,14 +62,20 @@ func child(t *testing.T, base string) (c control.Child, files map[string]*os.Fil
 	if err := formats.Create(path, disk.CreateOptions{Parent: base, Parents: shared}); err != nil {
 		t.Fatal(err)
 	}
-	c = control.Child{Disk: "scsi0:0", Path: path, Files: map[string]string{path: "a", base: "b"}}
+	img, err := formats.Open(path, disk.OpenOptions{ReadOnly: true, Shared: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer img.Close()
+	c = control.Child{Disk: "scsi0:0", Path: path, Files: map[string]string{}}
 	files = map[string]*os.File{}
-	for path, name := range c.Files {
+	for i, path := range img.Info().Files {
 		f, err := os.OpenFile(path, os.O_RDWR, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		files[name] = f
+		name := string(rune('a' + i))
+		files[name], c.Files[path] = f, name
 	}
 	return c, files
 }
@@ -114,6 +125,67 @@ func TestFreeze(t *testing.T) {
 	}
 	if got := firstBytes(t, c.Path); got != "after " {
 		t.Errorf("the child holds %q", got)
+	}
+}
+
+// TestFreezeUnflushed freezes disks that the guest has written to and not flushed: it reads what it wrote all the same.
+func TestFreezeUnflushed(t *testing.T) {
+	for _, variant := range []string{"monolithicSparse", "twoGbMaxExtentSparse", "streamOptimized", "monolithicFlat"} {
+		t.Run(variant, func(t *testing.T) {
+			const size, step = 64 << 20, 5 << 20
+			m, base := freezableOf(t, disk.CreateOptions{Size: size, Variant: variant})
+			c, files := child(t, base)
+			want := []byte("newest")
+			for off := int64(0); off < size; off += step {
+				if _, err := m.disks[0].WriteAt(want, off); err != nil {
+					t.Fatal(err)
+				}
+			}
+			all, err := m.openSuccessors(files, []control.Child{c})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := m.freeze(all); err != nil {
+				t.Fatal(err)
+			}
+			for off := int64(0); off < size; off += step {
+				got := make([]byte, len(want))
+				if _, err := m.disks[0].ReadAt(got, off); err != nil || !bytes.Equal(got, want) {
+					t.Errorf("at %d MiB the guest reads %q, %v", off>>20, got, err)
+				}
+			}
+		})
+	}
+}
+
+// TestFreezeFirstWrite has the guest write to a disk for the first time since its machine was started, which gives the disk another identity, just when a child of it was made: that one does
+// not fit, and the next one does.
+func TestFreezeFirstWrite(t *testing.T) {
+	m, base := freezable(t)
+	if err := m.disks[0].Close(); err != nil {
+		t.Fatal(err)
+	}
+	img, err := openDisk(m.cfg, &m.cfg.Disks[0], false, "", m.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.disks[0] = img
+	c, files := child(t, base)
+	writeDisk(t, m, "first ")
+	all, err := m.openSuccessors(files, []control.Child{c})
+	if !errors.Is(err, disk.ErrStaleParent) || !strings.Contains(err.Error(), "save it again") {
+		t.Errorf("error %v", err)
+	}
+	closeSuccessors(all)
+	if err := os.Remove(c.Path); err != nil {
+		t.Fatal(err)
+	}
+	c, files = child(t, base)
+	if all, err = m.openSuccessors(files, []control.Child{c}); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.freeze(all); err != nil {
+		t.Fatal(err)
 	}
 }
 
