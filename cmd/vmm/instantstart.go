@@ -71,7 +71,7 @@ func (fl *runFlags) fromInstant(file string, cfg *config.Machine, o *machine.Opt
 		place.Used()
 		o.From, o.Clone = from, true
 		o.Fallback = func(why error) {
-			_ = s.spoiler.Truncate(0) // so that it is made anew
+			_ = instant.Spoil(s.spoiler) // without that it is found out again next time
 			cannot(why)
 			fellBack()
 		}

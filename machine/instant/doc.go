@@ -1,6 +1,6 @@
 // Package instant keeps the snapshots from which machines start that have nothing to remember (vmm.instant), in a folder of the user's cache:
 //
-//	$XDG_CACHE_HOME/vmm/instant/NAME-HASH.TIME/  a snapshot (package machine/snapshot), with a file "identity" beside its others; the newest counts
+//	$XDG_CACHE_HOME/vmm/instant/NAME-HASH.TIME/  a snapshot (package machine/snapshot), with files "identity" and "spoilt" beside its others; the newest counts
 //	                            NAME-HASH.lock   locked by whoever makes one
 //
 // Nested hosts have the same folder, by 9p, which knows neither locks nor whether what it remembers is still so: what two hosts could be at has a name that is never used again.

@@ -28,6 +28,9 @@ type identity struct {
 // identityFile is where it lies.
 const identityFile = "identity"
 
+// spoiltFile is empty beside a good snapshot.
+const spoiltFile = "spoilt"
+
 // errChanged is wrapped where a snapshot is of something else than what is there now.
 var errChanged = errors.New("has changed since it was made")
 

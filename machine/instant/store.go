@@ -137,6 +137,9 @@ func (p *Place) Check() error {
 	if err := saved.check(p.now); err != nil {
 		return err
 	}
+	if p.spoilt() {
+		return errors.New("a machine could not go on from it")
+	}
 	return snapshot.CheckDisks(p.Dir)
 }
 
@@ -165,9 +168,22 @@ func (p *Place) Remove() error {
 	return errors.Join(errs...)
 }
 
-// Spoiler opens what makes the snapshot of no use to others, for a process that finds that out when it can no longer remove it.
+// Spoiler opens what makes the snapshot of no use to others, for a process that finds that out when it can no longer remove it. It is a file of its own: a process that was taken over
+// must not be able to change what the next ones go on from.
 func (p *Place) Spoiler() (*os.File, error) {
-	return os.OpenFile(filepath.Join(p.Dir, snapshot.StateFile), os.O_WRONLY|unix.O_NOFOLLOW, 0)
+	return os.OpenFile(filepath.Join(p.Dir, spoiltFile), os.O_WRONLY|unix.O_NOFOLLOW, 0)
+}
+
+// Spoil has the snapshot that a Spoiler is of made anew.
+func Spoil(f *os.File) error {
+	_, err := f.WriteAt([]byte{1}, 0)
+	return err
+}
+
+// spoilt says whether somebody did.
+func (p *Place) spoilt() bool {
+	info, err := os.Lstat(filepath.Join(p.Dir, spoiltFile))
+	return err != nil || info.Size() > 0
 }
 
 // ErrBusy says that somebody else is at it.
@@ -195,7 +211,7 @@ func (p *Place) Create(names []string, size int64) (*snapshot.Draft, error) {
 	if err := p.store.makeRoom(p, size); err != nil {
 		return nil, err
 	}
-	d, err := snapshot.Create(dated(p.key), append(slices.Clone(names), identityFile))
+	d, err := snapshot.Create(dated(p.key), append(slices.Clone(names), identityFile, spoiltFile))
 	if err != nil {
 		return nil, err
 	}

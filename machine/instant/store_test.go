@@ -78,6 +78,13 @@ func TestChanges(t *testing.T) {
 		{"vmm", "another version", func(_ *rig, p *Place) error { return edit(p, `"Program":"`, `"Program":"1`) }},
 		{"the processor", "another processor", func(_ *rig, p *Place) error { return edit(p, `"Processor":"`, `"Processor":"1`) }},
 		{"the identity, cut", "damaged", func(_ *rig, p *Place) error { return os.Truncate(filepath.Join(p.Dir, identityFile), 9) }},
+		{"a machine's word", "a machine could not go on from it", func(_ *rig, p *Place) error {
+			f, err := p.Spoiler()
+			if err != nil {
+				return err
+			}
+			return errors.Join(Spoil(f), f.Close())
+		}},
 		{"no identity", "damaged", func(_ *rig, p *Place) error { return os.Remove(filepath.Join(p.Dir, identityFile)) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -115,6 +122,30 @@ func edit(p *Place, old, new string) error {
 		return err
 	}
 	return os.WriteFile(path, []byte(strings.Replace(string(b), old, new, 1)), 0o600)
+}
+
+// TestSpoiler has a machine's process that was taken over write what it likes where it may: it can say that the snapshot is of no use, and change nothing that others go on from.
+func TestSpoiler(t *testing.T) {
+	r := newRig(t)
+	r.make(t, r.place(t), "ram")
+	p := r.place(t)
+	f, err := p.Spoiler()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, name := range []string{snapshot.StateFile, snapshot.MemoryFile, identityFile} {
+		a, err := f.Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := os.Stat(filepath.Join(p.Dir, name)); err != nil || os.SameFile(a, b) {
+			t.Errorf("the process can write to %s: %v", name, err)
+		}
+	}
+	if err := p.Check(); err != nil {
+		t.Errorf("opened and not spoilt: %v", err)
+	}
 }
 
 // TestPlaces has machines that guests can tell apart lie apart, and no others.
