@@ -42,9 +42,11 @@ func (w *working) close() {
 const (
 	// firstUse is how long a guest's first pages are looked for: what it does next is no longer going on, but work.
 	firstUse = 2 * time.Second
-	// What it does when somebody uses it for the first time is what that person waits for: so the pages are looked for again answer after that, if that is soon.
-	answer, soon = time.Second, 15 * time.Second
-	inputLook    = 100 * time.Millisecond
+	// What it does when somebody uses it for the first time is what that person waits for: so the pages are looked for again when that is soon, answer after it, and then each time
+	// that it is twice as long ago, until longAnswer, while there are more of them by a part of enough: on a slow host the guest has not answered any earlier.
+	soon, answer, longAnswer = 15 * time.Second, time.Second, 16 * time.Second
+	enough                   = 16
+	inputLook                = 100 * time.Millisecond
 )
 
 // prefetch gets the pages that are known to be needed, while the rest of the board is made.
@@ -70,7 +72,10 @@ func (b *board) record() {
 		defer w.close()
 		input := &b.m.input
 		before := input.Sent()
-		if !pause(firstUse, stop) || !b.recordNow(&w) {
+		if !pause(firstUse, stop) {
+			return
+		}
+		if _, ok := b.recordNow(&w); !ok {
 			return
 		}
 		for end := time.Now().Add(soon); input.Sent() == before; {
@@ -78,14 +83,24 @@ func (b *board) record() {
 				return
 			}
 		}
-		if pause(answer, stop) {
-			b.recordNow(&w)
-		}
+		follow(answer, longAnswer, stop, func() (int, bool) { return b.recordNow(&w) })
 	})
 }
 
-// recordNow writes which pages the guest has used so far.
-func (b *board) recordNow(w *working) bool {
+// follow looks at something that grows, first and each time that twice as long has passed up to last, until it grows no more, or a look fails.
+func follow(first, last time.Duration, stop <-chan struct{}, look func() (size int, ok bool)) {
+	begun := time.Now()
+	for at, before := first, 0; at <= last && pause(time.Until(begun.Add(at)), stop); at *= 2 {
+		size, ok := look()
+		if !ok || size <= before+before/enough {
+			return
+		}
+		before = size
+	}
+}
+
+// recordNow writes which pages the guest has used so far, and says how many there are.
+func (b *board) recordNow(w *working) (pages int, ok bool) {
 	set, err := b.mem.Resident(w.pagemap)
 	if err == nil {
 		err = snapshot.WriteWorking(w.file, set)
@@ -93,7 +108,10 @@ func (b *board) recordNow(w *working) bool {
 	if err != nil {
 		b.m.log.Warn("the working set of the snapshot is not recorded", "error", err)
 	}
-	return err == nil
+	for _, e := range set {
+		pages += int(e.Pages)
+	}
+	return pages, err == nil
 }
 
 // pause waits, and returns false where it is stopped before.

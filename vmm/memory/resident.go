@@ -46,12 +46,15 @@ func (g *Guest) Resident(pagemap *os.File) (all []Extent, err error) {
 	return all, nil
 }
 
-// Prefetch reads and maps pages of RAM that the guest is going to need, and leaves out what lies outside of it. Those that are written to get a copy of their own at once: the guest
-// would fault for it, often a second time. It is only a help: nothing waits for it, and it ends early where stop is closed. It maps nothing before ready is closed: what has to
-// be done until then takes the processor.
+// faultAround is how many bytes the kernel maps of a file around a page that is read, as long as they lie in the page cache (its fault_around_bytes, which only root sees).
+const faultAround = 64 << 10
+
+// Prefetch reads and maps pages of RAM that the guest is going to need, and leaves out what lies outside of it. Those that are written to get a copy of their own, and before the others are
+// mapped: the guest would fault for it three times, and a copy that is made of a page that is mapped already holds up the faults of all processors. It is only a help: nothing waits for it,
+// and it ends early where stop is closed. It maps nothing before ready is closed: what has to be done until then takes the processor.
 func (g *Guest) Prefetch(all []Extent, ready, stop <-chan struct{}) {
 	// First the disk works on everything at once.
-	for _, e := range all {
+	for _, e := range g.joined(all) {
 		if !g.advise(e, unix.MADV_WILLNEED, stop) {
 			return
 		}
@@ -62,14 +65,50 @@ func (g *Guest) Prefetch(all []Extent, ready, stop <-chan struct{}) {
 		return
 	}
 	for _, e := range all {
-		advice := unix.MADV_POPULATE_READ
-		if e.Written {
-			advice = unix.MADV_POPULATE_WRITE
-		}
-		if !g.advise(e, advice, stop) {
+		if e.Written && !g.advise(e, unix.MADV_POPULATE_WRITE, stop) {
 			return
 		}
 	}
+	for _, e := range all {
+		if !e.Written && !g.populate(e, stop) {
+			return
+		}
+	}
+}
+
+// joinGap is how many pages may lie between two extents that are read from the disk as one: to read a few more costs it less than to be asked again.
+const joinGap = 16
+
+// joined puts extents that lie near each other together, those of a region at least.
+func (g *Guest) joined(all []Extent) (runs []Extent) {
+	for _, e := range all {
+		if n := len(runs); n > 0 {
+			last := &runs[n-1]
+			pages := int64(e.First) + int64(e.Pages) - int64(last.First)
+			gap := pages - int64(last.Pages) - int64(e.Pages)
+			if gap >= 0 && gap <= joinGap && int64(len(g.extent(Extent{First: last.First, Pages: uint32(pages)}))) == pages*savePage {
+				last.Pages = uint32(pages)
+				continue
+			}
+		}
+		runs = append(runs, e)
+	}
+	return runs
+}
+
+// populate maps an extent that is read, by one page of each part that the kernel maps at once. It returns false where there is no sense in going on.
+func (g *Guest) populate(e Extent, stop <-chan struct{}) bool {
+	for p := g.extent(e); len(p) > 0; p = p[min(uintptr(len(p)), faultAround-address(p)%faultAround):] {
+		select {
+		case <-stop:
+			return false
+		default:
+		}
+		if unix.Madvise(p[:savePage], unix.MADV_POPULATE_READ) != nil {
+			return false // an older kernel
+		}
+	}
+	return true
 }
 
 // advise gives the kernel an advice on an extent. It returns false where there is no sense in going on.

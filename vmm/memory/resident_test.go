@@ -3,6 +3,7 @@ package memory
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -89,7 +90,8 @@ func TestResident(t *testing.T) {
 	stopped := make(chan struct{})
 	close(stopped)
 	next := guest()
-	next.Prefetch(append(all, Extent{6143, 1 << 31, false}, Extent{1<<32 - 1, 1<<32 - 1, true}), stopped, nil)
+	// A snapshot's folder may hold anything.
+	next.Prefetch(append(all, Extent{6143, 1 << 31, false}, Extent{6144, 1 << 31, false}, Extent{1<<32 - 1, 1<<32 - 1, true}), stopped, nil)
 	now := resident(next)
 	for page, written := range saw {
 		if got, ok := now[page]; !ok || got != written {
@@ -102,5 +104,26 @@ func TestResident(t *testing.T) {
 	last := guest()
 	if last.Prefetch(all, nil, stopped); len(resident(last)) != 0 {
 		t.Error("it goes on after its end")
+	}
+}
+
+// TestJoined joins what lies near each other, in one region, and nothing else.
+func TestJoined(t *testing.T) {
+	g, err := New(Config{Size: 24 << 20, LowLimit: 16 << 20, HighBase: 1 << 32})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	const low = 4096 // pages in the lower region
+	for _, c := range []struct{ all, want []Extent }{
+		{nil, nil},
+		{[]Extent{{1, 2, true}, {3, 1, false}, {4 + joinGap, 5, false}, {10 + 2*joinGap, 1, true}}, []Extent{{1, 8 + joinGap, true}, {10 + 2*joinGap, 1, true}}},
+		{[]Extent{{low - 2, 2, false}, {low, 2, false}}, []Extent{{low - 2, 2, false}, {low, 2, false}}},
+		{[]Extent{{6143, 1 << 31, false}, {6144, 1 << 31, false}, {1<<32 - 1, 1<<32 - 1, true}}, []Extent{{6143, 1 << 31, false}, {6144, 1 << 31, false}, {1<<32 - 1, 1<<32 - 1, true}}},
+		{[]Extent{{1, 1<<32 - 1, false}, {1<<32 - 1, 2, false}}, []Extent{{1, 1<<32 - 1, false}, {1<<32 - 1, 2, false}}},
+	} {
+		if got := g.joined(c.all); !slices.Equal(got, c.want) {
+			t.Errorf("%v: %v, want %v", c.all, got, c.want)
+		}
 	}
 }
