@@ -148,7 +148,7 @@ func (vm *VM) NewMSI() (irq.MSI, error) {
 	defer c.mu.Unlock()
 	for i := range c.used {
 		if !c.used[i] {
-			ev, err := event.New()
+			ev, err := event.NewRaiser()
 			if err != nil {
 				return nil, err
 			}
@@ -165,7 +165,7 @@ func (vm *VM) NewMSI() (irq.MSI, error) {
 type msi struct {
 	chip  *irqChip
 	index int
-	event *event.Event
+	event *event.Raiser
 
 	// All guarded by chip.mu.
 	bound  bool // the eventfd is attached to the GSI
