@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -55,8 +56,8 @@ func boot() error {
 		return err
 	}
 	for _, s := range settings {
-		// A kernel without one of them is no reason to show nothing.
-		if err := os.WriteFile("/proc/sys/"+s.name, []byte(s.value), 0o644); err != nil {
+		// A kernel without one of them is no reason to show nothing: the small one has not what most of them forbid.
+		if err := os.WriteFile("/proc/sys/"+s.name, []byte(s.value), 0o644); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			say("%v", err)
 		}
 	}
