@@ -14,12 +14,14 @@ import (
 	"time"
 )
 
-// How long a first start may take, with the snapshot that is made after it, and a second one: several times what they take in the nested host on a busy machine.
+// How long a first start may take, with the snapshot that is made after it, and one from it: several times what they take in the nested host on a busy machine.
 const (
-	firstLimit  = 15 * time.Minute
-	secondLimit = 3 * time.Minute
+	firstLimit = 15 * time.Minute
+	againLimit = 3 * time.Minute
 	// pageRests is how long the picture of a machine that is ready has to stay as it is.
 	pageRests = 2 * time.Second
+	// pagesNoted is after how long a machine that goes on has noted which pages it needed, once it was used.
+	pagesNoted = 3 * time.Second
 	// restLook is how often that is looked at.
 	restLook = 100 * time.Millisecond
 )

@@ -28,6 +28,7 @@ type command struct {
 	input   *wire.Sink
 	output  [wire.Streams]*wire.Source // Stdout and Stderr; nil where the terminal carries the stream
 	exited  *os.File                   // reads as ended once the command has ended
+	beats   chan struct{}
 }
 
 // runCommand runs the command to its end. A command that can't be started is no error but an exit status.
@@ -36,7 +37,8 @@ func runCommand(start wire.Start, in *wire.Reader, out *wire.Writer) (wire.Exit,
 	if err != nil {
 		return wire.Exit{}, err
 	}
-	c := &command{input: wire.NewSink(out, wire.Stdin), exited: exited}
+	c := &command{input: wire.NewSink(out, wire.Stdin), exited: exited, beats: make(chan struct{}, 1)}
+	go walk(c.beats)
 	ends, err := c.open(start.Terminal, out)
 	if err != nil {
 		return wire.Exit{}, err
@@ -210,6 +212,10 @@ func (c *command) obey(f wire.Frame) error {
 			resize(c.master, s)
 		}
 	case wire.KindBeat:
+		select {
+		case c.beats <- struct{}{}:
+		default: // the last one is still on its way
+		}
 	default:
 		return fmt.Errorf("%w: unexpected kind %d", wire.ErrMalformed, f.Kind)
 	}
