@@ -83,7 +83,7 @@ The kernel comes from Debian's packages, is downloaded once and cached. Status 1
 // runNested runs a command in the nested host and passes its exit status on.
 func runNested(ctx context.Context, c nested.Config) error {
 	p := newProgress(os.Stderr)
-	c.Progress = p.report
+	c.Progress, c.Prepared = p.report, p.done
 	status, err := nested.Run(ctx, c)
 	p.done()
 	if errors.Is(err, context.Canceled) {

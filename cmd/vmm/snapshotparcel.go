@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 
 	"github.com/sharevm/vmm/internal/size"
 	"github.com/sharevm/vmm/machine/snapshot"
@@ -31,7 +32,7 @@ that can do the same: vmm run --from says what differs. What a guest remembers i
   vmm snapshot export chromeos.vmx ready - | ssh host vmm snapshot import chromeos.vmx ready -`,
 		Args:              cobra.ExactArgs(3),
 		ValidArgsFunction: completeVMX,
-		RunE: func(c *cobra.Command, args []string) error {
+		RunE: plainErrors(interruptible(func(c *cobra.Command, args []string) error {
 			dir, err := snapshotAt(args[0], args[1])
 			if err != nil {
 				return err
@@ -45,7 +46,7 @@ that can do the same: vmm run --from says what differs. What a guest remembers i
 				return fmt.Errorf("export snapshot %s: %w", args[1], err)
 			}
 			return nil
-		},
+		})),
 	}
 }
 
@@ -61,7 +62,7 @@ A snapshot is a running machine: whoever packed it decides what runs. Unpack onl
   vmm run --from ready chromeos.vmx`,
 		Args:              cobra.ExactArgs(3),
 		ValidArgsFunction: completeVMX,
-		RunE: func(c *cobra.Command, args []string) error {
+		RunE: plainErrors(interruptible(func(c *cobra.Command, args []string) error {
 			dir, err := snapshotAt(args[0], args[1])
 			if err != nil {
 				return err
@@ -75,7 +76,7 @@ A snapshot is a running machine: whoever packed it decides what runs. Unpack onl
 				return fmt.Errorf("import snapshot %s: %w", args[1], err)
 			}
 			return nil
-		},
+		})),
 	}
 }
 
@@ -90,7 +91,7 @@ func exportSnapshot(ctx context.Context, vmx, dir, to string, out io.Writer, bar
 	if _, err := snapshot.Verify(dir); err != nil {
 		return err
 	}
-	disks, err := disksOf(vmx, dir)
+	disks, err := disksOf(ctx, vmx, dir)
 	if err != nil {
 		return err
 	}
@@ -121,7 +122,7 @@ func frozenFor(frozen map[string]string) error {
 }
 
 // disksOf are the disks that the snapshot in dir was saved with, as they are told from others elsewhere.
-func disksOf(vmx, dir string) (disks []parcel.Disk, err error) {
+func disksOf(ctx context.Context, vmx, dir string) (disks []parcel.Disk, err error) {
 	if err := snapshot.CheckDisks(dir); err != nil {
 		return nil, err
 	}
@@ -138,7 +139,7 @@ func disksOf(vmx, dir string) (disks []parcel.Disk, err error) {
 		if err != nil || !filepath.IsLocal(path) {
 			return nil, fmt.Errorf("the disk %s is not in the folder of %s, which is what is taken along", d.Path, filepath.Base(vmx))
 		}
-		sum, err := sumOf(d.Path)
+		sum, err := sumOf(ctx, d.Path)
 		if err != nil {
 			return nil, err
 		}
@@ -147,15 +148,26 @@ func disksOf(vmx, dir string) (disks []parcel.Disk, err error) {
 	return disks, snapshot.CheckDisks(dir) // they were not written to meanwhile
 }
 
-func sumOf(path string) (string, error) {
+func sumOf(ctx context.Context, path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
 	h := sha256.New()
-	_, err = io.Copy(h, f)
+	_, err = io.Copy(h, untilDone(ctx, f))
 	return hex.EncodeToString(h.Sum(nil)), err
+}
+
+// untilDone reads what r does until the context ends: a pipe may have nothing to say for long.
+func untilDone(ctx context.Context, r io.Reader) io.Reader {
+	out, in := io.Pipe()
+	go func() {
+		_, err := io.Copy(in, r)
+		in.CloseWithError(err)
+	}()
+	context.AfterFunc(ctx, func() { in.CloseWithError(ctx.Err()) })
+	return out
 }
 
 // importSnapshot unpacks a file into dir.
@@ -173,7 +185,10 @@ func importSnapshot(ctx context.Context, vmx, dir, from string, in io.Reader, ba
 	if frozen, err := snapshot.Frozen(dir); err == nil && len(frozen) > 0 {
 		return errors.New("there is a snapshot of that name already, which disks are frozen for: delete it first, or choose another name")
 	}
-	r := bufio.NewReaderSize(in, 1<<20)
+	if f, ok := in.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return fmt.Errorf("%s is a terminal: have what vmm snapshot export writes come there", from)
+	}
+	r := bufio.NewReaderSize(untilDone(ctx, in), 1<<20)
 	c, err := parcel.ReadContents(r)
 	if err != nil {
 		return fmt.Errorf("%s: %w", from, err)
@@ -185,7 +200,7 @@ func importSnapshot(ctx context.Context, vmx, dir, from string, in io.Reader, ba
 	var disks []string
 	for _, d := range c.Disks {
 		path := filepath.Join(folder, d.Path)
-		sum, err := sumOf(path)
+		sum, err := sumOf(ctx, path)
 		if err != nil {
 			return fmt.Errorf("a disk that the machine was saved with: %w", err)
 		}

@@ -2,12 +2,15 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -96,6 +99,14 @@ func TestSnapshotParcel(t *testing.T) {
 		t.Fatal(err)
 	}
 	fails("not in the folder", newSnapshotExport(), vmx, "good", parcel+"2")
+
+	// Who types Ctrl-C ends it, even where nothing comes any more.
+	ctx, cancel := context.WithCancel(t.Context())
+	silent, _ := io.Pipe()
+	time.AfterFunc(10*time.Millisecond, cancel)
+	if err := importSnapshot(ctx, other, filepath.Join(snapshotsAt(other), "never"), "-", silent, &bars{}); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
 
 	for dir, want := range map[string]string{here: "cut disk.img foreign x.vmparcel x.vmsnap x.vmx", there: "y.vmsnap y.vmx"} {
 		var names []string

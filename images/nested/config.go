@@ -45,6 +45,7 @@ type Config struct {
 
 	Console  io.Writer       // gets what the guest's kernel and the outer QEMU say, while they say it; may be nil
 	Progress debian.Progress // hears what is being prepared; may be nil
+	Prepared func()          // is called before the command runs, whose terminal it is from then on; may be nil
 }
 
 // Accel is how the outer machine is executed.

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -90,6 +91,7 @@ func TestNestedHost(t *testing.T) {
 	told, tell := context.WithCancel(ctx)
 	defer tell()
 	said := make(chan string, 1)
+	var prepared atomic.Bool
 	go func() {
 		var all strings.Builder
 		buf := make([]byte, 4096)
@@ -97,6 +99,9 @@ func TestNestedHost(t *testing.T) {
 			n, err := complaints.Read(buf)
 			all.Write(buf[:n])
 			if strings.Contains(all.String(), "listening") && input != nil {
+				if !prepared.Load() {
+					t.Error("the command runs, and nobody was told that all is prepared")
+				}
 				// The command catches the signal from now on, and the program that runs it forwards it.
 				input.Write(sent)
 				input.Close()
@@ -113,7 +118,7 @@ func TestNestedHost(t *testing.T) {
 	status, err := Run(told, Config{
 		Patience: 4 * time.Minute,
 		Args:     []string{self, kernel, initrd}, Dir: dir, Env: append(os.Environ(), insideEnv+"=1"),
-		Stdin: stdin, Stdout: stdout, Stderr: stderr,
+		Stdin: stdin, Stdout: stdout, Stderr: stderr, Prepared: func() { prepared.Store(true) },
 	})
 	stdout.Close()
 	stderr.Close()

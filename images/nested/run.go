@@ -72,6 +72,9 @@ func Run(ctx context.Context, c Config) (int, error) {
 		}
 		return StatusInfrastructure, err
 	}
+	if c.Prepared != nil {
+		c.Prepared()
+	}
 	patience.Store(int64(c.Patience))
 	if c.Timeout > 0 {
 		t := time.AfterFunc(c.Timeout, func() { o.interrupt(context.DeadlineExceeded) })
