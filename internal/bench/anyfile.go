@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"time"
+
+	"github.com/sharevm/vmm/config/vmx"
 )
 
 const (
@@ -19,15 +21,41 @@ const (
 	busy = 50
 )
 
-// newFileSaver has our monitor save the machine of a .vmx, in a copy of its folder.
-func newFileSaver(f *files, dir, vmx string) (s saver, err error) {
+// newFileSavers have our monitor and QEMU save the machine of a .vmx, in a copy of its folder; mib is its RAM. QEMU has a peer only to machines that a kernel starts, of one disk.
+func newFileSavers(f *files, dir, vmxPath string) (all []saver, mib int, err error) {
 	if err := f.openSockets(); err != nil {
-		return s, err
+		return nil, 0, err
 	}
-	if _, err := output("cp", "-r", "--sparse=always", filepath.Dir(vmx), filepath.Join(dir, "machine")); err != nil {
-		return s, err
+	folder := filepath.Join(dir, "machine")
+	if _, err := output("cp", "-r", "--sparse=always", filepath.Dir(vmxPath), folder); err != nil {
+		return nil, 0, err
 	}
-	s = ourSaver(f, f.onlyMachine, filepath.Join(dir, "machine", filepath.Base(vmx)))
+	vmxPath = filepath.Join(folder, filepath.Base(vmxPath))
+	m, _, _, err := vmx.Load(vmxPath, vmx.Options{})
+	if err != nil {
+		return nil, 0, err
+	}
+	mib = int(m.Memory >> 20)
+	ours := ourSaver(f, f.onlyMachine, vmxPath)
+	settles(&ours)
+	all = []saver{ours}
+	if m.Boot.Kernel != "" && len(m.Disks) == 1 && m.Display.Width > 0 {
+		disk := filepath.Join(dir, "qemu-disk") // QEMU saves no machine whose disk is a VMDK
+		if _, err := output("qemu-img", "convert", "-O", "raw", m.Disks[0].Path, disk); err != nil {
+			return nil, 0, err
+		}
+		peer := newQEMUSaver(f, dir, qemuMachine{
+			mib: mib, cpus: m.CPU.Count, width: m.Display.Width, height: m.Display.Height,
+			kernel: m.Boot.Kernel, initrd: m.Boot.Initrd, words: m.KernelCmdline(), drive: "format=raw,file=" + disk, shown: true,
+		})
+		settles(&peer)
+		all = append(all, peer)
+	}
+	return all, mib, nil
+}
+
+// settles has a saver's guest, of which nobody knows what it shows, be saved when its picture has settled, and recognised by that.
+func settles(s *saver) {
 	var reference rest
 	var first []uint32
 	s.ready = func(g *saved) (err error) {
@@ -41,7 +69,6 @@ func newFileSaver(f *files, dir, vmx string) (s saver, err error) {
 		return reference.like(first)
 	}
 	s.picture.answered = func(v *viewer) bool { return reference.differ(first, v.pixels) > 0 }
-	return s, nil
 }
 
 // rest is a picture at rest, and which of its pixels blink.

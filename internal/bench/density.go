@@ -25,7 +25,7 @@ func densityRounds(ctx context.Context, o options, f *files, r *report.Report) e
 	if err != nil {
 		return err
 	}
-	for _, s := range []saver{ours, newQEMUSaver(f, disk.dir, clonesMiB)} {
+	for _, s := range []saver{ours, newQEMUSaver(f, disk.dir, paintingMachine(f, clonesMiB))} {
 		var none report.Report
 		if err := s.prepare(ctx, o, clonesMiB, &none); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)

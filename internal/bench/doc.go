@@ -15,7 +15,7 @@
 //     accesses of 4 KiB per second at depths of 1 and 32; from a raw file and from a VMDK, both in the host's page cache.
 //   - snapshot (only when asked for): wall time from the start of the monitor's process until a VNC viewer has the guest's picture, right in every pixel, and
 //     until it has the guest's answer to a key, with guests of two sizes of RAM that go on from where they were saved; and what that took: page
-//     faults, bytes read from the disk, milliseconds for the devices' state.
+//     faults, bytes read from the disk, milliseconds for the devices' state. With -vmx it is the machine of that file, once its picture has settled.
 //   - density (only when asked for): how much memory (PSS) each further machine from one snapshot adds, once it has answered a key.
 //   - instant (only when asked for): wall time from the command vmm session until a VNC viewer has the page of a browser machine, right in every pixel; when it
 //     boots, and when it starts from the snapshot for instant starts that was made meanwhile, for the first time (second) and later, and there until it has the page's

@@ -45,7 +45,7 @@ func run(ctx context.Context, args []string) error {
 	f.BoolVar(&o.json, "json", false, "print the figures as JSON instead of tables")
 	f.BoolVar(&o.verbose, "verbose", false, "print commands and single rounds on standard error")
 	f.StringVar(&o.dir, "dir", "out/bench", "folder for what is built")
-	f.StringVar(&o.vmx, "vmx", "", "with -only snapshot: save and restore the machine of this .vmx, once its picture has settled, without a peer; its folder lies below the current one; "+
+	f.StringVar(&o.vmx, "vmx", "", "with -only snapshot: save and restore the machine of this .vmx, once its picture has settled, and QEMU the same where a kernel starts it; its folder lies below the current one; "+
 		"with -only instant: the machine to start, made by make image-browser")
 	f.StringVar(&o.kernel, "kernel", "", "with -only instant: start the machine in turns with the small kernel of this folder, too (make kernel-browser)")
 	inner := len(args) > 0 && args[0] == innerCommand

@@ -25,6 +25,8 @@ const (
 	nestedMemory = "4G"
 	// snapshotMemory is room for what is saved, too.
 	snapshotMemory = "6G"
+	// machineMemory is that for a machine of a .vmx, with its disk, its RAM and what is saved of it, twice.
+	machineMemory = "8G"
 )
 
 // modules are what the guest's devices need of the kernel, on any of the monitors.
@@ -54,6 +56,9 @@ func measureNested(ctx context.Context, o options, r *report.Report) error {
 		memory = snapshotMemory
 	}
 	cpus := 1
+	if o.vmx != "" {
+		memory, cpus = machineMemory, 2
+	}
 	if o.only == "switch" || o.only == "screen" { // as vmm session has it there
 		cpus = 2
 	}

@@ -120,34 +120,58 @@ func ourSaver(f *files, id func(context.Context) (string, error), vmx string) sa
 	}
 }
 
+// qemuMachine is a machine for QEMU that our fast board has as well.
+type qemuMachine struct {
+	mib, cpus, width, height int
+	kernel, initrd, words    string
+	drive                    string // the disk: options of -drive
+	shown                    bool   // its picture is looked at before it is saved
+}
+
+// paintingMachine is the machine of the guest that paints.
+func paintingMachine(f *files, mib int) qemuMachine {
+	return qemuMachine{
+		mib: mib, cpus: 1, width: screenWidth, height: screenHeight,
+		kernel: f.screenKernel, initrd: f.screenInitrd, words: guestWords(mib), drive: "format=raw,file=" + f.screenDisk,
+	}
+}
+
 // newQEMUSaver keeps RAM in a file, which a machine that goes on maps privately, and has the devices' state migrate through another.
-func newQEMUSaver(f *files, dir string, mib int) saver {
-	ram := filepath.Join(dir, "qemu-ram"+strconv.Itoa(mib))
-	state := filepath.Join(dir, "qemu-state"+strconv.Itoa(mib))
+func newQEMUSaver(f *files, dir string, m qemuMachine) saver {
+	ram := filepath.Join(dir, "qemu-ram"+strconv.Itoa(m.mib))
+	state := filepath.Join(dir, "qemu-state"+strconv.Itoa(m.mib))
 	live := filepath.Join(f.dir, "qemu-ram") // in memory: a disk's file would be written back while the guest runs
 	socket := filepath.Join(f.dir, "qmp")
 	command := func(ram, share string, more ...string) []string {
 		_ = os.Remove(socket)
 		args := []string{
-			f.qemu, "-machine", "pc,memory-backend=ram", "-accel", "kvm", "-cpu", "host", "-m", strconv.Itoa(mib), "-smp", "1",
-			"-object", fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=%s,share=%s", mib, ram, share),
+			f.qemu, "-machine", "pc,memory-backend=ram", "-accel", "kvm", "-cpu", "host", "-m", strconv.Itoa(m.mib), "-smp", strconv.Itoa(m.cpus),
+			"-object", fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=%s,share=%s", m.mib, ram, share),
 			"-nodefaults", "-no-user-config", "-serial", "stdio", "-qmp", "unix:" + socket + ",server=on,wait=off",
-			"-kernel", f.screenKernel, "-initrd", f.screenInitrd, "-append", guestWords(mib),
-			"-device", fmt.Sprintf("virtio-gpu-pci,xres=%d,yres=%d", screenWidth, screenHeight), "-device", "virtio-keyboard-pci", "-device", "virtio-tablet-pci",
-			"-drive", "id=disk,if=none,format=raw,snapshot=on,file=" + f.screenDisk, "-device", "virtio-blk-pci,drive=disk",
+			"-kernel", m.kernel, "-initrd", m.initrd, "-append", m.words,
+			"-device", fmt.Sprintf("virtio-gpu-pci,xres=%d,yres=%d", m.width, m.height), "-device", "virtio-keyboard-pci", "-device", "virtio-tablet-pci",
+			"-drive", "id=disk,if=none,snapshot=on," + m.drive, "-device", "virtio-blk-pci,drive=disk",
 			"-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile=",
 			"-device", "virtio-rng-pci",
 			"-device", "virtio-serial-pci", "-chardev", "null,id=hvc", "-device", "virtconsole,chardev=hvc",
 		}
 		return append(args, more...)
 	}
+	screen := func(port int) []string {
+		const vncBase = 5900
+		return []string{"-vnc", fmt.Sprint("127.0.0.1:", port-vncBase)}
+	}
 	return saver{
 		name:    "QEMU pc",
 		picture: painting, ready: waits,
-		start: func() []string { return command(live, "on", "-display", "none") },
+		start: func() []string {
+			if m.shown {
+				return command(live, "on", screen(screenPort)...)
+			}
+			return command(live, "on", "-display", "none")
+		},
 		restore: func(port int) ([]string, []string) {
-			const vncBase = 5900
-			return command(ram, "off", "-incoming", "defer", "-vnc", fmt.Sprint("127.0.0.1:", port-vncBase)), []string{state}
+			return command(ram, "off", append(screen(port), "-incoming", "defer")...), []string{state}
 		},
 		save: func(ctx context.Context) error {
 			q, err := dialQMP(socket, time.Now().Add(limit))

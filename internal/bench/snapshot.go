@@ -37,18 +37,18 @@ func snapshotRounds(ctx context.Context, o options, f *files, r *report.Report) 
 	}
 	defer disk.close()
 	if o.vmx != "" {
-		s, err := newFileSaver(f, disk.dir, o.vmx)
+		all, mib, err := newFileSavers(f, disk.dir, o.vmx)
 		if err != nil {
 			return err
 		}
-		return compare(ctx, o, []saver{s}, 0, r)
+		return compare(ctx, o, all, mib, r)
 	}
 	for _, mib := range snapshotSizes {
 		ours, err := newOurSaver(f, disk.dir, mib)
 		if err != nil {
 			return err
 		}
-		if err := compare(ctx, o, []saver{ours, newQEMUSaver(f, disk.dir, mib)}, mib, r); err != nil {
+		if err := compare(ctx, o, []saver{ours, newQEMUSaver(f, disk.dir, paintingMachine(f, mib))}, mib, r); err != nil {
 			return err
 		}
 	}
@@ -275,10 +275,22 @@ func (g *saved) look(p picture, start time.Time, port int) (err error) {
 	return nil
 }
 
-// recorded waits until our monitor has written which pages were needed first, and ends it.
+// recorded waits until our monitor has written which pages were needed first, and ends it. That is when its guest rests because it has answered, or on the third second.
 func (g *saved) recorded() error {
-	const firstUse = 3 * time.Second
+	const firstUse, look, looks, longest = 3 * time.Second, 500 * time.Millisecond, 3, 30 * time.Second
 	time.Sleep(firstUse)
+	end, worked := time.Now().Add(longest), time.Duration(0)
+	for idle := 0; idle < looks && time.Now().Before(end); idle++ {
+		u, err := usageOf(g.cmd.Process.Pid)
+		if err != nil {
+			return err
+		}
+		if u.worked-worked > look*busy/100 {
+			idle = -1
+		}
+		worked = u.worked
+		time.Sleep(look)
+	}
 	g.quit()
 	return nil
 }

@@ -221,12 +221,13 @@ func (v *viewer) await(right func(*viewer) bool) error {
 	}
 }
 
-// press presses a key until the guest answers: a monitor whose guest does not run yet may drop it.
+// press presses a key until the guest answers, less and less often: a monitor whose guest does not run yet may drop it, and a guest that is slow has more to do with each.
 func (v *viewer) press(answered func(*viewer) bool) error {
 	done, stopped := make(chan struct{}), make(chan error, 1)
 	go func() {
-		const pause = 50 * time.Millisecond
-		for again := time.NewTicker(pause); ; {
+		pause := 50 * time.Millisecond
+		for again := time.NewTimer(pause); ; again.Reset(pause) {
+			pause *= 2
 			if err := v.key('a'); err != nil {
 				stopped <- err
 				return
