@@ -18,6 +18,8 @@ import (
 const (
 	firstLimit = 15 * time.Minute
 	againLimit = 3 * time.Minute
+	// keyLimit is how long the page may take to answer a key. A processor that is emulated goes through all of the browser's code anew after each restore.
+	keyLimit = time.Minute
 	// pageRests is how long the picture of a machine that is ready has to stay as it is.
 	pageRests = 2 * time.Second
 	// pagesNoted is after how long a machine that goes on has noted which pages it needed, once it was used.
@@ -185,6 +187,17 @@ func (s *instantSession) settle() (page rest, painted time.Duration, err error) 
 			return page, seen[s.screen.hash()], nil
 		}
 	}
+}
+
+// typed presses a key, and returns when the page is another for that, from the command on.
+func (s *instantSession) typed(page *rest) (time.Duration, error) {
+	if err := errors.Join(s.screen.conn.SetDeadline(time.Now().Add(keyLimit)), s.screen.key('a')); err != nil {
+		return 0, err
+	}
+	if err := s.screen.await(func(v *viewer) bool { return !page.exactly(v.pixels) }); err != nil {
+		return 0, err
+	}
+	return time.Since(s.began), nil
 }
 
 // finish ends the session and takes in what it says until it is gone.
