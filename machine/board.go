@@ -58,6 +58,8 @@ type board struct {
 	slots [lastSlot + 1]bool
 	// bootables are the drives and cards that firmware can boot from.
 	bootables []bootable
+	// standIns are there until an operating system runs.
+	standIns []*standIn
 	// bridges are those that something is behind.
 	bridges map[bridgeKey]pci.Bridge
 	// devices can be paused, in order of their making.

@@ -68,10 +68,7 @@ func (b *board) addVirtioDisks(c controller) error {
 		if d.image == nil {
 			continue
 		}
-		dev, err := blk.New(blk.Config{
-			Image: d.image, Serial: serialOf(d.Disk), ReadOnly: d.ReadOnly || d.Media == config.MediaCDROM, WriteThrough: d.WriteThrough,
-			Queues: min(b.m.cfg.CPU.Count, maxQueues), Reads: d.gates.in, Writes: d.gates.out, Log: b.m.log,
-		})
+		dev, err := b.newVirtioDisk(d)
 		if err != nil {
 			return fmt.Errorf("disk %s: %w", d.Address, err)
 		}
@@ -82,4 +79,11 @@ func (b *board) addVirtioDisks(c controller) error {
 		b.bootDrive(d, f, unitVirtioDisk())
 	}
 	return nil
+}
+
+func (b *board) newVirtioDisk(d drive) (*blk.Device, error) {
+	return blk.New(blk.Config{
+		Image: d.image, Serial: serialOf(d.Disk), ReadOnly: d.ReadOnly || d.Media == config.MediaCDROM, WriteThrough: d.WriteThrough,
+		Queues: min(b.m.cfg.CPU.Count, maxQueues), Reads: d.gates.in, Writes: d.gates.out, Log: b.m.log,
+	})
 }

@@ -48,7 +48,7 @@ func (b *board) addPCI() error {
 	}
 	b.devices = append(b.devices, root)
 	b.reserveBridges()
-	for _, add := range []func() error{b.addDisplay, b.addControllers, b.addNICs, b.addSound, b.addConsole, b.addAgent, b.addClipboard, b.addRNG, b.addBalloon, b.addInput} {
+	for _, add := range []func() error{b.addDisplay, b.addControllers, b.addNICs, b.addSound, b.addConsole, b.addAgent, b.addClipboard, b.addRNG, b.addBalloon, b.addInput, b.addStandIns} {
 		if err := add(); err != nil {
 			return err
 		}

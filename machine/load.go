@@ -147,10 +147,6 @@ func (m *Machine) openPayload() (err error) {
 			m.log.Warn("Secure Boot is on: firmware starts only what the keys in its variables have signed, which are Microsoft's in a new machine. " +
 				"This board has no system management mode: a guest's kernel that was taken over can change them")
 		}
-		if driver, c := undriven(m.cfg); driver != "" && m.firmware.packaged {
-			m.log.Warn("EFI firmware of this host has no driver for the controller of the machine's disks and will not find them: "+
-				"choose firmware = \"bios\", a controller of SATA or NVMe, or an OVMF that has the driver with --firmware FOLDER", "controller", c.Bus.String(), "model", string(c.Model), "driver", driver)
-		}
 		return nil
 	}
 	if m.kernel, err = openRegular(m.cfg.Boot.Kernel); err != nil {

@@ -38,6 +38,7 @@ func (b *board) addPower() error {
 	}
 	if b.pc() {
 		c.NoSMM, c.OffByZero, c.S3, c.S4 = true, true, layout.SleepTypeS3, layout.SleepTypeS4
+		c.TakenOver = b.takenOver
 	}
 	b.power = acpipm.New(c)
 	b.closers = append(b.closers, closeFunc(b.power.Pause))

@@ -101,6 +101,25 @@ func TestEnableACPI(t *testing.T) {
 	r.want("APM", uint64(r.in16(portSMI)), 0x5599)
 }
 
+// TestTakenOver counts how often a guest takes over; what it says about that may use the device.
+func TestTakenOver(t *testing.T) {
+	r := newRig(t)
+	taken := 0
+	r.cfg.TakenOver = func() {
+		taken++
+		r.want("control", uint64(r.in16(0x604)), controlSCI)
+	}
+	r.out16(0x604, controlSCI)
+	r.out8(portSMI+1, 2)
+	r.out8(portSMI, 3)
+	if taken != 0 {
+		t.Errorf("taken over %d times before the guest asks", taken)
+	}
+	if r.out8(portSMI, 2); taken != 1 {
+		t.Errorf("taken over %d times", taken)
+	}
+}
+
 func TestSoftOff(t *testing.T) {
 	for _, c := range []struct {
 		name  string

@@ -86,6 +86,9 @@ type Config struct {
 	OffByZero bool
 	// The values of the FADT that the guest writes to the APM control port to take over and to give back the fixed hardware.
 	Enable, Disable uint8
+	// TakenOver, if set, is called when the guest writes Enable: an operating system has begun to run, and looks for devices only afterwards (ACPI 6.5, section 16.3.1). The rules
+	// are those of Notify.
+	TakenOver func()
 
 	// NoSMM has SMI_EN say that firmware has set up system management mode, so that it does not try: the board has none.
 	NoSMM bool

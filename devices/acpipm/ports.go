@@ -97,7 +97,13 @@ func (a apmPorts) Read(offset uint64, p []byte) {
 
 // Write implements bus.Device.
 func (a apmPorts) Write(offset uint64, p []byte) {
-	d := a.d
+	if a.d.writeAPM(offset, p) && a.d.cfg.TakenOver != nil {
+		a.d.cfg.TakenOver()
+	}
+}
+
+// writeAPM says whether the guest took over the fixed hardware.
+func (d *Device) writeAPM(offset uint64, p []byte) (taken bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i, v := range p {
@@ -107,11 +113,13 @@ func (a apmPorts) Write(offset uint64, p []byte) {
 		case port != 0:
 		case v == d.cfg.Enable:
 			d.control |= controlSCI
+			taken = true
 		case v == d.cfg.Disable:
 			d.control &^= controlSCI
 		}
 	}
 	d.update()
+	return taken
 }
 
 // resetPort is the reset control register: a rising RST_CPU resets the board, whatever kind of reset the other bits ask for.

@@ -38,6 +38,37 @@ func TestAbsentFunctionsReadOnes(t *testing.T) {
 	}
 }
 
+// TestWithdraw takes a function away that decodes a BAR, and leaves the others of its device.
+func TestWithdraw(t *testing.T) {
+	f, other := NewFunction("stand-in", testIdentity), NewFunction("other", testIdentity)
+	if err := f.AddBAR(0, Mem32, 0x1000, nil); err != nil { // reads as zeroes
+		t.Fatal(err)
+	}
+	b := newBoard(t, f)
+	if err := b.Plug(Address{Device: 1, Function: 3}, other); err != nil {
+		t.Fatal(err)
+	}
+	b.setConfig(1, regBAR0, 4, 0xC0000000)
+	b.setConfig(1, regCommand, 2, commandMemory)
+	if got := load(b.mem, 0xC0000004, 4); got == ^uint64(0)>>32 {
+		t.Fatal("the BAR does not decode")
+	}
+	f.Withdraw()
+	if got := b.config(1, 0, 4); got != 0xFFFFFFFF {
+		t.Errorf("the slot reads %#x", got)
+	}
+	if got := load(b.mem, 0xC0000004, 4); got != 0xFFFFFFFF {
+		t.Errorf("its BAR reads %#x", got)
+	}
+	b.setConfig(1, regCommand, 2, commandMemory)
+	if got := load(b.mem, 0xC0000004, 4); got != 0xFFFFFFFF {
+		t.Errorf("after a store to the slot its BAR reads %#x", got)
+	}
+	if got := load(b.mem, ecamBase+1<<15+3<<12, 4); got != 0x56781234 {
+		t.Errorf("the other function reads %#x", got)
+	}
+}
+
 // TestECAMAnyWidth compares every width at every offset, function boundaries included, with bytes.
 func TestECAMAnyWidth(t *testing.T) {
 	f := NewFunction("disk", testIdentity)

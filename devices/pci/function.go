@@ -25,6 +25,7 @@ type Function struct {
 	above *Function // the bridge that it is behind, or nil
 
 	// The rest is guarded by root.mu once plugged.
+	gone     bool       // withdrawn
 	behind   *secondary // the bus behind a bridge, or nil
 	restart  func()     // of the device, when its bus is reset; may be nil
 	cfg      [configSize]byte
@@ -72,6 +73,15 @@ func (f *Function) Address() Address { return f.addr }
 
 // Above is the bridge that the function is behind, or nil on bus 0.
 func (f *Function) Above() *Function { return f.above }
+
+// Withdraw takes a function of bus 0 away for good: its slot reads as an empty one, and its BARs decode nothing. It must not hold a bridge's bus.
+func (f *Function) Withdraw() {
+	f.root.mu.Lock()
+	defer f.root.mu.Unlock()
+	f.gone = true
+	binary.LittleEndian.PutUint16(f.cfg[regCommand:], 0)
+	f.headerChanged()
+}
 
 // AddRegister defines bytes of configuration space that have no other meaning to this package: value is what they hold, and
 // writable has a one for each bit that a guest may change. It must lie outside the standard header and capabilities.

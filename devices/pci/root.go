@@ -162,7 +162,10 @@ func (r *Root) Reset() {
 // lookup returns the function at a bus and slot, or nil. Bridges claim the buses that the guest has given them.
 func (r *Root) lookup(busNumber uint8, slot int) *Function {
 	if busNumber == 0 {
-		return r.functions[slot]
+		if f := r.functions[slot]; f != nil && !f.gone {
+			return f
+		}
+		return nil
 	}
 	for _, f := range r.functions {
 		if f != nil {

@@ -21,8 +21,9 @@ import (
 )
 
 // afterwards is what Linux says of a device that it was told to reset, or of a cable that was pulled: what was done to it, and not that it went wrong. The
-// driver of the e1000 resets it, and counts that, where its cable is pulled with frames still to be sent: it knows that the card does not send them then.
-var afterwards = regexp.MustCompile(expected.String() + `|nvme nvme0: resetting controller$|sd \S+: Power-on or device reset occurred$|e1000 \S+ \S+: Reset adapter$|counted link: tx_timeout_count: 1$`)
+// driver of the e1000 resets it, and counts that, where its cable is pulled with frames still to be sent: it knows that the card does not send them then. The end of a line that says that
+// processes are asleep is one of its own, with no level, where another line came in between.
+var afterwards = regexp.MustCompile(expected.String() + `|nvme nvme0: resetting controller$|sd \S+: Power-on or device reset occurred$|e1000 \S+ \S+: Reset adapter$|counted link: tx_timeout_count: 1$|storage: \[ *[0-9.]+\] done\.$`)
 
 // enoughKept is how many files a machine has flushed when it is killed.
 const enoughKept = 8

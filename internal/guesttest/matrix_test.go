@@ -19,11 +19,11 @@ var matrix = []struct {
 	efi           bool
 }{
 	{"ide", "ata_piix", true}, {"ahci", "ahci", true}, {"nvme", "nvme", true}, {"virtio", "virtio-pci", true},
-	{"lsisas", "mptsas", false}, {"lsilogic", "mptspi", false}, {"pvscsi", "vmw_pvscsi", false},
+	{"lsisas", "mptsas", true}, {"lsilogic", "mptspi", true}, {"pvscsi", "vmw_pvscsi", true},
 }
 
 // machines is how many there are, in two formats: one for each controller and firmware that fit.
-const machines = 22
+const machines = 28
 
 // matrixCards are the cards that each of these machines has, all at once.
 var matrixCards = []struct{ model, driver string }{{"e1000", "e1000"}, {"e1000e", "e1000e"}, {"vmxnet3", "vmxnet3"}, {"virtio", "virtio-pci"}}
