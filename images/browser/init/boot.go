@@ -217,4 +217,8 @@ func uptime() string {
 }
 
 // mark puts a step on the machine's timeline. Elsewhere than on vmm the port leads nowhere.
-func mark(step byte) { _ = setup.Mark(step) }
+func mark(step byte) {
+	if err := setup.Mark(step); err != nil {
+		say("%v", err) // without it whoever saves the machine waits until the picture has not changed for long
+	}
+}
