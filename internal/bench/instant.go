@@ -270,8 +270,7 @@ func (b *instantBench) again(ctx context.Context, w way, m *instantMachine, when
 	if err := s.finish(); err != nil {
 		return err
 	}
-	up, restored := s.step(stepNested), s.step(stepRestored)
-	if restored == 0 {
+	if s.step(stepRestored) == 0 {
 		return errors.New("it did not start from its snapshot")
 	}
 	b.add(r, w, m, when, painted)
@@ -279,7 +278,7 @@ func (b *instantBench) again(ctx context.Context, w way, m *instantMachine, when
 		b.add(r, w, m, when+"-key", typed)
 	}
 	if w.nested() {
-		b.add(r, w, m, when+"-host", up)
+		b.add(r, w, m, when+"-host", s.up)
 	}
 	return nil
 }

@@ -79,14 +79,14 @@ func TestInstantWords(t *testing.T) {
 		close(s.words)
 		return s
 	}
-	s := say("vmm: the screen is shown by VNC", "chromeos:   4000.5 ms   +4000.5  nested host up", "chromeos: vmm: chromeos.vmx starts instantly from now on: a snapshot")
+	s := say("vmm: the screen is shown by VNC", "chromeos:   4000.5 ms   +12.5  processors restored", "chromeos: vmm: chromeos.vmx starts instantly from now on: a snapshot")
 	if at, err := s.says(saidMade); at != 3*time.Second || err != nil {
 		t.Error(at, err)
 	}
-	if got := s.step(stepNested); got != 4000500*time.Microsecond {
-		t.Errorf("the nested host is up after %v", got)
+	if got := s.step(stepRestored); got != 4000500*time.Microsecond {
+		t.Errorf("the processors were restored after %v", got)
 	}
-	if got := s.step(stepRestored); got != 0 {
+	if got := s.step("sandbox entered"); got != 0 {
 		t.Errorf("a step that was not said: %v", got)
 	}
 	if _, err := s.says(saidMade); err == nil || !strings.Contains(err.Error(), "from now on") {

@@ -35,8 +35,7 @@ const (
 	saidMade   = "starts instantly from now on"
 	saidAnew   = "starts anew"
 	saidNoTwin = "no snapshot for instant starts"
-	// Steps of a machine's timeline.
-	stepNested   = "nested host up"
+	// stepRestored is on the timeline of a machine that goes on from a snapshot, and of no other.
 	stepRestored = "processors restored"
 )
 
@@ -44,6 +43,7 @@ const (
 type instantSession struct {
 	cmd    *exec.Cmd
 	began  time.Time
+	up     time.Duration // the session says where its screen is, from the command on: until then the nested host boots
 	out    io.ReadCloser
 	screen *viewer
 	words  chan words // closed at the end of the session
@@ -80,7 +80,7 @@ func (b *instantBench) start(ctx context.Context, w way, m *instantMachine) (s *
 			s.end()
 		}
 	}()
-	if _, err := s.says(saidUp); err != nil {
+	if s.up, err = s.says(saidUp); err != nil {
 		return s, err
 	}
 	deadline, _ := ctx.Deadline()
