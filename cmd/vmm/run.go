@@ -144,6 +144,7 @@ func (fl *runFlags) add(f *pflag.FlagSet) {
 }
 
 func (fl *runFlags) run(c *cobra.Command, file string) error {
+	go machine.WidenDescriptors()
 	// What a guest's doings print must not stop its processors when nobody takes it.
 	stderr := spool.New(os.Stderr)
 	defer stderr.Close()

@@ -89,7 +89,7 @@ func held() []call {
 		unix.SYS_PREAD64, unix.SYS_PWRITE64, unix.SYS_PREADV, unix.SYS_PWRITEV, unix.SYS_PREADV2, unix.SYS_PWRITEV2,
 		unix.SYS_FDATASYNC, unix.SYS_FSYNC, unix.SYS_FALLOCATE, unix.SYS_FTRUNCATE, unix.SYS_LSEEK,
 		unix.SYS_FSTAT, unix.SYS_FSTATFS, unix.SYS_CLOSE),
-		oneOf(unix.SYS_FCNTL, 1, unix.F_GETFL, unix.F_SETFL, unix.F_GETFD, unix.F_SETFD, unix.F_ADD_SEALS, unix.F_OFD_SETLK, unix.F_OFD_GETLK),
+		oneOf(unix.SYS_FCNTL, 1, unix.F_DUPFD_CLOEXEC, unix.F_GETFL, unix.F_SETFL, unix.F_GETFD, unix.F_SETFD, unix.F_ADD_SEALS, unix.F_OFD_SETLK, unix.F_OFD_GETLK),
 	)
 }
 

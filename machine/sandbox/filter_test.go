@@ -67,6 +67,7 @@ func TestFilter(t *testing.T) {
 		{"code", bare, unix.SYS_MMAP, []uint64{0, 4096, unix.PROT_READ | unix.PROT_EXEC}, trap},
 		{"data to code", bare, unix.SYS_MPROTECT, []uint64{0, 4096, unix.PROT_EXEC}, trap},
 		{"lock", bare, unix.SYS_FCNTL, []uint64{3, unix.F_OFD_SETLK}, allow},
+		{"a wider table of descriptors", bare, unix.SYS_FCNTL, []uint64{2, unix.F_DUPFD_CLOEXEC, 511}, allow},
 		{"signals by the kernel", bare, unix.SYS_FCNTL, []uint64{3, unix.F_SETOWN}, trap},
 		{"socket without network", bare, unix.SYS_SOCKET, []uint64{unix.AF_INET, unix.SOCK_STREAM}, trap},
 		{"accept without network", bare, unix.SYS_ACCEPT4, nil, trap},
