@@ -220,7 +220,7 @@ func (b *instantBench) first(ctx context.Context, w way, m *instantMachine, save
 	defer s.end()
 	page, painted, err := s.settle()
 	if err != nil {
-		return err
+		return s.why(err)
 	}
 	if err := m.known(&page, s.screen.width); err != nil {
 		return err

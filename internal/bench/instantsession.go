@@ -200,6 +200,15 @@ func (s *instantSession) typed(page *rest) (time.Duration, error) {
 	return time.Since(s.began), nil
 }
 
+// why adds what the session said last to an error of its viewer's.
+func (s *instantSession) why(err error) error {
+	_ = s.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+	for w := range s.words {
+		_ = s.hear(w)
+	}
+	return fmt.Errorf("%w; the session's last words: %v", err, &s.last)
+}
+
 // finish ends the session and takes in what it says until it is gone.
 func (s *instantSession) finish() error {
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
