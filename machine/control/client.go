@@ -74,7 +74,7 @@ func (c Client) ChangeLimits(ctx context.Context, change map[string]string) (l c
 
 // Screenshot asks for a picture of a screen, as a PNG.
 func (c Client) Screenshot(ctx context.Context, screen int) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, picturePatience)
 	defer cancel()
 	return c.ask(ctx, request{method: "GET", path: "/v1/screenshot", query: url.Values{"screen": {strconv.Itoa(screen)}}})
 }

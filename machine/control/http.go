@@ -12,6 +12,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Bounds on a message of HTTP.
@@ -59,11 +60,11 @@ type request struct {
 	method, path string
 	query        url.Values
 	body         []byte
-	upgrade      string      // the protocol to go on in, "" for none
-	rest         io.Reader   // what follows the request
-	files        []*os.File  // that came along
-	wait         func()      // says that the answer takes long
-	waits        func() bool // reports whether the client still waits for the answer
+	upgrade      string              // the protocol to go on in, "" for none
+	rest         io.Reader           // what follows the request
+	files        []*os.File          // that came along
+	wait         func(time.Duration) // says that the answer may take so long
+	waits        func() bool         // reports whether the client still waits for the answer
 	// keep says which of the files that came along are to be closed in the end.
 	keep func(rest map[string]*os.File)
 }

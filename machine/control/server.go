@@ -23,6 +23,8 @@ import (
 const (
 	maxClients = 16               // at once; others wait to be accepted
 	patience   = 10 * time.Second // for a whole exchange
+	// picturePatience is for a picture: it is made a PNG, by a host that may have other things to do.
+	picturePatience = time.Minute
 	// longPatience is for a snapshot, which writes as much as the guest has memory.
 	longPatience = 10 * time.Minute
 	// lastPatience is for the exchanges that are under way when the machine ends.
@@ -99,11 +101,11 @@ func (s *Server) enter(conn *net.UnixConn) {
 }
 
 // extend gives an exchange that takes long the time for it.
-func (s *Server) extend(conn *net.UnixConn) {
+func (s *Server) extend(conn *net.UnixConn, patience time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.closed {
-		conn.SetDeadline(time.Now().Add(longPatience))
+		conn.SetDeadline(time.Now().Add(patience))
 	}
 }
 
@@ -153,7 +155,7 @@ func (s *Server) client(conn *net.UnixConn) {
 		defer from.closeFiles()
 		if r, err = readRequest(from); err == nil {
 			r.files = from.files
-			r.wait = func() { s.extend(conn) }
+			r.wait = func(patience time.Duration) { s.extend(conn, patience) }
 			r.keep = from.keep
 			r.waits = func() bool { return waits(conn) }
 			answer, err = s.do(r)
@@ -260,6 +262,7 @@ func (s *Server) screenshot(r request) (any, error) {
 			return nil, problemf(statusBadRequest, "screen: %.16q is not a number", v)
 		}
 	}
+	r.wait(picturePatience)
 	var b bytes.Buffer
 	if err := s.machine.Screenshot(screen, &b); err != nil {
 		return nil, problemf(statusConflict, "%v", err)
@@ -317,7 +320,7 @@ func (s *Server) snapshot(r request) (any, error) {
 		}
 		files[name] = r.files[i]
 	}
-	r.wait()
+	r.wait(longPatience)
 	s.change.Lock()
 	defer s.change.Unlock()
 	var off func() bool
