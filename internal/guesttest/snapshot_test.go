@@ -106,7 +106,9 @@ func TestSuspend(t *testing.T) {
 		g = f.start(t, access)
 		// A line that was only half printed is none.
 		if n := number(t, g.expect(counted)); n < last+1 || n > last+2 {
-			t.Errorf("after %d the machine went on with %d", last, n)
+			_ = g.cmd.Process.Kill()
+			_ = g.wait()
+			t.Fatalf("after %d the machine went on with %d; vmm run said:\n%s", last, n, g.err.String())
 		}
 	}
 	g.finish()
