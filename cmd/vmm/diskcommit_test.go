@@ -146,10 +146,10 @@ func TestDiskCommitInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGINT, syscall.SIGTERM, 0} {
-		err, stderr := commitUnder(t, parent, child, signal)
+		stderr, err := commitUnder(t, parent, child, signal)
 		// It may be done before the signal reaches it; it has as much to do the next time.
 		for tries := 1; signal != 0 && err == nil && tries < 20; tries++ {
-			err, stderr = commitUnder(t, parent, child, signal)
+			stderr, err = commitUnder(t, parent, child, signal)
 		}
 		if (err == nil) != (signal == 0) {
 			t.Errorf("%v: %v\n%s", signal, err, stderr)
@@ -167,8 +167,8 @@ func TestDiskCommitInterrupted(t *testing.T) {
 	succeed(t, "compare "+parent+" "+want)
 }
 
-// commitUnder commits child in a process of its own, and sends that a signal, unless it is 0, as soon as it writes to parent. It returns how that ended, and what it said.
-func commitUnder(t *testing.T, parent, child string, signal syscall.Signal) (ended error, said string) {
+// commitUnder commits child in a process of its own, and sends that a signal, unless it is 0, as soon as it writes to parent. It returns what the process said, and how it ended.
+func commitUnder(t *testing.T, parent, child string, signal syscall.Signal) (said string, ended error) {
 	t.Helper()
 	before, err := os.Stat(parent)
 	if err != nil {
@@ -190,7 +190,7 @@ func commitUnder(t *testing.T, parent, child string, signal syscall.Signal) (end
 	for signal != 0 {
 		select {
 		case err := <-end:
-			return err, stderr.String()
+			return stderr.String(), err
 		default:
 		}
 		// The first write that the parent's file shows is the sign.
@@ -201,5 +201,6 @@ func commitUnder(t *testing.T, parent, child string, signal syscall.Signal) (end
 			break
 		}
 	}
-	return <-end, stderr.String()
+	err = <-end // what it said is complete only then
+	return stderr.String(), err
 }
