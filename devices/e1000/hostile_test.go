@@ -12,6 +12,7 @@ import (
 	"github.com/sharevm/vmm/network"
 	"github.com/sharevm/vmm/network/linktest"
 	"github.com/sharevm/vmm/virtio/virtiotest"
+	"github.com/sharevm/vmm/vmm/memory/memorytest"
 	"github.com/sharevm/vmm/vmm/state"
 	"github.com/sharevm/vmm/vmm/state/statetest"
 )
@@ -143,35 +144,24 @@ func TestRacingWriter(t *testing.T) {
 	d := newDriver(t, Model82574L)
 	d.start(0)
 	frame := nictest.Frame(station, nictest.Kind{}, make([]byte, 500))
-	stop := make(chan struct{})
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		registers := []uint64{regTX + qTail, regTX + qHead, regTX + qLength, regRX + qTail, regRX + qHead, regRCTL, regTCTL, regIMS, regICS, regIMC, regRFCTL}
-		for i := 0; ; i++ {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			d.put(registers[rand.IntN(len(registers))], rand.Uint32()>>(rand.Uint32()%32))
-			if i%100 == 0 {
-				d.put(regCTRL, ctrlReset)
-				d.put(regTX+qBaseLow, txRing)
-				d.put(regRX+qBaseLow, rxRing)
-				d.put(regTX+qLength, 512)
-				d.put(regRX+qLength, 512)
-				d.put(regTCTL, tctlEnable)
-				d.put(regRCTL, rctlEnable|rctlUnicastAll)
-			}
+	registers := []uint64{regTX + qTail, regTX + qHead, regTX + qLength, regRX + qTail, regRX + qHead, regRCTL, regTCTL, regIMS, regICS, regIMC, regRFCTL}
+	stop := memorytest.Beside(t, func(i int) {
+		d.put(registers[rand.IntN(len(registers))], rand.Uint32()>>(rand.Uint32()%32))
+		if i%100 == 0 {
+			d.put(regCTRL, ctrlReset)
+			d.put(regTX+qBaseLow, txRing)
+			d.put(regRX+qBaseLow, rxRing)
+			d.put(regTX+qLength, 512)
+			d.put(regRX+qLength, 512)
+			d.put(regTCTL, tctlEnable)
+			d.put(regRCTL, rctlEnable|rctlUnicastAll)
 		}
-	}()
+	})
 	for range 300 {
 		d.link.Deliver(network.Header{}, frame)
 		runtime.Gosched()
 	}
-	close(stop)
-	<-done
+	stop()
 	d.works()
 }
 

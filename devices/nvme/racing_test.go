@@ -5,8 +5,9 @@ package nvme_test
 import (
 	"bytes"
 	"encoding/binary"
-	"sync"
 	"testing"
+
+	"github.com/sharevm/vmm/vmm/memory/memorytest"
 )
 
 // TestRacingCommand has a guest rewrite a command and its PRP list while the controller reads them: what was checked is what is done, so that no
@@ -30,27 +31,17 @@ func TestRacingCommand(t *testing.T) {
 		}
 		images = append(images, b)
 	}
-	stop := make(chan struct{})
-	var racer sync.WaitGroup
 	ring := d.ram(q.sq, q.size*64)
-	racer.Go(func() {
-		for i := 0; ; i++ {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			copy(ring[i%q.size*64:], images[i%len(images)])
-			binary.LittleEndian.PutUint64(entries[8*(i%3):], []uint64{buf, buf + page, 1, ramSize, ^uint64(0)}[i%5])
-		}
+	stop := memorytest.Beside(t, func(i int) {
+		copy(ring[i%q.size*64:], images[i%len(images)])
+		binary.LittleEndian.PutUint64(entries[8*(i%3):], []uint64{buf, buf + page, 1, ramSize, ^uint64(0)}[i%5])
 	})
 	for range 20000 {
 		q.offer(commands[0])
 		q.ring()
 		q.next()
 	}
-	close(stop)
-	racer.Wait()
+	stop()
 	if s := d.reg(regCSTS); s != ready {
 		t.Errorf("CSTS %#x", s)
 	}

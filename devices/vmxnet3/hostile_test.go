@@ -11,6 +11,7 @@ import (
 	"github.com/sharevm/vmm/network"
 	"github.com/sharevm/vmm/network/linktest"
 	"github.com/sharevm/vmm/virtio/virtiotest"
+	"github.com/sharevm/vmm/vmm/memory/memorytest"
 	"github.com/sharevm/vmm/vmm/state"
 	"github.com/sharevm/vmm/vmm/state/statetest"
 )
@@ -131,31 +132,21 @@ func TestRacingWriter(t *testing.T) {
 	d := newDriver(t)
 	d.start(2, 2)
 	frame := nictest.Frame(station, nictest.Kind{}, make([]byte, 500))
-	stop, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		for i := uint64(0); ; i++ {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			d.Host[sharedArea+rand.Uint64N(sharedArea*4)] = byte(rand.Uint32())
-			d.Host[ringArea+rand.Uint64N(4*ringStride)] = byte(rand.Uint32())
-			d.Write(0, regTXPROD, 4, i)
-			if i%50 == 0 {
-				d.describe(2, 2)
-				d.command(cmdActivate)
-			}
-			d.command(cmdActivate&^0xff | uint32(rand.IntN(16)))
+	stop := memorytest.Beside(t, func(i int) {
+		d.Host[sharedArea+rand.Uint64N(sharedArea*4)] = byte(rand.Uint32())
+		d.Host[ringArea+rand.Uint64N(4*ringStride)] = byte(rand.Uint32())
+		d.Write(0, regTXPROD, 4, uint64(i))
+		if i%50 == 0 {
+			d.describe(2, 2)
+			d.command(cmdActivate)
 		}
-	}()
+		d.command(cmdActivate&^0xff | uint32(rand.IntN(16)))
+	})
 	for range 300 {
 		d.link.Deliver(network.Header{}, frame)
 		runtime.Gosched()
 	}
-	close(stop)
-	<-done
+	stop()
 	d.works()
 }
 

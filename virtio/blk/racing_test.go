@@ -4,12 +4,12 @@ package blk_test
 
 import (
 	"bytes"
-	"sync"
 	"testing"
 
 	"github.com/sharevm/vmm/virtio"
 	"github.com/sharevm/vmm/virtio/blk"
 	"github.com/sharevm/vmm/virtio/virtiotest"
+	"github.com/sharevm/vmm/vmm/memory/memorytest"
 )
 
 // A guest that rewrites a header while the device reads it gets some answer, and what was checked is what is done: no request
@@ -28,18 +28,7 @@ func TestRacingHeader(t *testing.T) {
 	q.SetDescriptor(0, head, 16, virtiotest.FlagNext, 1)
 	q.SetDescriptor(1, data, 2*sector, virtiotest.FlagNext, 2)
 	q.SetDescriptor(2, tail, 1, virtiotest.FlagWrite, 0)
-	stop := make(chan struct{})
-	var racer sync.WaitGroup
-	racer.Go(func() {
-		for i := 0; ; i++ {
-			select {
-			case <-stop:
-				return
-			default:
-				copy(guest, headers[i%len(headers)])
-			}
-		}
-	})
+	stop := memorytest.Beside(t, func(i int) { copy(guest, headers[i%len(headers)]) })
 	for range 20000 {
 		q.Offer(0)
 		ring.Kick()
@@ -48,8 +37,7 @@ func TestRacingHeader(t *testing.T) {
 			t.Fatalf("status %d", s)
 		}
 	}
-	close(stop)
-	racer.Wait()
+	stop()
 	if d.Status() != virtio.StatusAcknowledge|virtio.StatusDriver|virtio.StatusFeaturesOK|virtio.StatusDriverOK {
 		t.Errorf("device status %#x", d.Status())
 	}

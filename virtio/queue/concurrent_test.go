@@ -3,10 +3,10 @@ package queue
 import (
 	"encoding/binary"
 	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/sharevm/vmm/vmm/event"
+	"github.com/sharevm/vmm/vmm/memory/memorytest"
 	"github.com/sharevm/vmm/vmm/memory/shared"
 )
 
@@ -106,18 +106,14 @@ func driveNumbers(t *testing.T, r *ring, irq *event.Event, eventIdx bool, total 
 // was taken of it, so whatever comes out is sound.
 func TestRacingWriter(t *testing.T) {
 	r := newRing(t, 8)
-	var stop atomic.Bool
-	var writer sync.WaitGroup
-	writer.Go(func() {
-		lengths := []uint32{0, 16, 32, lowSize, 0xffffffff}
-		flags := []uint32{0, descNext | 1<<16, descWrite, descIndirect, descNext | descWrite | 2<<16, descNext | 0xffff<<16}
-		for i := 0; !stop.Load(); i++ {
-			at := descAddr + 16*(i%8)
-			shared.Store32(r.low, at, uint32(descAddr+i%3*8))
-			shared.Store32(r.low, at+4, uint32(i/7%2)<<31)
-			shared.Store32(r.low, at+8, lengths[i%len(lengths)])
-			shared.Store32(r.low, at+12, flags[i/3%len(flags)])
-		}
+	lengths := []uint32{0, 16, 32, lowSize, 0xffffffff}
+	flags := []uint32{0, descNext | 1<<16, descWrite, descIndirect, descNext | descWrite | 2<<16, descNext | 0xffff<<16}
+	stop := memorytest.Beside(t, func(i int) {
+		at := descAddr + 16*(i%8)
+		shared.Store32(r.low, at, uint32(descAddr+i%3*8))
+		shared.Store32(r.low, at+4, uint32(i/7%2)<<31)
+		shared.Store32(r.low, at+8, lengths[i%len(lengths)])
+		shared.Store32(r.low, at+12, flags[i/3%len(flags)])
 	})
 	var c Chain
 	sound := 0
@@ -137,7 +133,6 @@ func TestRacingWriter(t *testing.T) {
 			}
 		}
 	}
-	stop.Store(true)
-	writer.Wait()
+	stop()
 	t.Logf("%d chains were sound", sound)
 }
