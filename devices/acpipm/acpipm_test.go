@@ -345,18 +345,14 @@ func TestStateCycle(t *testing.T) {
 	r.clock.Advance(time.Second)
 	r.Signal(3)
 	r.PressPowerButton()
-	r.Pause()
-	r.Pause()
+	var q *rig
+	statetest.Cycle(t, r.Device, func() state.Device {
+		q = newRig(t)
+		return q.Device
+	})
 	if r.clock.Running() != 0 {
 		t.Error("a timer runs while paused")
 	}
-	var w state.Writer
-	r.Save(&w)
-	q := newRig(t)
-	if err := q.Restore(state.NewReader(w.Data())); err != nil {
-		t.Fatal(err)
-	}
-	q.Resume()
 	if !q.sci {
 		t.Error("the pending SCI is gone")
 	}

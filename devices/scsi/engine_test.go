@@ -142,15 +142,22 @@ type engineDevice struct{ *Engine }
 func (e engineDevice) Pause()  { e.Stop() }
 func (e engineDevice) Resume() { e.Start() }
 
+// TestEngineState saves a bus with a unit of each kind, whose tray the guest has locked.
 func TestEngineState(t *testing.T) {
 	img := newImage(64 << 10)
-	e, _ := newEngine(t, img, Target{})
+	var cd *CDROM
 	fresh := func() state.Device {
-		e, _ := newEngine(t, img, Target{})
-		e.Stop()
-		return engineDevice{e}
+		cd = newCD(t, CDROMConfig{Image: img})
+		return engineDevice{NewEngine(EngineConfig{
+			Targets: []*Target{nil, {Unit: newDisk(t, DiskConfig{Image: img})}, {Unit: cd}},
+			Done:    func(*Command) {},
+		})}
 	}
-	statetest.Cycle(t, engineDevice{e}, fresh)
+	e := fresh()
+	cd.Execute(&Command{CDB: [CDBSize]byte{opPreventRemoval, 0, 0, 0, 1}})
+	e.Resume()
+	e = statetest.Cycle(t, e, fresh)
+	e.Pause()
 }
 
 // FuzzCommands gives both kinds of units arbitrary CDBs and data.

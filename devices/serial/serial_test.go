@@ -434,17 +434,13 @@ func TestStateCycle(t *testing.T) {
 	}
 	p.out(regIER, ierReceive)
 	<-p.line.c
-	p.Pause()
-	p.Pause()
-	var s state.Writer
-	p.Save(&s)
-
-	var out lockedBuffer
-	q := newPort(t, Config{Output: &out, Input: strings.NewReader(" and new")})
-	if err := q.Restore(state.NewReader(s.Data())); err != nil {
-		t.Fatal(err)
-	}
-	q.Resume()
+	var out *lockedBuffer
+	var q port
+	statetest.Cycle(t, p.UART, func() state.Device {
+		out = &lockedBuffer{}
+		q = newPort(t, Config{Output: out, Input: strings.NewReader(" and new")})
+		return q.UART
+	})
 	if !q.line.level() {
 		t.Error("the pending interrupt is gone")
 	}
