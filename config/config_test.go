@@ -221,7 +221,6 @@ func TestValidate(t *testing.T) {
 		`VNC address "localhost"`:              func(m *Machine) { m.Display.VNC = VNC{Enabled: true, Address: "localhost", Port: 5900} },
 		"unknown priority":                     func(m *Machine) { m.Run.Priority = "urgent" },
 		"unknown overlay":                      func(m *Machine) { m.Run.Overlay = "discard" },
-		"kept overlays need a machine folder":  func(m *Machine) { m.Run.Overlay, m.Folder = OverlayKeep, "" },
 		"must be soft or hard":                 func(m *Machine) { m.Power.Off = "" },
 	} {
 		m := sound()

@@ -7,7 +7,7 @@ type Overlay string
 const (
 	OverlayNone       Overlay = "none"       // writes go to the disks
 	OverlayDisposable Overlay = "disposable" // writes go to temporary overlays that are thrown away at power-off
-	OverlayKeep       Overlay = "keep"       // writes go to overlays in Folder that are kept; the disks stay untouched
+	OverlayKeep       Overlay = "keep"       // writes go to overlays beside the disks that are kept; the disks stay untouched
 )
 
 // Priority is how a machine competes with others in a session.

@@ -236,7 +236,6 @@ func (v *validator) wishes(m *Machine) {
 	v.check(oneOf(r.Clipboard, ClipboardAuto, ClipboardOff, ClipboardIn, ClipboardOut, ClipboardBoth), "unknown clipboard %q (off, in, out, both)", r.Clipboard)
 	v.check(!r.Instant || m.Forgets(), "a machine that starts from a snapshot each time must forget what it writes (vmm.overlay = \"disposable\"), and have no TPM")
 	v.check(!r.Instant || r.Agent, "a machine that starts from a snapshot each time has to be told so, or its clock is wrong and its random numbers are those of the last time (vmm.agent = \"TRUE\")")
-	v.check(r.Overlay != OverlayKeep || m.Folder != "", "kept overlays need a machine folder")
 	v.check(oneOf(m.Input.Model, InputAuto, InputVirtio, InputNone), "unknown input devices %q (virtio, none)", m.Input.Model)
 	v.check(oneOf(m.Sound.Model, SoundNone, SoundHDA, SoundES1371, SoundSB16), "unknown sound card %q", m.Sound.Model)
 	v.check(oneOf(m.Power.Off, PowerSoft, PowerHard) && oneOf(m.Power.Reset, PowerSoft, PowerHard) && oneOf(m.Power.Suspend, PowerSoft, PowerHard),

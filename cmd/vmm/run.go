@@ -44,6 +44,7 @@ type runFlags struct {
 	limits     []string
 	appendTo   string
 	discard    bool
+	keep       bool
 	from       string
 	cold       bool
 	timeline   bool
@@ -81,6 +82,7 @@ Ctrl-C powers off at once; --ctrl-c=guest leaves it to the guest. Exits with sta
 		Example: `  vmm run chromeos.vmx
   vmm run --mem 2G --cpus 2 --publish 8080:80 web.vmx
   vmm run --snapshot chromeos.vmx          what it writes is forgotten
+  vmm run --keep windows.vhdx              what it writes is kept beside the disk, which stays as it is
   vmm run debian.iso
   vmm run --snapshot windows.vhdx          try it and change nothing
   vmm run --tftp boot --boot-file boot.ipxe new.vmx     boot from the network
@@ -113,6 +115,7 @@ func (fl *runFlags) add(f *pflag.FlagSet) {
 	f.StringArrayVar(&fl.limits, "limit", nil, "bound what the machine takes: `NAME=VALUE`, as with vmm limit")
 	f.StringVar(&fl.appendTo, "append", "", "more `WORDS` for the kernel command line")
 	f.BoolVar(&fl.discard, "snapshot", false, "forget at the end what the guest writes")
+	f.BoolVar(&fl.keep, "keep", false, "keep what the guest writes in overlays beside its disks, which stay as they are, also of a machine that forgets it otherwise")
 	f.StringVar(&fl.from, "from", "", "go on from the snapshot `NAME` (vmm snapshot); what the guest writes is forgotten at the end")
 	f.BoolVar(&fl.cold, "cold", false, "start anew, even if the machine is suspended, or has a snapshot for instant starts")
 	f.BoolVar(&fl.instant, "instant", false, "start in a blink, from a snapshot that is made in the background when there is none (vmm instant); what the guest writes is forgotten at the end")
@@ -240,6 +243,15 @@ func (fl *runFlags) override(cfg *config.Machine) ([]uint16, error) {
 	}
 	if err := fl.screen.override(cfg); err != nil {
 		return nil, err
+	}
+	if fl.keep {
+		if fl.discard || fl.instant {
+			return nil, errors.New("--keep keeps what --snapshot and --instant forget: leave one out")
+		}
+		cfg.Run.Instant, cfg.Run.Overlay = false, config.OverlayKeep
+		if !slices.ContainsFunc(cfg.Disks, func(d config.Disk) bool { return writtenTo(cfg, &d) }) {
+			return nil, fmt.Errorf("--keep: %s writes to no disk; vmm suspend keeps it as it runs, and the next vmm run goes on there", cfg.Name)
+		}
 	}
 	if fl.instant {
 		cfg.Run.Instant, cfg.Run.Overlay = true, config.OverlayDisposable
@@ -402,6 +414,9 @@ func (fl *runFlags) runHere(ctx context.Context, file string, cfg *config.Machin
 		firmwareLog := spool.New(out)
 		defer func() { err = errors.Join(err, firmwareLog.Close(), out.Close()) }()
 		options.FirmwareLog = firmwareLog
+	}
+	if err := keepApart(ctx, file, cfg, options.Discard); err != nil {
+		return err
 	}
 	options.From, err = openFrom(file, fl.from, fl.cold, func(err error) { log.Warn("the machine was suspended and starts anew", "why", err) })
 	if err != nil {

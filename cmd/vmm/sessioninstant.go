@@ -26,7 +26,10 @@ type makers struct {
 func (a *makers) plan(number int, m *config.Machine, s *session.Spec) {
 	args := s.Args[2:]
 	s.MoreArgs = append([]string{"run", "--link", "--beside"}, args...)
-	s.Repeatable = m.Forgets()
+	if s.Repeatable = m.Forgets(); slices.Contains(args, "--keep") {
+		s.Repeatable, s.Disposable = false, false
+		return
+	}
 	if !m.Run.Instant && !slices.Contains(args, "--instant") {
 		return
 	}
