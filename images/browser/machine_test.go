@@ -3,6 +3,7 @@ package browser
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/sharevm/vmm/config"
@@ -34,6 +35,11 @@ func TestMachine(t *testing.T) {
 	}
 	if m.Board != config.BoardFast || m.Display.Adapter != config.DisplayVirtio || m.Input.Model != config.InputVirtio || !m.Disks[0].ReadOnly || m.Run.Kiosk.URL != "" || m.Run.Kiosk.Keyboard != "us" {
 		t.Errorf("%+v", m)
+	}
+	for _, weak := range []string{"mitigations", "nokaslr", "nopti", "nosmep", "nosmap", "nospectre", "init_on", "selinux", "lockdown"} {
+		if strings.Contains(m.KernelCmdline(), weak) {
+			t.Errorf("the kernel is told %q", m.KernelCmdline())
+		}
 	}
 	img, err := formats.Open(filepath.Join(dir, rootName), disk.OpenOptions{ReadOnly: true})
 	if err != nil {
