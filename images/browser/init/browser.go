@@ -123,21 +123,24 @@ func policy(k config.Kiosk) map[string]any {
 		"SyncDisabled":                            true,
 		"UrlKeyedAnonymizedDataCollectionEnabled": false,
 	}
-	if len(k.Allow) > 0 {
+	if filters, all := allowed(k.Allow); len(k.Allow) > 0 && all {
 		// The machine's network refuses the others anyway; here the browser says so.
 		p["URLBlocklist"] = []string{"http://*", "https://*", "ftp://*", "ws://*", "wss://*"}
-		p["URLAllowlist"] = allowed(k.Allow)
+		p["URLAllowlist"] = filters
 	}
 	return p
 }
 
 // allowed translates hosts as vmm.net.allow spells them into filters of the browser's. There "example.org" includes the names below it; one that is to stand
-// for itself begins with a dot. Entries that are no names of hosts are left to the network.
-func allowed(hosts []string) []string {
-	filters := []string{}
+// for itself begins with a dot. There are no filters for ranges of addresses: all says whether each entry has its own, and where one has not, what may be reached is left to the network.
+func allowed(hosts []string) (filters []string, all bool) {
+	filters = []string{}
 	for _, h := range hosts {
 		r, err := config.ParseNetRule(h)
-		if err != nil || r.Protocol == "udp" {
+		if err != nil {
+			return nil, false
+		}
+		if r.Protocol == "udp" {
 			continue
 		}
 		name, below := strings.CutPrefix(r.Name, "*.")
@@ -145,7 +148,7 @@ func allowed(hosts []string) []string {
 		case r.Name == "" && r.Prefix.IsSingleIP():
 			name = r.Prefix.Addr().String()
 		case r.Name == "":
-			continue
+			return nil, false
 		case !below && r.Name != "*":
 			name = "." + name
 		}
@@ -155,7 +158,7 @@ func allowed(hosts []string) []string {
 		}
 		filters = append(filters, name)
 	}
-	return filters
+	return filters, true
 }
 
 // certificates are those of a PEM file as the browser's policies spell them: DER in base 64.

@@ -54,9 +54,14 @@ func TestArguments(t *testing.T) {
 }
 
 func TestAllowed(t *testing.T) {
-	got := allowed([]string{"example.org", "*.debian.org:443", "192.0.2.7", "192.0.2.0/24", "*", "x.org/udp", "no place"})
-	if want := []string{".example.org", "debian.org:443", "192.0.2.7", "*"}; !slices.Equal(got, want) {
-		t.Errorf("%q, want %q", got, want)
+	got, all := allowed([]string{"example.org", "*.debian.org:443", "192.0.2.7", "*", "x.org/udp"})
+	if want := []string{".example.org", "debian.org:443", "192.0.2.7", "*"}; !slices.Equal(got, want) || !all {
+		t.Errorf("%q, %t, want %q", got, all, want)
+	}
+	for _, place := range []string{"192.0.2.0/24", "no place"} {
+		if p := policy(config.Kiosk{Allow: []string{"example.org", place}}); p["URLBlocklist"] != nil || p["URLAllowlist"] != nil {
+			t.Errorf("%s, which the network may allow, the browser forbids: %v", place, p["URLAllowlist"])
+		}
 	}
 	if p := policy(config.Kiosk{}); p["URLBlocklist"] != nil {
 		t.Error("a list without entries forbids everything")
