@@ -12,7 +12,8 @@ func (m *Machine) Frontend(screen int) frontend.Machine {
 	return frontend.Machine{Name: m.cfg.Name, Surface: m.screens[screen], Input: &m.input, Clipboard: m.Clipboard()}
 }
 
-// Input is where the user's keys and pointer go, for as long as the machine is open. It outlives power cycles.
+// Input is where the user's keys and pointer go, for as long as the machine is open. It outlives power cycles. What users do before a machine goes on from a snapshot is kept for
+// the guest that does.
 func (m *Machine) Input() *input.Hub { return &m.input }
 
 // addInput attaches what the board has for keys and pointers, and plugs a virtio keyboard and tablet where they are wanted. A guest's driver

@@ -150,6 +150,8 @@ func New(o Options) (_ *Machine, err error) {
 	m.begin = sync.OnceFunc(func() { close(m.underway) })
 	if m.from == nil {
 		m.begin()
+	} else {
+		m.input.Keep()
 	}
 	if m.uuid.IsZero() {
 		_, _ = rand.Read(m.uuid[:])                                     // never fails
@@ -286,12 +288,12 @@ func (m *Machine) fallBack(why error) error {
 	}
 	m.opt.Fallback(why)
 	m.opt.Timeline.Add("cold start instead")
+	m.input.Deliver(nil) // to nobody: firmware or a kernel does not listen yet
 	m.begin()
 	return nil
 }
 
-// Underway is closed when the guest goes on from Options.From, or was powered on because it could not; without From from the beginning. What a user types before is
-// meant for that guest.
+// Underway is closed when the guest goes on from Options.From, or was powered on because it could not; without From from the beginning.
 func (m *Machine) Underway() <-chan struct{} { return m.underway }
 
 func (m *Machine) powerOn(slept *sleep) (*board, error) {

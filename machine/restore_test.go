@@ -13,11 +13,13 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/sharevm/vmm/config/vmx"
 	"github.com/sharevm/vmm/disk/volatile"
+	"github.com/sharevm/vmm/display/input"
 	"github.com/sharevm/vmm/machine/snapshot"
 	"github.com/sharevm/vmm/vmm/kvm"
 )
@@ -280,6 +282,7 @@ func TestFallback(t *testing.T) {
 		m := s.m
 		m.from, m.opt.Fallback, m.underway = from, func(err error) { why = err }, make(chan struct{})
 		m.begin = sync.OnceFunc(func() { close(m.underway) })
+		m.input.Keep()
 		// The kernel of zeroes is none, which only a machine that is powered on finds out.
 		if err := m.Run(t.Context()); err == nil || why == nil || errors.Is(err, why) {
 			t.Errorf("%s: it fell back because of %v, and failed with %v", name, why, err)
@@ -287,10 +290,62 @@ func TestFallback(t *testing.T) {
 		select {
 		case <-m.Underway():
 		default:
-			t.Errorf("%s: what is typed still waits", name)
+			t.Errorf("%s: it is not under way", name)
 		}
+		k := &keyboard{}
+		detach := m.input.Attach(input.Keyboard, k)
+		if user := m.input.NewSource(); k.n.Load() == 0 {
+			user.Key(input.KeyA, true)
+			user.Release()
+		}
+		if n := k.n.Load(); n != 2 {
+			t.Errorf("%s: the keyboard gets %d events, not 2", name, n)
+		}
+		detach()
 		if f.Close() == nil {
 			t.Errorf("%s: the memory's file is still open", name)
 		}
+	}
+}
+
+// keyboard counts what it gets.
+type keyboard struct{ n atomic.Int32 }
+
+func (*keyboard) Ready() bool               { return true }
+func (*keyboard) Backlog() int              { return 0 }
+func (k *keyboard) Frame(all []input.Event) { k.n.Add(int32(len(all))) }
+
+// TestTypedAhead types at a viewer of a machine before it goes on from a snapshot: a keyboard of the guest's gets that, and not before the guest is there.
+func TestTypedAhead(t *testing.T) {
+	s := newStand(t, pcBoard)
+	f, err := os.Open(s.memory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := New(Options{Config: s.m.cfg, System: s.m.opt.System, Discard: true, From: &Snapshot{meta: s.meta, devices: s.devices, memory: f}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	k := &keyboard{}
+	defer m.Input().Attach(input.Keyboard, k)()
+	viewer := m.Frontend(0).Input.NewSource()
+	viewer.Key(input.KeyLeftShift, true)
+	viewer.Key(input.KeyA, true)
+	viewer.Release()
+	if n := k.n.Load(); n != 0 {
+		t.Fatalf("%d events before the guest is there", n)
+	}
+	m.Pause() // this host's KVM may not run the guest
+	ended := make(chan error, 1)
+	go func() { ended <- m.Run(t.Context()) }()
+	for end := time.Now().Add(time.Minute); k.n.Load() != 4; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the guest's keyboard got %d events, not 4", k.n.Load())
+		}
+	}
+	m.PowerOff()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }

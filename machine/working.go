@@ -68,10 +68,10 @@ func (b *board) record() {
 		return
 	}
 	b.from.working = working{}
+	input := &b.m.input
+	before := input.Sent() // what was typed before comes soon
 	b.aside("working set", func(stop <-chan struct{}) {
 		defer w.close()
-		input := &b.m.input
-		before := input.Sent()
 		if !pause(firstUse, stop) {
 			return
 		}

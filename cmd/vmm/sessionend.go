@@ -68,7 +68,7 @@ func (e *sessionEnd) show(m *machine.Machine, cfg *config.Machine, restored bool
 		conn.Close()
 		return nil, fmt.Errorf("the link to the session is a %T", conn)
 	}
-	shown := link.Machine{Listens: m.Underway(), Input: m.Input(), Clipboard: m.Clipboard(), Focus: func(on bool) { m.Mute(!on) }, Power: func(p link.Power) { go powerOf(m, p) }}
+	shown := link.Machine{Input: m.Input(), Clipboard: m.Clipboard(), Focus: func(on bool) { m.Mute(!on) }, Power: func(p link.Power) { go powerOf(m, p) }}
 	m.Mute(true) // until it comes to the front
 	if screens := m.Screens(); len(screens) > 0 {
 		shown.Surface = screens[0]

@@ -36,6 +36,7 @@ type Hub struct {
 	// pointer has moved last: buttons and wheels go there.
 	pointer *seat
 	frame   []Event // of the call at hand
+	kept    kept    // before the guest is there
 	sent    uint64  // frames, to devices
 	// x and y are where the pointer was seen last, in 0..AbsMax, and in pixels.
 	x, y, px, py int32
@@ -87,10 +88,11 @@ func (h *Hub) ready(c Class) *seat {
 	return nil
 }
 
-// Backlog is how much of what was sent still waits for the guest, at the device where the most waits.
+// Backlog is how much of what was sent still waits for the guest, at the device where the most waits, or here.
 func (h *Hub) Backlog() (n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	n = len(h.kept.acts)
 	for _, list := range h.sinks {
 		for _, s := range list {
 			if s.Ready() {

@@ -21,8 +21,6 @@ type Machine struct {
 	// Focus is told whether the machine is in front; Power what is wanted. They must not block.
 	Focus func(bool)
 	Power func(Power)
-	// Listens, unless it is nil, is closed when the guest is there that takes keys and pointer: until then they wait.
-	Listens <-chan struct{}
 }
 
 // How often a picture is looked at: for somebody who watches, and for nobody.
@@ -36,7 +34,6 @@ type Server struct {
 	m      Machine
 	c      *conn
 	done   chan struct{}
-	closed chan struct{} // by Close
 	wg     sync.WaitGroup
 	source *input.Source
 	clip   *frontend.Holder // nil without a clipboard
@@ -56,7 +53,7 @@ type Server struct {
 
 // Serve shows a machine to the session at the other end of u until Close, or until the session goes.
 func Serve(u *net.UnixConn, m Machine) *Server {
-	s := &Server{m: m, c: newConn(u), done: make(chan struct{}), closed: make(chan struct{}), watch: make(chan bool, 1), source: m.Input.NewSource()}
+	s := &Server{m: m, c: newConn(u), done: make(chan struct{}), watch: make(chan bool, 1), source: m.Input.NewSource()}
 	lights := make(chan struct{}, 1)
 	stop := m.Input.WatchLEDs(func(input.LEDs) { wake(lights) })
 	texts := make(chan struct{}, 1)
@@ -94,7 +91,6 @@ func (s *Server) Done() <-chan struct{} { return s.done }
 
 // Close ends the link.
 func (s *Server) Close() {
-	close(s.closed)
 	s.c.close()
 	<-s.done
 	s.wg.Wait()
@@ -137,7 +133,6 @@ func (s *Server) obey() error {
 			s.m.Surface.Wish(point(n))
 		}
 	case kindEvents:
-		s.await()
 		return s.events(p)
 	case kindRelease:
 		s.source.Release()
@@ -158,17 +153,6 @@ func (s *Server) obey() error {
 		return fmt.Errorf("%w: message %d", ErrProtocol, k)
 	}
 	return nil
-}
-
-// await waits for the guest that the user's doings are meant for. What the session says next waits too, and stays in order.
-func (s *Server) await() {
-	if s.m.Listens == nil {
-		return
-	}
-	select {
-	case <-s.m.Listens:
-	case <-s.closed:
-	}
 }
 
 const eventSize = 8
