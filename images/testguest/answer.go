@@ -15,7 +15,10 @@ func answer(args string) error {
 		return fmt.Errorf("%q: MIB:READ is wanted, %w", args, err)
 	}
 	const page = 4096
-	filled := make([]byte, mib<<20)
+	filled, err := offHeap(mib)
+	if err != nil {
+		return err
+	}
 	random := rand.New(rand.NewPCG(1, 2))
 	for i := 0; i < len(filled); i += page {
 		binary.LittleEndian.PutUint64(filled[i:], random.Uint64()|1)

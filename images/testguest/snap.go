@@ -28,7 +28,10 @@ func snap(args string) error {
 	if err != nil {
 		return err
 	}
-	filled := make([]byte, mib<<20)
+	filled, err := offHeap(mib)
+	if err != nil {
+		return err
+	}
 	_, _ = rand.NewChaCha8([32]byte{7}).Read(filled) // never fails
 	want := sha256.Sum256(filled)
 	var work sync.WaitGroup

@@ -242,6 +242,9 @@ func (g *guest) hears(pattern string, silence time.Duration) []string {
 			if m := re.FindStringSubmatch(line); m != nil {
 				return m
 			}
+			if strings.Contains(line, kernelPanic) {
+				g.panicked()
+			}
 			if strings.Contains(line, ": failed: ") && !strings.Contains(pattern, "failed") {
 				g.t.Fatalf("the guest said %q", line)
 			}
@@ -249,6 +252,24 @@ func (g *guest) hears(pattern string, silence time.Duration) []string {
 		case <-timer.C:
 			return nil
 		}
+	}
+}
+
+// kernelPanic is what Linux says before it starts anew, which would look like the beginning of what is waited for.
+const kernelPanic = "Kernel panic - not syncing"
+
+// panicked ends the test of a guest whose kernel has panicked, when it has said why.
+func (g *guest) panicked() {
+	g.t.Helper()
+	for end := time.After(10 * time.Second); ; {
+		select {
+		case line, ok := <-g.lines:
+			if ok && !strings.Contains(line, "Rebooting in") {
+				continue
+			}
+		case <-end:
+		}
+		g.t.Fatal("the guest's kernel panicked: the console says why")
 	}
 }
 
