@@ -27,7 +27,10 @@ func keepApart(ctx context.Context, file string, cfg *config.Machine, discard bo
 			return fmt.Errorf("disk %s: what is written to %s, a device of this host, cannot be kept apart from it", d.Address, d.Path)
 		}
 		path := keptAt(file, d.Path)
-		_, err := os.Stat(path)
+		info, err := os.Lstat(path)
+		if err == nil && !info.Mode().IsRegular() { // a link in a stranger's folder would have the guest write to any disk of this user's
+			return fmt.Errorf("disk %s: what is written to it is to be kept in %s, which is a link, or no file: move that away", d.Address, path)
+		}
 		if errors.Is(err, fs.ErrNotExist) {
 			if discard {
 				continue

@@ -173,3 +173,22 @@ func TestKeepRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestKeepFollowsNoLink has a folder, as a stranger may make it, lead the guest's writes to another image.
+func TestKeepFollowsNoLink(t *testing.T) {
+	dir, files := keepers(t, `vmm.overlay = "keep"`)
+	other := filepath.Join(t.TempDir(), "other.vmdk")
+	if err := formats.Create(other, disk.CreateOptions{Size: 1 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(other, keptAt(files[0], filepath.Join(dir, "disk.vmdk"))); err != nil {
+		t.Fatal(err)
+	}
+	m, _, _, err := vmx.Load(files[0], vmx.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := keepApart(t.Context(), files[0], m, false); err == nil || !strings.Contains(err.Error(), "is a link") {
+		t.Errorf("a machine keeps what it writes in another folder's image: %v", err)
+	}
+}
