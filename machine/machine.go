@@ -72,13 +72,15 @@ type Options struct {
 
 // Machine is a virtual machine from its first power-on to its last power-off.
 type Machine struct {
-	opt    Options
-	cfg    *config.Machine
-	log    *slog.Logger
-	disks  []disk.Image // by index in cfg.Disks; nil for an empty drive
-	links  []network.Link
-	cables cables
-	from   *Snapshot // what the next board goes on from, until it has been made
+	opt   Options
+	cfg   *config.Machine
+	log   *slog.Logger
+	disks []disk.Image // by index in cfg.Disks; nil for an empty drive
+	links []network.Link
+	// serials are what serial ports lead to, by their numbers.
+	serials [config.MaxSerials]*serialFile
+	cables  cables
+	from    *Snapshot // what the next board goes on from, until it has been made
 	// underway is closed by begin, when the guest runs that From was of.
 	underway chan struct{}
 	begin    func()
@@ -199,6 +201,9 @@ func New(o Options) (_ *Machine, err error) {
 		}
 	}
 	o.Timeline.Add("network ready")
+	if err := m.openSerials(); err != nil {
+		return nil, err
+	}
 	if err := m.startTPM(); err != nil {
 		return nil, err
 	}
@@ -432,6 +437,12 @@ func (m *Machine) Close() error {
 		if f != nil {
 			errs = append(errs, f.Close())
 		}
+	}
+	for i, f := range m.serials {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
+		m.serials[i] = nil
 	}
 	m.takeSnapshot().Close()
 	errs = append(errs, m.firmware.close(), m.tpm.Close())

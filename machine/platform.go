@@ -1,16 +1,13 @@
 package machine
 
 import (
-	"fmt"
 	"io"
 	"time"
 
 	"github.com/sharevm/vmm/boot/layout"
-	"github.com/sharevm/vmm/config"
 	"github.com/sharevm/vmm/devices/acpipm"
 	"github.com/sharevm/vmm/devices/i8042"
 	"github.com/sharevm/vmm/devices/rtc"
-	"github.com/sharevm/vmm/devices/serial"
 	"github.com/sharevm/vmm/vmm/bus"
 )
 
@@ -108,29 +105,6 @@ func (b *board) addClock() error {
 	b.closers = append(b.closers, closeFunc(d.Pause))
 	b.devices = append(b.devices, d)
 	return b.vm.Ports.Map(layout.PortRTC, rtc.Size, d)
-}
-
-func (b *board) addSerials() error {
-	for i := range b.m.cfg.Serials {
-		s := &b.m.cfg.Serials[i]
-		c := serial.Config{Line: b.vm.Line(int(layout.SerialGSIs[s.Index])), Log: b.m.log}
-		switch s.Kind {
-		case config.SerialConsole:
-			end := b.m.console.attach(false)
-			b.closers = append(b.closers, end)
-			c.Input, c.Output = end, end
-		case config.SerialNull:
-		default:
-			return fmt.Errorf("serial%d: a port of kind %q is not supported yet", s.Index, s.Kind)
-		}
-		u := serial.New(c)
-		b.closers = append(b.closers, closeFunc(u.Close))
-		b.devices = append(b.devices, u)
-		if err := b.vm.Ports.Map(uint64(layout.SerialPorts[s.Index]), serial.Size, u); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // closeFunc makes an io.Closer of a function that cannot fail.

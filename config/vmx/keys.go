@@ -242,9 +242,9 @@ var rules = []rule{
 	{"hints.*", Harmless, "messages of VMware", ""},
 
 	// State and bookkeeping.
-	{"powertype.poweroff", Honoured, "how the machine is stopped", ""},
-	{"powertype.reset", Honoured, "how the machine is reset", ""},
-	{"powertype.suspend", Honoured, "how the machine is suspended", ""},
+	{"powertype.poweroff", Honoured, "vmm stop presses the power button", ""},
+	{"powertype.reset", Honoured, "vmm reset is the reset button, whatever this says", ""},
+	{"powertype.suspend", Honoured, "vmm suspend asks no guest, whatever this says", ""},
 	{"powertype.*", Harmless, "power-on runs no script", ""},
 	{"checkpoint.vmstate", Honoured, "must be empty", ""},
 	{"checkpoint.*", Harmless, "VMware's own bookkeeping", ""},

@@ -125,6 +125,7 @@ func (l *loader) translate() {
 	l.power()
 	l.limits()
 	l.wishes()
+	l.unserved()
 	if len(only(l.findings, Refused)) > 0 {
 		return // what was refused is missing from the machine: further complaints would mislead
 	}

@@ -2,6 +2,7 @@ package vmx
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +61,14 @@ func demo(dir string) *config.Machine {
 	return m
 }
 
+// kept says whether a key may be there of what is kept for VMware and not done: TestUnserved has these.
+func kept(key string) bool {
+	return strings.HasPrefix(key, "guestinfo.") || slices.Contains([]string{
+		"vmm.hotkey", "vmm.priority", "vmm.vsock.cid", "powerType.powerOff", "tools.syncTime", "RemoteDisplay.vnc.keymap", "usb.present", "ehci.present", "usb_xhci.present",
+		"serial0.fileType", "serial1.fileType",
+	}, key)
+}
+
 func TestNewReadsBack(t *testing.T) {
 	for name, build := range map[string]func(dir string) *config.Machine{
 		"fast": func(dir string) *config.Machine {
@@ -115,7 +124,7 @@ func TestNewReadsBack(t *testing.T) {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 			for _, f := range report.Findings {
-				if f.Class >= Warned || strings.Contains(f.Reason, "not known") {
+				if f.Class >= Warned && !kept(f.Key) || strings.Contains(f.Reason, "not known") {
 					t.Errorf("a file of our own draws: %s", f.describe("m.vmx"))
 				}
 			}
