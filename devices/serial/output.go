@@ -35,6 +35,7 @@ type output struct {
 	busy    bool // a write is under way
 	swapped bool // the ring got new content during the write
 	paused  bool
+	saved   bool // a snapshot has what is in the ring, and this machine has not gone on since, or not yet
 	closed  bool
 	gone    bool // the goroutine has ended: what comes is dropped
 }
@@ -152,14 +153,14 @@ func (o *output) end() {
 	}
 }
 
-// pause holds the writer back; a write under way gets a moment to end.
+// pause has the writer write what was sent, as far as it takes that without long waits, and holds it back then.
 func (o *output) pause() {
 	deadline := time.NewTimer(maxStall)
 	defer deadline.Stop()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.paused = true
-	for o.busy {
+	defer func() { o.paused = true }()
+	for !o.paused && (o.n > 0 || o.busy) {
 		o.mu.Unlock()
 		select {
 		case <-o.room:
@@ -174,12 +175,16 @@ func (o *output) pause() {
 func (o *output) resume() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.paused = false
+	o.paused, o.saved = false, false
 	notify(o.wake)
 }
 
+// close has the writer end when it has written what is in the ring. What a snapshot has is left to the machine that goes on from there.
 func (o *output) close() {
 	o.mu.Lock()
+	if o.saved {
+		o.n, o.swapped = 0, o.busy
+	}
 	o.closed, o.paused = true, false
 	o.mu.Unlock()
 	notify(o.wake)
@@ -195,10 +200,11 @@ func (o *output) lostBytes() uint64 {
 	return o.lost
 }
 
-// unsent returns a copy of what is in the ring.
+// unsent returns a copy of what is in the ring, for a snapshot.
 func (o *output) unsent() []byte {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.saved = o.paused
 	p := make([]byte, o.n)
 	for i := range p {
 		p[i] = o.ring[(o.head+i)%ringSize]

@@ -113,11 +113,12 @@ func (in *input) hold(p []byte) {
 	in.buf = all[:min(len(all), inputSize)]
 }
 
-// requeue makes p the ring's content.
+// requeue makes p the ring's content. It is written when the machine goes on.
 func (o *output) requeue(p []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.head, o.n, o.swapped = 0, len(p), o.busy
+	o.paused, o.saved = true, true
 	if len(p) == 0 {
 		return
 	}
@@ -125,5 +126,4 @@ func (o *output) requeue(p []byte) {
 		o.ring = make([]byte, ringSize)
 	}
 	copy(o.ring, p)
-	notify(o.wake)
 }
