@@ -18,8 +18,8 @@ import (
 // rig is a store and a machine with a .vmx, a kernel and a disk.
 type rig struct {
 	*Store
-	vmx, kernel, disk string
-	m                 *config.Machine
+	vmx, kernel, initrd, authorities, disk string
+	m                                      *config.Machine
 }
 
 func newRig(t *testing.T) *rig {
@@ -30,13 +30,14 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{Store: s, vmx: filepath.Join(dir, "web.vmx"), kernel: filepath.Join(dir, "kernel"), disk: filepath.Join(dir, "disk")}
-	for _, f := range []string{r.vmx, r.kernel, r.disk} {
+	r.initrd, r.authorities = filepath.Join(dir, "initrd"), filepath.Join(dir, "ca.pem")
+	for _, f := range []string{r.vmx, r.kernel, r.initrd, r.authorities, r.disk} {
 		if err := os.WriteFile(f, []byte(f), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	r.m = config.New("web")
-	r.m.Boot.Kernel = r.kernel
+	r.m.Boot.Kernel, r.m.Boot.Initrd, r.m.Run.Kiosk.CA = r.kernel, r.initrd, r.authorities
 	return r
 }
 
@@ -74,6 +75,8 @@ func TestChanges(t *testing.T) {
 		{"nothing", "", func(*rig, *Place) error { return nil }},
 		{"the .vmx", "web.vmx has changed", func(r *rig, _ *Place) error { return os.Chtimes(r.vmx, later, later) }},
 		{"the kernel", "kernel has changed", func(r *rig, _ *Place) error { return os.Truncate(r.kernel, 1) }},
+		{"the initrd", "initrd has changed", func(r *rig, _ *Place) error { return os.Truncate(r.initrd, 1) }},
+		{"authorities", "ca.pem has changed", func(r *rig, _ *Place) error { return os.Chtimes(r.authorities, later, later) }},
 		{"a disk", "the disk has changed", func(r *rig, _ *Place) error { return os.Chtimes(r.disk, later, later) }},
 		{"vmm", "another version", func(_ *rig, p *Place) error { return edit(p, `"Program":"`, `"Program":"1`) }},
 		{"the processor", "another processor", func(_ *rig, p *Place) error { return edit(p, `"Processor":"`, `"Processor":"1`) }},

@@ -39,6 +39,11 @@ func TestFolder(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	for path, want := range map[string]os.FileMode{filepath.Dir(dir): 0o700, dir: 0o700, filepath.Join(dir, MemoryFile): 0o600, filepath.Join(dir, disksFile): 0o600} {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want { // a guest's memory is its user's alone
+			t.Errorf("%s: %v, %v", path, info.Mode(), err)
+		}
+	}
 	given, err := Create(dir, []string{MemoryFile})
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +55,14 @@ func TestFolder(t *testing.T) {
 	if _, err := Create(dir, []string{"../escape"}); err == nil {
 		t.Error("a name that leads elsewhere is taken")
 	}
+	info, err := os.Stat(image)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, change := range []func() error{
+		func() error {
+			return errors.Join(os.Truncate(image, 3), os.Chtimes(image, info.ModTime(), info.ModTime()))
+		},
 		func() error { return os.Chtimes(image, time.Now(), time.Now().Add(time.Hour)) },
 		func() error { return os.Remove(image) },
 	} {
@@ -63,6 +75,74 @@ func TestFolder(t *testing.T) {
 	}
 	if err := CheckDisks(filepath.Join(root, "none")); !errors.Is(err, ErrCorrupt) {
 		t.Error(err)
+	}
+	list := filepath.Join(dir, disksFile)
+	if err := errors.Join(os.Rename(list, filepath.Join(root, "list")), os.Symlink(filepath.Join(root, "list"), list)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Disks(dir); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("a link: %v", err)
+	}
+}
+
+// TestReplaced replaces a snapshot again and again: whoever looks finds one, and that whole.
+func TestReplaced(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "x.vmsuspend")
+	commit(t, dir, "whole")
+	ended := make(chan struct{})
+	looks, missed := 0, 0
+	go func() {
+		defer close(ended)
+		for range 20000 {
+			folder, err := os.Open(dir)
+			if err != nil {
+				missed++
+				continue
+			}
+			looks++
+			folder.Close()
+		}
+	}()
+	for done := false; !done; {
+		commit(t, dir, "whole")
+		select {
+		case <-ended:
+			done = true
+		default:
+		}
+	}
+	if missed > 0 {
+		t.Errorf("there was none in %d of %d looks", missed, looks+missed)
+	}
+}
+
+// TestShare makes a snapshot from another one: its files are the same, and what was found out of the other machine's memory is not this one's.
+func TestShare(t *testing.T) {
+	root := t.TempDir()
+	from, to, image := filepath.Join(root, "from"), filepath.Join(root, "to"), filepath.Join(root, "disk.img")
+	commit(t, from, "memory")
+	for _, path := range []string{filepath.Join(from, WorkingFile), image} {
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Share(from, to, []string{image}); err != nil {
+		t.Fatal(err)
+	}
+	a, err := os.Stat(filepath.Join(from, MemoryFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.Stat(filepath.Join(to, MemoryFile)); err != nil || !os.SameFile(a, b) {
+		t.Errorf("memory takes room twice: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(to, WorkingFile)); err == nil {
+		t.Error("the working set came along")
+	}
+	for dir, want := range map[string]int{from: 0, to: 1} {
+		if list, err := Disks(dir); err != nil || len(list) != want {
+			t.Errorf("%s depends on %v, %v", dir, list, err)
+		}
 	}
 }
 

@@ -3,8 +3,10 @@ package snapshot
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +79,7 @@ func TestCheck(t *testing.T) {
 		{"a part gone", []string{"a"}, m.CPUID, m.TSC, []string{"machine with b", "has nothing of it"}},
 		{"a part more", []string{"a", "b", "c"}, m.CPUID, m.TSC, []string{"nothing of it", "has c"}},
 		{"another processor", m.Shape, []kvm.CPUIDEntry{{Function: 1, EAX: 8}}, m.TSC, []string{"00000007", "00000008"}},
+		{"one bit", m.Shape, []kvm.CPUIDEntry{{Function: 1, EAX: 7, EDX: 1}}, m.TSC, []string{"00000000;", "00000001"}},
 		{"fewer leaves", m.Shape, nil, m.TSC, []string{"00000007", "no more leaves"}},
 		{"another clock", m.Shape, m.CPUID, 3_000_000, []string{"2000000 kHz", "3000000 kHz"}},
 	} {
@@ -86,6 +89,79 @@ func TestCheck(t *testing.T) {
 				t.Errorf("%s: %v, want %q", test.name, err, want)
 			}
 		}
+	}
+}
+
+// TestHuge is refused by its size, before it is read.
+func TestHuge(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const size = headSize + maxMeta + maxDevices + sumSize + 1
+	if err := os.Truncate(path, size); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, _, err := Read(f); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), fmt.Sprint(size, " bytes")) {
+		t.Error(err)
+	}
+}
+
+// TestShape changes each part of a machine that a guest finds in its devices: a snapshot of the one is none of the other. What no device knows makes no difference.
+func TestShape(t *testing.T) {
+	whole := func() *config.Machine {
+		m := config.New("x")
+		bus := config.Bus{Kind: config.BusSCSI}
+		m.Controllers = []config.Controller{{Bus: bus, Model: config.ControllerPVSCSI}}
+		m.Disks = []config.Disk{{Address: config.Address{Bus: bus}, Media: config.MediaDisk}}
+		m.NICs = []config.NIC{{Model: config.NICE1000E}}
+		m.Serials = []config.Serial{{Index: 0}}
+		m.Run.Clipboard = config.ClipboardOff
+		return m
+	}
+	sizes := []int64{1 << 20}
+	was := Shape(whole(), sizes)
+	for name, change := range map[string]func(m *config.Machine){
+		"memory":            func(m *config.Machine) { m.Memory += 1 << 20 },
+		"processors":        func(m *config.Machine) { m.CPU.Count++ },
+		"cores":             func(m *config.Machine) { m.CPU.CoresPerSocket++ },
+		"board":             func(m *config.Machine) { m.Board = config.BoardFast },
+		"firmware":          func(m *config.Machine) { m.Firmware.Kind = config.FirmwareEFI },
+		"balloon":           func(m *config.Machine) { m.Run.Balloon = !m.Run.Balloon },
+		"agent":             func(m *config.Machine) { m.Run.Agent = !m.Run.Agent },
+		"clipboard":         func(m *config.Machine) { m.Run.Clipboard = config.ClipboardIn },
+		"disk's address":    func(m *config.Machine) { m.Disks[0].Address.Unit++ },
+		"disk's kind":       func(m *config.Machine) { m.Disks[0].Media = config.MediaCDROM },
+		"disk's protection": func(m *config.Machine) { m.Disks[0].ReadOnly = true },
+		"no disk":           func(m *config.Machine) { m.Disks = nil },
+		"controller":        func(m *config.Machine) { m.Controllers[0].Model = config.ControllerLSISAS },
+		"its slot":          func(m *config.Machine) { m.Controllers[0].Slot++ },
+		"card":              func(m *config.Machine) { m.NICs[0].Model = config.NICVirtio },
+		"its slot, too":     func(m *config.Machine) { m.NICs[0].Slot++ },
+		"its number":        func(m *config.Machine) { m.NICs[0].Index++ },
+		"serial port":       func(m *config.Machine) { m.Serials[0].Index++ },
+		"page":              func(m *config.Machine) { m.Run.Kiosk.URL = "https://example.org/" },
+		"video memory":      func(m *config.Machine) { m.Display.VRAM += 1 << 20 },
+		"tablet":            func(m *config.Machine) { m.Input.Tablet = !m.Input.Tablet },
+	} {
+		m := whole()
+		change(m)
+		if is := Shape(m, sizes); slices.Equal(is, was) {
+			t.Errorf("%s: a machine with another one is taken for the same", name)
+		}
+	}
+	if is := Shape(whole(), []int64{2 << 20}); slices.Equal(is, was) {
+		t.Error("a larger disk is taken for the same")
+	}
+	m := whole()
+	m.Name, m.Folder, m.Limits.CPUShares, m.Run.Restart, m.Disks[0].Path = "y", "/elsewhere", 7, true, "/elsewhere/disk.img"
+	if is := Shape(m, sizes); !slices.Equal(is, was) {
+		t.Errorf("%q is not %q", is, was)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 )
 
 // TestResident finds the pages that one guest uses of a file, and has another get them in advance.
@@ -100,6 +101,11 @@ func TestResident(t *testing.T) {
 	}
 	if b := make([]byte, 1); next.Read(0, b) != nil || b[0] != 0 {
 		t.Error("what one guest wrote the other sees")
+	}
+	early, begun := guest(), make(chan struct{})
+	time.AfterFunc(50*time.Millisecond, func() { close(begun) })
+	if early.Prefetch(all, nil, begun); len(resident(early)) != 0 {
+		t.Error("it maps pages before it may")
 	}
 	last := guest()
 	if last.Prefetch(all, nil, stopped); len(resident(last)) != 0 {

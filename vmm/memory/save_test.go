@@ -79,11 +79,48 @@ func TestFrom(t *testing.T) {
 	}
 	same(guests[1])
 
-	for _, bad := range []Config{{Size: 26 << 20, LowLimit: c.LowLimit, HighBase: c.HighBase, From: f}, {Size: c.Size, LowLimit: c.LowLimit, HighBase: c.HighBase, From: f, Backing: Memfd}} {
+	for _, bad := range []Config{{Size: 22 << 20, LowLimit: c.LowLimit, HighBase: c.HighBase, From: f}, {Size: 26 << 20, LowLimit: c.LowLimit, HighBase: c.HighBase, From: f}, {Size: c.Size, LowLimit: c.LowLimit, HighBase: c.HighBase, From: f, Backing: Memfd}} {
 		if n, err := New(bad); err == nil {
 			n.Close()
 			t.Errorf("%+v is taken", bad)
 		}
+	}
+}
+
+// TestSaveShared saves RAM in a memfd, of which only what was touched is looked at, wherever in a unit it lies.
+func TestSaveShared(t *testing.T) {
+	g, err := New(Config{Size: 24 << 20, LowLimit: 16 << 20, HighBase: 1 << 32, Backing: Memfd})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	for _, gpa := range []uint64{0, 4<<20 + 1<<20, 12<<20 - 1, 1<<32 + 8<<20 - 1} { // a unit's first byte, its middle, its last, RAM's last
+		if err := g.Write(gpa, []byte{7}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := os.Create(filepath.Join(t.TempDir(), "ram"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	stored, _, err := g.WriteTo(f)
+	if err != nil || stored < 4*savePage || stored > 4<<20 {
+		t.Errorf("%d bytes stored: %v", stored, err)
+	}
+	for _, r := range g.Regions() {
+		got := make([]byte, len(r.Host))
+		if _, err := f.ReadAt(got, r.FileOffset); err != nil || !bytes.Equal(got, r.Host) {
+			t.Errorf("RAM at %#x is not what was saved: %v", r.Base, err)
+		}
+	}
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	if _, _, err := g.WriteTo(full); err == nil {
+		t.Error("what cannot be written is saved")
 	}
 }
 
