@@ -2,6 +2,7 @@ package disk
 
 import (
 	"io"
+	"path/filepath"
 	"time"
 )
 
@@ -55,6 +56,15 @@ type FileOptions struct {
 	Folder string
 	// AllowOutside lifts that restriction.
 	AllowOutside bool
+}
+
+// Place is path as seen from the process's own folder, by which messages name the file and other parts open it again. What the file says of
+// its own name will not do: whether it holds the folder depends on how the file was opened.
+func (o FileOptions) Place(path string) string {
+	if o.Folder == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(o.Folder, path)
 }
 
 // Files opens files. [HostFiles] is the real one.

@@ -37,7 +37,7 @@ func (HostFiles) Open(path string, o FileOptions) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := newHostFile(f, placeOf(path, o), o)
+	h, err := newHostFile(f, o.Place(path), o)
 	if err != nil {
 		f.Close()
 		return nil, err
@@ -45,21 +45,12 @@ func (HostFiles) Open(path string, o FileOptions) (File, error) {
 	return h, nil
 }
 
-// placeOf is path as seen from the process's own folder, by which messages name the file and other parts open it again. What the file says of
-// its own name will not do: whether it holds the folder depends on how the file was opened.
-func placeOf(path string, o FileOptions) string {
-	if o.Folder == "" || filepath.IsAbs(path) {
-		return path
-	}
-	return filepath.Join(o.Folder, path)
-}
-
 func openIn(path string, flag int, o FileOptions) (*os.File, error) {
 	if o.Folder == "" {
 		return os.OpenFile(path, flag, 0o644)
 	}
 	if o.AllowOutside {
-		return os.OpenFile(placeOf(path, o), flag, 0o644)
+		return os.OpenFile(o.Place(path), flag, 0o644)
 	}
 	if !filepath.IsLocal(path) || strings.Contains(path, "://") {
 		return nil, fmt.Errorf("%w: %q is not below %s (allow it explicitly if you trust this image)", ErrOutside, path, o.Folder)
@@ -74,7 +65,7 @@ func openIn(path string, flag int, o FileOptions) (*os.File, error) {
 		if strings.Contains(err.Error(), "path escapes") { // package os exports no error for it
 			return nil, fmt.Errorf("%w: %q: %w", ErrOutside, path, err)
 		}
-		return nil, fmt.Errorf("%s: %w", placeOf(path, o), err)
+		return nil, fmt.Errorf("%s: %w", o.Place(path), err)
 	}
 	return f, nil
 }
@@ -108,11 +99,31 @@ func newHostFile(f *os.File, name string, o FileOptions) (*hostFile, error) {
 	if o.Shared {
 		return h, nil
 	}
-	if err := lock(raw, o.Write); err != nil {
+	err = lock(raw, o.Write)
+	if err == nil {
+		err = h.there()
+	}
+	if err != nil {
 		unlock(raw)
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return h, nil
+}
+
+// there errs where the file is no longer what its name leads to: another program had it locked until now, and has removed or replaced it. What is written to it would be lost.
+func (h *hostFile) there() error {
+	st, err := h.f.Stat()
+	if err != nil {
+		return err
+	}
+	if st.Sys().(*syscall.Stat_t).Nlink > 0 {
+		return nil
+	}
+	now, err := os.Stat(h.name) // not all file systems count names
+	if err != nil || !os.SameFile(now, st) {
+		return fmt.Errorf("it was removed while it was being opened: %w", fs.ErrNotExist)
+	}
+	return nil
 }
 
 // inMemory says whether the file lies on a file system that is in memory.

@@ -20,7 +20,7 @@ func NewPassed(files map[string]*os.File) *Passed { return &Passed{files: files}
 // Open implements [Files]. What is opened for reading only is not locked, since its writer may still be there; Lock does that later. It is confined to the
 // files that were passed, and so to no folder.
 func (p *Passed) Open(path string, o FileOptions) (File, error) {
-	path = filepath.Clean(placeOf(path, o))
+	path = filepath.Clean(o.Place(path))
 	f := p.files[path]
 	if f == nil || o.Create {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}

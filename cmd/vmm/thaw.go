@@ -43,7 +43,7 @@ type frozenMachine struct {
 	frozen map[string]string // paths of the images that were frozen, by addresses
 	now    map[string]string // of those that the machine has now
 	saved  vmsd.Snapshot
-	locks  []disk.File
+	held   tools.Held
 }
 
 // openFrozen finds a snapshot, and keeps the machine from running until close.
@@ -76,27 +76,26 @@ func openFrozen(path, name, dir string) (_ *frozenMachine, err error) {
 		if m.now[address] = diskAt(m.file, address); m.now[address] == "" {
 			return nil, fmt.Errorf("%s has no disk %s any more", path, address)
 		}
-		lock, err := disk.HostFiles{}.Open(m.now[address], disk.FileOptions{Write: true})
-		if errors.Is(err, disk.ErrLocked) {
-			return nil, fmt.Errorf("%w: the machine has to be powered off first (vmm stop, or vmm suspend)", err)
-		}
-		if err != nil {
+		if err := m.hold(m.now[address]); err != nil {
 			return nil, err
 		}
-		m.locks = append(m.locks, lock)
 	}
 	return m, nil
+}
+
+// hold keeps machines from an image until close.
+func (m *frozenMachine) hold(path string) error {
+	err := m.held.Lock(path)
+	if errors.Is(err, disk.ErrLocked) {
+		return fmt.Errorf("%w: the machine has to be powered off first (vmm stop, or vmm suspend)", err)
+	}
+	return err
 }
 
 func (m *frozenMachine) list() string { return stem(m.path) + ".vmsd" }
 
 // close lets the machine run again.
-func (m *frozenMachine) close() {
-	for _, l := range m.locks {
-		l.Close()
-	}
-	m.locks = nil
-}
+func (m *frozenMachine) close() { m.held.Close() }
 
 // point has the .vmx name other images.
 func (m *frozenMachine) point(images map[string]string) error {
@@ -181,7 +180,7 @@ func restoreFrozen(ctx context.Context, path, name string) error {
 		return err
 	}
 	defer m.close()
-	children := map[string]string{}
+	children := map[string]string{} // kept, too, until what the machine goes on from is beside them
 	undo := func(err error) error {
 		for _, child := range children {
 			err = errors.Join(err, os.Remove(child))
@@ -198,6 +197,9 @@ func restoreFrozen(ctx context.Context, path, name string) error {
 			return undo(err)
 		}
 		children[address] = child
+		if err := m.hold(child); err != nil {
+			return undo(err)
+		}
 	}
 	nodes, err := m.tree(ctx)
 	if err != nil {
@@ -220,7 +222,6 @@ func restoreFrozen(ctx context.Context, path, name string) error {
 	if err := vmsd.Edit(m.list(), func(l *vmsd.List) error { return l.SetCurrent(m.saved.UID) }); err != nil {
 		return err
 	}
-	m.close()
 	return m.removeUnused(nodes, m.now)
 }
 
@@ -279,37 +280,25 @@ func deleteFrozen(ctx context.Context, path, name, dir string) error {
 			return fmt.Errorf("the snapshot %q follows directly on %q: delete that one first", other.Name, name)
 		}
 	}
+	for _, image := range merge {
+		if err := m.hold(image); err != nil {
+			return err
+		}
+	}
 	suspended := suspendedAt(m.path)
 	goesOn := isFolder(suspended) && snapshot.CheckDisks(suspended) == nil
 	// A crash leaves a chain that is longer than need be, which reads the same.
 	if err := errors.Join(os.RemoveAll(m.dir), vmsd.Edit(m.list(), func(l *vmsd.List) error { return l.Remove(m.saved.UID) })); err != nil {
 		return err
 	}
-	m.close()
-	for address := range merge {
-		if _, err := tools.Commit(ctx, m.now[address], tools.CommitOptions{}); err != nil {
+	for address, image := range merge {
+		o := tools.CommitOptions{Open: disk.OpenOptions{Files: &m.held}, Delete: true, Moved: func() error { return m.point(map[string]string{address: image}) }}
+		if _, err := tools.Commit(ctx, m.now[address], o); err != nil {
 			return fmt.Errorf("the snapshot is deleted, and its disk remains (vmm disk commit %s merges it): %w", m.now[address], err)
 		}
+		m.now[address] = image
 	}
-	if len(merge) == 0 {
-		return nil
-	}
-	if err := m.point(merge); err != nil {
-		return err
-	}
-	for address := range merge {
-		own, _, err := chainFiles(m.now[address])
-		if err != nil {
-			return err
-		}
-		for _, file := range own {
-			if err := os.Remove(file); err != nil {
-				return err
-			}
-		}
-		m.now[address] = merge[address]
-	}
-	if !goesOn {
+	if len(merge) == 0 || !goesOn {
 		return nil
 	}
 	files, err := chains(m.now)

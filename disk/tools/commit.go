@@ -15,6 +15,9 @@ type CommitOptions struct {
 	Delete bool             // remove the child instead of leaving it empty; images above it go to its parent
 	Force  bool             // although other images are based on the parent, which they will no longer fit
 	DryRun bool             // find out whether it can be done, and change nothing
+	// Moved, if set with Delete, is called when the parent durably holds all that the child stores, before the child goes: for whoever names the child and is to name the parent from
+	// then on. An error ends the Commit there.
+	Moved func() error
 	// Progress is told how much of the disk has been gone through.
 	Progress Progress
 }

@@ -16,6 +16,11 @@ func (c *commit) replace() error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.parentAt, err)
 	}
+	if c.o.Delete && c.o.Moved != nil {
+		if err := c.o.Moved(); err != nil {
+			return fmt.Errorf("%s: %s holds all that it stores, but: %w", c.path, c.parentAt, err)
+		}
+	}
 	if c.done.Moved > 0 && !c.spent {
 		if err := c.renew(); err != nil {
 			return fmt.Errorf("%s: give it a new identity: %w", c.parentAt, err)

@@ -24,10 +24,7 @@ func hidden(path string) string {
 
 // Open implements [disk.Files].
 func (s *stage) Open(path string, o disk.FileOptions) (disk.File, error) {
-	at := path
-	if o.Folder != "" && !filepath.IsAbs(path) {
-		at = filepath.Join(o.Folder, path)
-	}
+	at := o.Place(path)
 	if !o.Create {
 		if !slices.Contains(s.made, at) {
 			return s.folders.Open(path, o)
