@@ -48,7 +48,7 @@ func TestActs(t *testing.T) {
 	defer s.Close()
 	m := &fakeMachine{}
 	s.Serve(m, nil)
-	c := Client{s.ID(), s.Folder()}
+	c := Client{s.ID(), s.Folder(), patience}
 	ctx := t.Context()
 	for _, act := range []func() error{
 		func() error { return c.Press(ctx, "ctrl-alt-delete") },

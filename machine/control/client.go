@@ -20,6 +20,8 @@ import (
 type Client struct {
 	ID  string
 	dir string
+	// patience is for a whole exchange, but for those that take long.
+	patience time.Duration
 }
 
 // List returns a client for each machine that runs, in the order of their ids.
@@ -29,7 +31,7 @@ func List(root string) ([]Client, error) {
 		ids, err := sweep(root)
 		slices.Sort(ids)
 		for _, id := range ids {
-			all = append(all, Client{id, filepath.Join(root, id)})
+			all = append(all, Client{id, filepath.Join(root, id), patience})
 		}
 		return err
 	})
@@ -113,7 +115,7 @@ func (c Client) saveSnapshot(ctx context.Context, files map[string]*os.File, lis
 
 // call has one exchange with the machine. ctx bounds it, and so does a time after which nobody waits.
 func (c Client) call(ctx context.Context, method, path string, send, receive any) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, c.patience)
 	defer cancel()
 	var body []byte
 	if send != nil {

@@ -42,7 +42,7 @@ func (m *fakeMachine) Log(most int) ([]byte, error) {
 // TestConsole attaches, types and reads, with as many as may be attached; the machine's end is theirs.
 func TestConsole(t *testing.T) {
 	s := serve(t, t.TempDir(), "vm")
-	c := Client{s.ID(), s.Folder()}
+	c := Client{s.ID(), s.Folder(), patience}
 	var all []*Attached
 	for i := range maxConsoles {
 		a, err := c.AttachConsole(t.Context(), i == 0)

@@ -23,7 +23,7 @@ func (a *Attached) Close() error { return a.conn.Close() }
 
 // AttachConsole joins the machine's console. past asks for what the guest printed last, too. ctx bounds the joining.
 func (c Client) AttachConsole(ctx context.Context, past bool) (_ *Attached, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, c.patience)
 	defer cancel()
 	defer func() {
 		if err != nil {

@@ -375,7 +375,7 @@ func TestSlowClients(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	c := Client{s.ID(), s.Folder()}
+	c := Client{s.ID(), s.Folder(), patience}
 	if _, err := c.Status(ctx); err == nil {
 		t.Error("more clients are answered than there are places")
 	}

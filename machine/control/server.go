@@ -68,6 +68,8 @@ type Server struct {
 	uid     int // of the user, asked for before a sandbox keeps the process from asking
 	machine Machine
 	log     *slog.Logger
+	// patience is for a whole exchange, but for those that take long.
+	patience time.Duration
 
 	change  sync.Mutex // held while a client changes something
 	clients sync.WaitGroup
@@ -96,7 +98,7 @@ func (s *Server) enter(conn *net.UnixConn) {
 		conn.SetDeadline(time.Unix(1, 0))
 		return
 	}
-	conn.SetDeadline(time.Now().Add(patience))
+	conn.SetDeadline(time.Now().Add(s.patience))
 	s.conns[conn] = struct{}{}
 }
 

@@ -94,7 +94,7 @@ func (s *Socket) Serve(m Machine, log *slog.Logger) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	s.server = &Server{id: s.id, pid: os.Getpid(), uid: os.Geteuid(), machine: m, log: log, conns: make(map[*net.UnixConn]struct{})}
+	s.server = &Server{id: s.id, pid: os.Getpid(), uid: os.Geteuid(), machine: m, log: log, patience: patience, conns: make(map[*net.UnixConn]struct{})}
 	s.ended = make(chan struct{})
 	go func() {
 		defer close(s.ended)
