@@ -57,3 +57,11 @@ func TestHostOnlyAsksNoNames(t *testing.T) {
 		t.Errorf("%d refusals of a name, want 1", s.Refused[usernet.RefusedName])
 	}
 }
+
+// TestLeftOut has a machine with a card that there is no model of: it has the others.
+func TestLeftOut(t *testing.T) {
+	s := newStand(t, pcBoard+"ethernet3.present = TRUE\nethernet3.connectionType = nat\nethernet3.virtualDev = vlance\n")
+	if err := s.restore(t, s.devices); err != nil {
+		t.Error(err)
+	}
+}

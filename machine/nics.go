@@ -23,6 +23,10 @@ func (b *board) addNICs() error {
 	for i := range b.m.cfg.NICs {
 		n := &b.m.cfg.NICs[i]
 		c := card{NIC: n, name: fmt.Sprintf("ethernet%d", n.Index), mac: b.m.macs[i], link: b.m.links[i], down: !b.m.cables.plugged(n.Index, n.Connected), gates: b.m.nicGates[i]}
+		if n.Model == config.NICVlance {
+			b.m.log.Warn("there is no AMD PCnet card (vlance): the adapter is left out", "adapter", c.name)
+			continue
+		}
 		if c.link == nil {
 			c.link, c.down = network.Unplugged(), true
 		}

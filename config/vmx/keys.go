@@ -299,7 +299,7 @@ var rules = []rule{
 	{"vmm.net.lan", Honoured, "the guest may reach the host's own network", ""},
 	{"vmm.limit.*", Honoured, "limit on what the machine takes from its host", ""},
 	{"vmm.vsock.cid", Honoured, "host-guest socket", ""},
-	{"vmm.ethernetn.bridge", Honoured, "bridge of the host", ""},
+	{"vmm.ethernetn.bridge", Honoured, "not joined: name a TAP device on it", ""},
 	{"vmm.ethernetn.tap", Honoured, "TAP device of the host", ""},
 	{"vmm.ethernetn.tftp", Honoured, "folder that the guest can read by TFTP", ""},
 	{"vmm.ethernetn.bootfile", Honoured, "what a guest loads that boots from the network", ""},

@@ -345,7 +345,7 @@ func TestOptionsAllow(t *testing.T) {
 	}{
 		{"ide0:0.present = TRUE\nide0:0.fileName = " + outside, Options{AllowOutside: true}, func(m *config.Machine) bool { return m.Disks[0].Path == outside }},
 		{"ide0:0.present = TRUE\nide0:0.deviceType = rawDisk\nide0:0.fileName = disk.vmdk", Options{AllowHostDevices: true}, func(m *config.Machine) bool { return m.Disks[0].HostDevice }},
-		{nic + "vmm.ethernet0.bridge = br0", Options{AllowHostDevices: true}, func(m *config.Machine) bool { return m.NICs[0].Connection == config.ConnBridged }},
+		{nic + "vmm.ethernet0.tap = tap0", Options{AllowHostDevices: true}, func(m *config.Machine) bool { return m.NICs[0].Connection == config.ConnTap }},
 		{nic + "vmm.ethernet0.tftp = " + filepath.Dir(outside), Options{AllowOutside: true}, func(m *config.Machine) bool { return m.NICs[0].Boot.Folder == filepath.Dir(outside) }},
 		{nic + "vmm.publish = 0.0.0.0:80:80", Options{AllowHostAccess: true}, func(m *config.Machine) bool { return len(m.NICs[0].Publish) == 1 }},
 		{"checkpoint.vmState = a.vmss", Options{DiscardState: true}, func(*config.Machine) bool { return true }},

@@ -27,7 +27,7 @@ func (l *loader) nicModel(name string) config.NICModel {
 	case "":
 		model = config.DefaultNIC(l.m.GuestOS)
 	case "vmxnet2", "vmxnet", "flexible":
-		l.warn(name+".virtualDev", "", "%q is built as vlance, which its driver falls back to", model)
+		l.warn(name+".virtualDev", "", "%q is taken for vlance, which its driver falls back to", model)
 		model = config.NICVlance
 	case config.NICVlance, config.NICE1000, config.NICE1000E, config.NICVmxnet3, config.NICVirtio:
 	default:
@@ -88,7 +88,7 @@ func (l *loader) connection(name string, nic *config.NIC) {
 	case "none":
 		nic.Connection = config.ConnNone
 	case "", "bridged", "monitor_dev":
-		l.warn(key, fmt.Sprintf("name a bridge of the host with vmm.%s.bridge, or set connectionType to nat", name),
+		l.warn(key, fmt.Sprintf("name a TAP device on a bridge of the host with vmm.%s.tap, or set connectionType to nat", name),
 			"bridged networking needs a bridge of the host: NAT is used instead")
 	default:
 		nic.Connection = config.ConnHostOnly

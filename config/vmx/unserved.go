@@ -7,7 +7,7 @@ import (
 	"github.com/sharevm/vmm/config"
 )
 
-// unserved warns of what is read and kept, and asks for something that vmm does not do. What VMware writes into every file, and what asks for no more than is done anyway, is no matter.
+// unserved warns of what is read and kept, and asks for something that vmm does not do, and refuses that without which the machine would not start or do nothing. What VMware writes into every file, and what asks for no more than is done anyway, is no matter.
 func (l *loader) unserved() {
 	m := l.m
 	const noBackdoor = "the guest's VMware Tools find no backdoor here"
@@ -33,6 +33,29 @@ func (l *loader) unserved() {
 	for _, key := range l.f.Keys() {
 		if strings.HasPrefix(fold(key), "guestinfo.") {
 			l.warn(key, "", "%s: nothing hands it on", noBackdoor)
+		}
+	}
+	for i := range m.Controllers {
+		if c := &m.Controllers[i]; c.Model == config.ControllerBusLogic {
+			l.refuse(c.Bus.String()+".virtualDev", fmt.Sprintf("set vmm.%s.virtualDev to lsilogic or pvscsi, if the guest has a driver for that", c.Bus), "there is no BusLogic adapter")
+		}
+	}
+	for i := range m.NICs {
+		n := &m.NICs[i]
+		name := fmt.Sprintf("ethernet%d", n.Index)
+		if n.Model == config.NICVlance {
+			l.warn(name+".virtualDev", fmt.Sprintf("set vmm.%s.virtualDev to e1000, if the guest has a driver for that", name), "there is no AMD PCnet card (vlance): the adapter is left out")
+		}
+		if n.Connection == config.ConnBridged {
+			l.refuse(vmmPrefix+name+".bridge", fmt.Sprintf("make a TAP device on the bridge, and name that with vmm.%s.tap", name), "the adapter does not join a bridge by itself")
+		}
+	}
+	if s := m.Sound.Model; s != config.SoundNone && s != config.SoundHDA {
+		l.warn("sound.virtualDev", `set it to "hdaudio"`, "there is no %s: the machine is silent", s)
+	}
+	for i := range m.Disks {
+		if d := &m.Disks[i]; d.Media == config.MediaFloppy {
+			l.warn(d.Address.Bus.String()+".fileName", "", "there is no floppy drive")
 		}
 	}
 	for _, s := range m.Serials {

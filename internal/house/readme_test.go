@@ -152,3 +152,26 @@ func hasTest(t *testing.T, folder, name string) bool {
 	}
 	return false
 }
+
+// TestKeysPage checks that docs/keys.md has each key of vmm's own that the linter knows, and no other.
+func TestKeysPage(t *testing.T) {
+	page := strings.ToLower(read(t, "docs/keys.md"))
+	known := regexp.MustCompile(`\{"(vmm\.[^"]+)", \w+,`).FindAllStringSubmatch(read(t, "config/vmx/keys.go"), -1)
+	if len(known) < 30 {
+		t.Errorf("the linter knows %d keys only", len(known))
+	}
+	listed := strings.NewReplacer("n.", "0.", "@:n", "scsi0:0", "*", "name")
+	var names []string
+	for _, k := range known {
+		name := listed.Replace(k[1])
+		short := name[strings.LastIndex(name, "."):]
+		if names = append(names, name); !strings.Contains(page, "`"+name+"`") && !strings.Contains(page, "`"+short+"`") {
+			t.Errorf("docs/keys.md does not say what %s is", name)
+		}
+	}
+	for _, m := range regexp.MustCompile("`(vmm\\.[a-z0-9.:]+)`").FindAllStringSubmatch(page, -1) {
+		if !slices.Contains(names, m[1]) {
+			t.Errorf("docs/keys.md has %s, which nobody knows", m[1])
+		}
+	}
+}
