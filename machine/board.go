@@ -118,7 +118,7 @@ func (b *board) addMemory() (err error) {
 		c.Backing = memory.HugeTLB
 	}
 	if b.from != nil {
-		c.From = b.from.memory
+		c.From, c.Single = b.from.memory, b.from.working.exact
 	}
 	b.mem, err = memory.New(c)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sharevm/vmm/audio"
@@ -56,6 +57,9 @@ type Options struct {
 	From *Snapshot
 	// Clone says that others go on from the same snapshot: the addresses that the machine makes up are its own then, not those of the one that was saved.
 	Clone bool
+	// Rehearse says that the machine goes on from From to find out which pages others will need first, and is of no other use: they come from the disk one by one, and are
+	// noted in the snapshot's folder when it is powered off.
+	Rehearse bool
 	// Fallback is called when the machine cannot go on from From. It forgets what it had written to disks whose writes are thrown away, and is powered on instead. nil makes
 	// that an error of Run.
 	Fallback func(error)
@@ -81,6 +85,8 @@ type Machine struct {
 	serials [config.MaxSerials]*serialFile
 	cables  cables
 	from    *Snapshot // what the next board goes on from, until it has been made
+	// rehearsed is set at the end of a rehearsal.
+	rehearsed atomic.Bool
 	// underway is closed by begin, when the guest runs that From was of.
 	underway chan struct{}
 	begin    func()
@@ -195,6 +201,11 @@ func New(o Options) (_ *Machine, err error) {
 	if s := o.From; s != nil {
 		if o.Clone || len(s.meta.Kept) > 0 { // a suspended machine goes on once
 			s.working = openWorking(s.path(""))
+		}
+		if o.Rehearse {
+			if err := s.working.rehearse(s.memory); err != nil {
+				return nil, err
+			}
 		}
 		if !o.Clone {
 			m.uuid, m.macs = s.meta.UUID, s.meta.MACs

@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"errors"
 	"os"
 	"time"
 
@@ -14,6 +15,8 @@ type working struct {
 	set []memory.Extent
 	// file takes the set in, and pagemap tells it; nil where there is nothing to find out. Both are opened before the process is confined.
 	file, pagemap *os.File
+	// exact has the set hold the pages that are touched, and none of those that lie around them; it is written when the machine is powered off.
+	exact bool
 }
 
 // openWorking opens what a snapshot's folder knows. It is only a help, so that nothing here fails.
@@ -27,7 +30,16 @@ func openWorking(dir string) (w working) {
 		file.Close()
 		return working{}
 	}
-	return working{nil, file, pagemap}
+	return working{file: file, pagemap: pagemap}
+}
+
+// rehearse prepares that the set is exact: of memory, the file of RAM, nothing may lie in the page cache. It errs where there is nothing to find out.
+func (w *working) rehearse(ram *os.File) error {
+	if w.file == nil {
+		return errors.New("which pages of the snapshot are needed first is known, or another machine finds it out")
+	}
+	w.exact = true
+	return memory.Uncache(ram)
 }
 
 func (w *working) close() {
@@ -72,6 +84,12 @@ func (b *board) record() {
 	before := input.Sent() // what was typed before comes soon
 	b.aside("working set", func(stop <-chan struct{}) {
 		defer w.close()
+		if w.exact {
+			if <-stop; b.m.rehearsed.Load() {
+				_, _ = b.recordNow(&w)
+			}
+			return
+		}
 		if !pause(firstUse, stop) {
 			return
 		}
@@ -98,6 +116,9 @@ func follow(first, last time.Duration, stop <-chan struct{}, look func() (size i
 		before = size
 	}
 }
+
+// Rehearsed says that a rehearsal (Options.Rehearse) has come to its end: what the guest has used is noted when the machine is powered off.
+func (m *Machine) Rehearsed() { m.rehearsed.Store(true) }
 
 // recordNow writes which pages the guest has used so far, and says how many there are.
 func (b *board) recordNow(w *working) (pages int, ok bool) {

@@ -60,6 +60,25 @@ func TestTwinOptions(t *testing.T) {
 	}
 }
 
+// TestRehearsalApart leaves a rehearsal no way out: neither those of the .vmx nor those of the command line.
+func TestRehearsalApart(t *testing.T) {
+	fl := runFlags{rehearse: "/snapshot", ctrlC: "button", nested: "no", twin: true, hostAccess: []string{"80", "all"}, netAllow: []string{"example.org:443"}, publish: []string{"8080:80"}}
+	m := config.New("a")
+	m.NICs = []config.NIC{
+		{Index: 0, Model: config.NICVirtio, Slot: config.NoSlot, Connection: config.ConnUser, HostAccess: true, LAN: true, Boot: config.NetBoot{File: "x"}},
+		{Index: 1, Model: config.NICVirtio, Slot: config.NoSlot, Connection: config.ConnNone},
+	}
+	ports, err := fl.override(m)
+	if err != nil || ports != nil {
+		t.Fatalf("%v, %v", ports, err)
+	}
+	for i, want := range []config.Connection{config.ConnHostOnly, config.ConnNone} {
+		if n := &m.NICs[i]; n.Connection != want || n.HostAccess || n.LAN || n.Allow != nil || n.Publish != nil || n.Boot != (config.NetBoot{}) {
+			t.Errorf("%+v", n)
+		}
+	}
+}
+
 // TestMakers plans machines of a session.
 func TestMakers(t *testing.T) {
 	run := func(options ...string) session.Spec {

@@ -2,9 +2,10 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -75,7 +76,19 @@ func (mk *twinMaker) make(ctx context.Context, file string) error {
 	if fl.instant {
 		options = append(options, "--instant")
 	}
-	return mk.save(ctx, file, cfg, place, options)
+	if file, err = filepath.Abs(file); err != nil {
+		return err
+	}
+	if err := mk.save(ctx, file, cfg, place, options); err != nil {
+		return err
+	}
+	if place, err = store.Place(file, cfg); err != nil { // it is there now
+		return err
+	}
+	if err := mk.rehearse(ctx, file, cfg, place.Dir, options); err != nil && ctx.Err() == nil {
+		mk.log.Info("which memory the snapshot's machines need first is found out by the first of them", "error", err)
+	}
+	return nil
 }
 
 // load reads what the machine is that the snapshot is to be of.
@@ -165,18 +178,11 @@ func setBeside(m *config.Machine) {
 func (mk *twinMaker) save(ctx context.Context, file string, cfg *config.Machine, place *instant.Place, options []string) (err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, twinLimit, fmt.Errorf("it was not ready within %v", twinLimit))
 	defer cancel()
-	self, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("find this program's own file: %w", err)
-	}
-	if file, err = filepath.Abs(file); err != nil {
-		return err
-	}
 	if mk.quiet { // nobody has asked for it
 		fmt.Fprintf(os.Stderr, "vmm: %s is started once more in the background, to make a snapshot for instant starts of it; it is there when that is said\n", filepath.Base(file))
 	}
 	var said lastLines
-	p, err := session.Start(self, append(append([]string{"run", "--link", "--twin", "--cold", "--no-log"}, options...), file), &said, func() {})
+	p, err := startUnseen(file, append([]string{"--cold"}, options...), &said)
 	if err != nil {
 		return err
 	}
@@ -187,8 +193,6 @@ func (mk *twinMaker) save(ctx context.Context, file string, cfg *config.Machine,
 			err = fmt.Errorf("make a snapshot of %s for instant starts: %w", filepath.Base(file), err)
 		}
 	}()
-	p.Yield()
-	p.Remote.Focus(false)
 	if err := awaitRest(ctx, p, cfg.DisplayAdapter() != config.DisplayNone); err != nil {
 		return fmt.Errorf("%w%s", err, said.text())
 	}
@@ -226,6 +230,21 @@ func (mk *twinMaker) save(ctx context.Context, file string, cfg *config.Machine,
 	return nil
 }
 
+// startUnseen starts a machine beside another like it, which nobody sees, with options of vmm run. What it prints goes to said.
+func startUnseen(file string, options []string, said io.Writer) (*session.Process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find this program's own file: %w", err)
+	}
+	p, err := session.Start(self, append(append([]string{"run", "--link", "--twin", "--no-log"}, options...), file), said, func() {})
+	if err != nil {
+		return nil, err
+	}
+	p.Yield()
+	p.Remote.Focus(false)
+	return p, nil
+}
+
 // awaitRest waits until a machine is ready, shows something, and its picture rests.
 func awaitRest(ctx context.Context, p *session.Process, screen bool) error {
 	v := p.Remote.Surface.NewViewer()
@@ -238,11 +257,7 @@ func awaitRest(ctx context.Context, p *session.Process, screen bool) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-p.Ended():
-			why := p.Why()
-			if why == "" {
-				why = "it powered off"
-			}
-			return errors.New(why + " before it was ready")
+			return fmt.Errorf("%s before it was ready", endOf(p))
 		case now := <-tick.C:
 			u := v.Update()
 			if len(u.Damage) > 0 || changed.IsZero() {
@@ -261,6 +276,9 @@ func awaitRest(ctx context.Context, p *session.Process, screen bool) error {
 		}
 	}
 }
+
+// endOf says how a machine has ended.
+func endOf(p *session.Process) string { return cmp.Or(p.Why(), "it powered off") }
 
 // blank says whether there is nothing to see in a picture: it is of one colour.
 func blank(f *display.Frame) bool {

@@ -193,7 +193,7 @@ func (m *maker) wait() {
 
 // notForTwin are options of vmm run that are for the machine alone whose user sees it.
 var notForTwin = map[string]bool{
-	"nested": true, "from": true, "cold": true, "link": true, "twin": true, "beside": true, "verbose": true, "web": true, "vnc": true, "vnc-password": true, "window": true, "fullscreen": true,
+	"nested": true, "from": true, "cold": true, "link": true, "twin": true, "rehearse": true, "beside": true, "verbose": true, "web": true, "vnc": true, "vnc-password": true, "window": true, "fullscreen": true,
 	"timeline": true, "firmware-log": true, "sound-file": true, "ctrl-c": true, "publish": true,
 }
 

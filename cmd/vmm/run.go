@@ -55,9 +55,10 @@ type runFlags struct {
 	noSandbox  bool
 	anyKVM     bool
 	noLog      bool
-	link       bool // run for a session, at whose link this process finds a socket
-	beside     bool // run beside another like it
-	twin       bool // run beside another like it, for a snapshot
+	link       bool   // run for a session, at whose link this process finds a socket
+	beside     bool   // run beside another like it
+	twin       bool   // run beside another like it, for a snapshot
+	rehearse   string // folder of a snapshot to find out of which pages are needed first
 	instant    bool
 	forTwin    []string // the options that hold for a twin, too
 	adopting   bool
@@ -141,7 +142,8 @@ func (fl *runFlags) add(f *pflag.FlagSet) {
 	f.BoolVar(&fl.link, "link", false, "show the machine to the session that has started this program")
 	f.BoolVar(&fl.beside, "beside", false, "run beside another machine like it, and leave to that what only one can have")
 	f.BoolVar(&fl.twin, "twin", false, "run beside another machine like it, for a snapshot")
-	for _, name := range []string{"link", "beside", "twin", "sound-file", "any-kvm"} {
+	f.StringVar(&fl.rehearse, "rehearse", "", "go on from the snapshot for instant starts in `FOLDER`, to note there which memory is needed first")
+	for _, name := range []string{"link", "beside", "twin", "rehearse", "sound-file", "any-kvm"} {
 		_ = f.MarkHidden(name) // cannot fail: it is there
 	}
 }
@@ -262,6 +264,10 @@ func (fl *runFlags) override(cfg *config.Machine) ([]uint16, error) {
 	if fl.beside || fl.twin {
 		setBeside(cfg)
 		fl.screen = screenFlags{}
+	}
+	if fl.rehearse != "" {
+		setApart(cfg)
+		fl.hostAccess = nil
 	}
 	if err := setLimits(&cfg.Limits, fl.limits); err != nil {
 		return nil, fmt.Errorf("--limit: %w", err)
@@ -432,6 +438,12 @@ func (fl *runFlags) runHere(ctx context.Context, file string, cfg *config.Machin
 		}
 	}
 	options.Clone = fl.from != ""
+	if fl.rehearse != "" {
+		if options.From, err = machine.OpenSnapshot(fl.rehearse); err != nil {
+			return err
+		}
+		options.Clone, options.Rehearse = true, true
+	}
 	toSession := newSessionEnd(cfg)
 	instantly := fl.fromInstant(file, cfg, &options, messages, toSession.fallBack)
 	defer instantly.close()

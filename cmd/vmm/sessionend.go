@@ -115,6 +115,7 @@ func powerOf(m *machine.Machine, p link.Power) {
 			m.PowerOff()
 		}
 	case link.TakeAway:
+		m.Rehearsed()
 		m.PowerOff()
 	case link.Reset:
 		m.Reset()

@@ -229,9 +229,12 @@ func TestInstant(t *testing.T) {
 	s := f.session(t)
 	t.Logf("cold: picture after %v", s.shown().Round(time.Millisecond))
 	t.Logf("... %s", s.expect(madeLine)[0])
-	s.end()
+	s.end() // and with it the rehearsal
 	if len(s.said("restored")) != 0 {
 		t.Error("it did not start cold")
+	}
+	if out, err := exec.Command(vmmBin, "ps", "--json").Output(); err != nil || strings.TrimSpace(string(out)) != "[]" {
+		t.Errorf("after the session there run %s, %v", out, err)
 	}
 
 	s = f.session(t)

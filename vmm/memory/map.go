@@ -41,6 +41,9 @@ type Config struct {
 	// to: that takes no time that depends on their number, and several guests share those that none has changed. It must stay as it is for as long as
 	// the Guest lives; the descriptor may be closed. Backing must be Auto or Anonymous then.
 	From *os.File
+	// Single has the pages of From come from the disk one by one as they are touched, where the kernel else reads what lies around them too. The page cache then holds what was
+	// touched, if it held nothing of the file before (Uncache), and Resident tells no more.
+	Single bool
 }
 
 // New reserves a guest's RAM. The host's pages are taken as the guest touches them.
@@ -83,7 +86,7 @@ func New(c Config) (*Guest, error) {
 		if r.size == 0 {
 			continue
 		}
-		host, err := g.mapRegion(r.off, r.size, c.Backing, c.From)
+		host, err := g.mapRegion(r.off, r.size, &c)
 		if err != nil {
 			_ = g.Close()
 			return nil, err
@@ -134,7 +137,8 @@ func (c *Config) checkFrom() error {
 	return nil
 }
 
-func (g *Guest) mapRegion(off, size uint64, b Backing, from *os.File) ([]byte, error) {
+func (g *Guest) mapRegion(off, size uint64, c *Config) ([]byte, error) {
+	b, from := c.Backing, c.From
 	fd, flags := g.fd, unix.MAP_SHARED|unix.MAP_NORESERVE
 	switch b {
 	case Anonymous:
@@ -153,8 +157,14 @@ func (g *Guest) mapRegion(off, size uint64, b Backing, from *os.File) ([]byte, e
 	if err != nil {
 		return nil, fmt.Errorf("memory: map %d MiB of guest RAM: %w", size>>20, err)
 	}
-	// Neither is essential: huge pages save faults, and a core dump without guest RAM keeps the guest's secrets.
-	_ = unix.Madvise(host, unix.MADV_HUGEPAGE)
+	// None is essential: huge pages save faults, and a core dump without guest RAM keeps the guest's secrets. Of a file the kernel would read 4 MiB for each page that is not in its
+	// cache, and still copy small pages.
+	switch {
+	case from == nil:
+		_ = unix.Madvise(host, unix.MADV_HUGEPAGE)
+	case c.Single:
+		_ = unix.Madvise(host, unix.MADV_RANDOM)
+	}
 	_ = unix.Madvise(host, unix.MADV_DONTDUMP)
 	return host, nil
 }

@@ -46,6 +46,14 @@ func (g *Guest) Resident(pagemap *os.File) (all []Extent, err error) {
 	return all, nil
 }
 
+// Uncache has the kernel forget what it has read of a file, as far as nobody has mapped it, and all of it is on the disk. A file in memory (tmpfs) stays.
+func Uncache(f *os.File) error {
+	if err := unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED); err != nil {
+		return fmt.Errorf("take %s out of the page cache: %w", f.Name(), err)
+	}
+	return nil
+}
+
 // faultAround is how many bytes the kernel maps of a file around a page that is read, as long as they lie in the page cache (its fault_around_bytes, which only root sees).
 const faultAround = 64 << 10
 
@@ -69,15 +77,16 @@ func (g *Guest) Prefetch(all []Extent, ready, stop <-chan struct{}) {
 			return
 		}
 	}
+	mapped := ^uintptr(0)
 	for _, e := range all {
-		if !e.Written && !g.populate(e, stop) {
+		if !e.Written && !g.populate(e, &mapped, stop) {
 			return
 		}
 	}
 }
 
 // joinGap is how many pages may lie between two extents that are read from the disk as one: to read a few more costs it less than to be asked again.
-const joinGap = 16
+const joinGap = 4
 
 // joined puts extents that lie near each other together, those of a region at least.
 func (g *Guest) joined(all []Extent) (runs []Extent) {
@@ -96,9 +105,15 @@ func (g *Guest) joined(all []Extent) (runs []Extent) {
 	return runs
 }
 
-// populate maps an extent that is read, by one page of each part that the kernel maps at once. It returns false where there is no sense in going on.
-func (g *Guest) populate(e Extent, stop <-chan struct{}) bool {
+// populate maps an extent that is read, by one page of each part that the kernel maps at once; mapped is the last of these parts, which has that behind it. It returns false where
+// there is no sense in going on.
+func (g *Guest) populate(e Extent, mapped *uintptr, stop <-chan struct{}) bool {
 	for p := g.extent(e); len(p) > 0; p = p[min(uintptr(len(p)), faultAround-address(p)%faultAround):] {
+		part := address(p) / faultAround
+		if part == *mapped {
+			continue
+		}
+		*mapped = part
 		select {
 		case <-stop:
 			return false
