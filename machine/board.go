@@ -202,6 +202,7 @@ func (b *board) start() {
 		if !b.paused {
 			b.aside("network cables", b.m.pull)
 		}
+		b.m.abandon(b.from.meta.Connections)
 		b.aside("what was typed before", b.m.input.Deliver)
 		b.m.begin()
 	}

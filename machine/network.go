@@ -47,6 +47,26 @@ func openLink(resolvers *sandbox.File, n *config.NIC, allow []uint16, mark func(
 	return l, nil
 }
 
+// connections are what each link carries for the guest, and will not when it goes on elsewhere.
+func (m *Machine) connections() [][]network.Connection {
+	all := make([][]network.Connection, len(m.links))
+	for i, l := range m.links {
+		if c, ok := l.(network.Carrier); ok {
+			all[i] = c.Connections()
+		}
+	}
+	return all
+}
+
+// abandon has the guest give up, at each link, connections that were carried where it was saved.
+func (m *Machine) abandon(all [][]network.Connection) {
+	for i := range min(len(all), len(m.links)) {
+		if c, ok := m.links[i].(network.Carrier); ok && len(all[i]) > 0 {
+			c.Abandon(all[i])
+		}
+	}
+}
+
 // closeLinks closes every link, and says what failed.
 func closeLinks(links []network.Link) error {
 	var errs []error

@@ -188,6 +188,7 @@ func (m *Machine) SaveSnapshot(files map[string]*os.File, children []control.Chi
 	}
 	meta := &snapshot.Meta{
 		Name: m.cfg.Name, Saved: time.Now().UTC(), Shape: m.shape(), CPUID: b.vm.CPUID(), TSC: b.vm.VCPUs()[0].KVM().TSCKHz(), UUID: m.uuid, MACs: m.macs,
+		Connections: m.connections(),
 	}
 	for i, d := range m.disks {
 		if d == nil {

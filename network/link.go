@@ -1,6 +1,9 @@
 package network
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // HeaderLen is the length in bytes of the header that starts every frame on a Link: struct virtio_net_hdr_v1
 // (virtio 1.2, section 5.1.6; num_buffers included), little endian.
@@ -40,4 +43,15 @@ type Link interface {
 	SetGuestOffloads(Offloads) error
 	// Close ends the link and wakes ReadFrame. Frames written later are dropped.
 	Close() error
+}
+
+// Connection is a TCP connection of a guest's with the outside, by the addresses that the guest sees.
+type Connection struct{ Guest, Outside netip.AddrPort }
+
+// Carrier is a Link that carries its guest's TCP connections itself, so that they end with it, and not with the guest.
+type Carrier interface {
+	// Connections are those of this moment, or some of them where there are very many.
+	Connections() []Connection
+	// Abandon has the guest give up connections that another Carrier had, and passes over those that cannot be its guest's.
+	Abandon([]Connection)
 }

@@ -41,6 +41,7 @@ var tasks = map[string]task{
 	"firmware":   firmware,
 	"flap":       flap,
 	"hash":       hashDisk,
+	"hear":       hear,
 	"hibernate":  hibernate,
 	"hostile":    hostile,
 	"info":       info,

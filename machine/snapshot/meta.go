@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sharevm/vmm/config"
+	"github.com/sharevm/vmm/network"
 	"github.com/sharevm/vmm/vmm/kvm"
 )
 
@@ -22,6 +23,8 @@ type Meta struct {
 	// What the machine had made up for itself.
 	UUID config.UUID
 	MACs []config.MAC
+	// Connections are what each network card's guest had open, by TCP, at a network that does not go on with the machine.
+	Connections [][]network.Connection `json:",omitempty"`
 	// Kept are the addresses of the disks for which there is a file disk-ADDRESS.
 	Kept []string
 }

@@ -49,6 +49,7 @@ type Network struct {
 	tftp tftpTable
 
 	dnsPending dnsPending
+	gone       gone
 
 	ctx    context.Context // ends at Close
 	cancel context.CancelFunc
@@ -65,7 +66,10 @@ type Network struct {
 	emitter emitter
 }
 
-var _ network.Link = (*Network)(nil)
+var _ interface {
+	network.Link
+	network.Carrier
+} = (*Network)(nil)
 
 // New builds a network and publishes cfg.Forwards. It errs when the configuration makes no sense or a forward's port
 // cannot be had.
@@ -115,7 +119,11 @@ func (n *Network) buildStack() error {
 	if err := n.tuneTCP(); err != nil {
 		return err
 	}
-	s.SetTransportProtocolHandler(tcp.ProtocolNumber, tcp.NewForwarder(s, receiveBuffer, maxHandshakes, n.acceptTCP).HandlePacket)
+	begin := tcp.NewForwarder(s, receiveBuffer, maxHandshakes, n.acceptTCP)
+	s.SetTransportProtocolHandler(tcp.ProtocolNumber, func(id stack.TransportEndpointID, pkt *stack.PacketBuffer) bool {
+		n.gone.answered(id)
+		return begin.HandlePacket(id, pkt)
+	})
 	s.SetTransportProtocolHandler(udp.ProtocolNumber, n.handleUDP)
 	s.SetTransportProtocolHandler(icmp.ProtocolNumber4, n.handlePing)
 	if err := s.CreateNICWithOptions(nicID, n.endpoint, stack.NICOptions{QDisc: n.endpoint}); err != nil {
