@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/klauspost/compress/zlib"
@@ -182,7 +181,6 @@ func (c *client) sendLatin(text string) error {
 }
 
 func (c *client) sendNow(b []byte) error {
-	c.conn.SetWriteDeadline(time.Now().Add(sendTime))
 	if _, err := c.out.Write(b); err != nil {
 		return err
 	}

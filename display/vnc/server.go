@@ -85,11 +85,11 @@ func (s *Server) accept(l net.Listener) {
 			time.Sleep(acceptPause)
 			continue
 		}
-		s.running.Go(func() { s.serve(conn, s.cfg.Password, s.cfg.Certificate) })
+		s.running.Go(func() { s.serve(Steady(conn), s.cfg.Password, s.cfg.Certificate) })
 	}
 }
 
-// Serve serves one viewer until it goes, with a password of its own or "" for none, without encryption, and closes the connection.
+// Serve serves one viewer until it goes, with a password of its own or "" for none, without encryption, and closes the connection, whose writes have to end by themselves (Steady).
 func (s *Server) Serve(conn net.Conn, password string) { s.serve(conn, password, nil) }
 
 func (s *Server) serve(conn net.Conn, password string, cert *tls.Certificate) {

@@ -11,8 +11,6 @@ import (
 const (
 	// frameTime is the least time between two updates.
 	frameTime = time.Second / 60
-	// sendTime is how long a viewer may take to accept an update before it counts as gone.
-	sendTime = 30 * time.Second
 	// maxPending bounds the rectangles that a viewer is behind by.
 	maxPending = 16
 )
@@ -167,7 +165,6 @@ func (c *client) update(u *display.Update, w *work) (sent bool, err error) {
 		return true, err
 	}
 	for _, r := range rects {
-		c.conn.SetWriteDeadline(time.Now().Add(sendTime))
 		if _, err := c.out.Write(c.encode(f, r, w)); err != nil {
 			return true, err
 		}
@@ -190,7 +187,6 @@ func (k *canvas) keep(area image.Rectangle) {
 // begin begins an update of n rectangles, of which head holds the first, and notes that the request is answered.
 func (c *client) begin(w *work, head []byte, n int) error {
 	c.answered(w)
-	c.conn.SetWriteDeadline(time.Now().Add(sendTime))
 	if _, err := c.out.Write([]byte{0, 0, byte(n >> 8), byte(n)}); err != nil {
 		return err
 	}

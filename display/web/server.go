@@ -149,7 +149,7 @@ func (s *Server) serve(conn net.Conn) {
 	if name == "websocket" {
 		if upgrade(conn, &r) == nil {
 			conn.SetDeadline(time.Time{})
-			s.cfg.VNC.Serve(&socket{Conn: conn, in: in}, "")
+			s.cfg.VNC.Serve(&socket{Conn: vnc.Steady(conn), in: in}, "")
 		}
 		return
 	}
