@@ -14,7 +14,8 @@ func hear(args string) error {
 	if err := online(); err != nil {
 		return err
 	}
-	c, err := net.DialTimeout("tcp", args, 10*time.Second)
+	d := net.Dialer{Timeout: 10 * time.Second, KeepAlive: -1} // to ask whether the other side lives would answer the question
+	c, err := d.Dial("tcp", args)
 	if err != nil {
 		return err
 	}
