@@ -264,6 +264,7 @@ func TestKeptDisks(t *testing.T) {
 func TestFallback(t *testing.T) {
 	s := newStand(t, pcBoard)
 	for name, spoil := range map[string]func(*Snapshot){
+		"nothing, and a processor that stands where there is no memory": func(*Snapshot) {},
 		"another machine": func(from *Snapshot) { from.meta = &snapshot.Meta{Shape: []string{"nothing"}} },
 		"devices cut":     func(from *Snapshot) { from.devices = from.devices[:len(from.devices)/2] },
 		"memory cut": func(from *Snapshot) {

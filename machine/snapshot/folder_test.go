@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/sharevm/vmm/vmm/memory/memorytest"
 )
 
 // commit writes a snapshot whose file holds text.
@@ -89,30 +91,17 @@ func TestFolder(t *testing.T) {
 func TestReplaced(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "x.vmsuspend")
 	commit(t, dir, "whole")
-	ended := make(chan struct{})
-	looks, missed := 0, 0
-	go func() {
-		defer close(ended)
-		for range 20000 {
-			folder, err := os.Open(dir)
-			if err != nil {
-				missed++
-				continue
-			}
-			looks++
-			folder.Close()
+	missed := 0
+	stop := memorytest.Beside(t, func(int) {
+		if _, err := os.Stat(dir); err != nil {
+			missed++
 		}
-	}()
-	for done := false; !done; {
+	})
+	for range 100 {
 		commit(t, dir, "whole")
-		select {
-		case <-ended:
-			done = true
-		default:
-		}
 	}
-	if missed > 0 {
-		t.Errorf("there was none in %d of %d looks", missed, looks+missed)
+	if stop(); missed > 0 {
+		t.Errorf("there was none in %d looks", missed)
 	}
 }
 
