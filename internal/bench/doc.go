@@ -18,9 +18,9 @@
 //     faults, bytes read from the disk, milliseconds for the devices' state. With -vmx it is the machine of that file, once its picture has settled.
 //   - density (only when asked for): how much memory (PSS) each further machine from one snapshot adds, once it has answered a key.
 //   - instant (only when asked for): wall time from the command vmm session until a VNC viewer has the page of a browser machine, right in every pixel; when it
-//     boots, and when it starts from the snapshot for instant starts that was made meanwhile, for the first time (second) and later, and there until it has the page's
-//     answer to a key, too; and until that snapshot is there (saved); with Debian's kernel and with the small one. It runs where a user would, in the nested host, whose own
-//     boot is told (host), and, where this host's KVM can, without.
+//     boots, and when it starts from the snapshot for instant starts that was made meanwhile (second), and there until it has the page's answer to a key, too; the same where no
+//     rehearsal has found out which pages are needed first (unrehearsed); and until that snapshot is there (saved), and rehearsed; with Debian's kernel and with the small one. It
+//     runs where a user would, in the nested host, whose own boot is told (host), and, where this host's KVM can, without.
 //   - switch (only when asked for): milliseconds from the hotkey's arrival at a session of two machines until the other one's picture is on the surface that all
 //     frontends show, and until a VNC viewer has it; while the second machine boots by its firmware, again and again, and while it rests.
 //   - background (only when asked for): what a guest gets done in front of a session while another machine boots behind it and both want the only processor, against

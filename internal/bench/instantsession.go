@@ -22,8 +22,6 @@ const (
 	keyLimit = time.Minute
 	// pageRests is how long the picture of a machine that is ready has to stay as it is.
 	pageRests = 2 * time.Second
-	// pagesNoted is after how long a machine that goes on has noted which pages it needed, once it was used.
-	pagesNoted = 3 * time.Second
 	// restLook is how often that is looked at.
 	restLook = 100 * time.Millisecond
 )

@@ -13,7 +13,7 @@ import (
 	"github.com/sharevm/vmm/vmm/memory"
 )
 
-// WorkingFile names the pages of memory that machines which went on from the snapshot used at first. It is made by the first of them, and there may be none.
+// WorkingFile names the pages of memory that machines which went on from the snapshot used at first. It is made by a rehearsal, or else by the first of them, and there may be none.
 // Little endian: magic "vmmpage2", the number of runs (8 bytes), the runs, ascending (first page and number of pages, 4 bytes each; the highest bit of the number says that they were
 // written to), and a CRC-32C of all that. A file that is not whole counts as none.
 const WorkingFile = "working-set"
