@@ -90,8 +90,8 @@ func (s *Session) pass(events []input.Event) {
 	case len(events) == 0:
 	case m.remote != nil:
 		m.remote.Events(events)
-	case m.why == starting && len(m.early)+len(events) <= maxEarly:
-		m.early = append(m.early, events...)
+	case m.why == starting:
+		m.early.add(events)
 	}
 }
 

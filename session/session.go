@@ -69,9 +69,9 @@ type Session struct {
 // member is a machine of the session.
 type member struct {
 	name    string
-	remote  *link.Remote  // nil while it has no process
-	why     string        // there is none
-	early   []input.Event // for a machine that is starting
+	remote  *link.Remote // nil while it has no process
+	why     string       // there is none
+	early   early        // for a machine that is starting
 	started time.Time
 	told    link.State // that the user has been told of
 	clip    Clip
@@ -80,11 +80,8 @@ type member struct {
 	gone    bool   // until its place is taken by another
 }
 
-// starting is why a machine has no process that is about to have one. maxEarly bounds what is kept for it of what the user does.
-const (
-	starting = "starting"
-	maxEarly = 1024
-)
+// starting is why a machine has no process that is about to have one.
+const starting = "starting"
 
 // New returns a session without machines.
 func New(c Config) *Session {
@@ -192,10 +189,10 @@ func (s *Session) Connected(machine int, r *link.Remote) {
 	if s.size != (image.Point{}) {
 		r.Surface.Wish(s.size)
 	}
-	if len(m.early) > 0 {
-		r.Events(m.early)
-		m.early = nil
+	for _, frame := range m.early.frames {
+		r.Events(frame)
 	}
+	m.early = early{}
 	if machine == s.front {
 		s.turn(machine)
 	} else {
@@ -209,7 +206,7 @@ func (s *Session) Ended(machine int, why string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := s.machines[machine]
-	m.remote, m.why, m.early = nil, why, nil
+	m.remote, m.why, m.early = nil, why, early{}
 	if machine == s.front {
 		s.turn(machine)
 	} else {
@@ -263,7 +260,11 @@ func (s *Session) Close() {
 
 // turn brings a machine to the front; s.mu is held. Its picture is on the screen when turn returns.
 func (s *Session) turn(to int) {
-	if old := s.machines[s.front]; old.remote != nil && to != s.front {
+	switch old := s.machines[s.front]; {
+	case to == s.front:
+	case old.remote == nil:
+		old.early.letGo()
+	default:
 		old.remote.Release()
 		old.remote.Focus(false)
 	}
