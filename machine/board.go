@@ -118,7 +118,7 @@ func (b *board) addMemory() (err error) {
 		c.Backing = memory.HugeTLB
 	}
 	if b.from != nil {
-		c.From, c.Single = b.from.memory, b.from.working.exact
+		c.From, c.Reading = b.from.memory, b.from.working.reading()
 	}
 	b.mem, err = memory.New(c)
 	if err != nil {

@@ -42,6 +42,17 @@ func (w *working) rehearse(ram *os.File) error {
 	return memory.Uncache(ram)
 }
 
+// reading is how the file of RAM is to be read.
+func (w *working) reading() memory.Reading {
+	switch {
+	case w.exact:
+		return memory.Single
+	case len(w.set) > 0:
+		return memory.Near
+	}
+	return memory.Wide
+}
+
 func (w *working) close() {
 	for _, f := range []*os.File{w.file, w.pagemap} {
 		if f != nil {

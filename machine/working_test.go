@@ -49,7 +49,10 @@ func TestFollow(t *testing.T) {
 func TestRehearse(t *testing.T) {
 	const size = 4 << 20
 	for _, whole := range []bool{false, true} {
-		dir := t.TempDir()
+		dir, unknown := t.TempDir(), working{}
+		if r := unknown.reading(); r != memory.Wide {
+			t.Errorf("where nothing is known it reads in the way %d", r)
+		}
 		f, err := os.Create(filepath.Join(dir, snapshot.MemoryFile))
 		if err != nil {
 			t.Fatal(err)
@@ -63,10 +66,13 @@ func TestRehearse(t *testing.T) {
 			t.Fatal(err)
 		}
 		b := &board{m: &Machine{log: slog.New(slog.DiscardHandler)}, from: &Snapshot{memory: f, working: w}}
+		if r := w.reading(); r != memory.Single {
+			t.Errorf("it reads in the way %d", r)
+		}
 		if other := openWorking(dir); other.rehearse(f) == nil {
 			t.Error("two rehearse at a time")
 		}
-		if b.mem, err = memory.New(memory.Config{Size: size, LowLimit: size, HighBase: 1 << 32, From: f, Single: true}); err != nil {
+		if b.mem, err = memory.New(memory.Config{Size: size, LowLimit: size, HighBase: 1 << 32, From: f, Reading: w.reading()}); err != nil {
 			t.Fatal(err)
 		}
 		defer b.mem.Close()
@@ -88,8 +94,8 @@ func TestRehearse(t *testing.T) {
 			t.Errorf("over %t: %v, %v", whole, set, err)
 		}
 		if whole {
-			if again := openWorking(dir); again.rehearse(f) == nil {
-				t.Error("what is known is found out once more")
+			if again := openWorking(dir); again.reading() != memory.Near || again.rehearse(f) == nil {
+				t.Errorf("what is known is found out once more, or the rest read in the way %d", again.reading())
 			}
 		}
 	}

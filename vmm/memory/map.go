@@ -25,6 +25,18 @@ const (
 	HugeTLB
 )
 
+// Reading says how much is read of the file behind RAM where a page of it is touched that is not in the page cache.
+type Reading int
+
+const (
+	// Wide is for a guest of which nobody knows what it will need: 4 MiB at a time, so that soon all is there.
+	Wide Reading = iota
+	// Near is for one that has what it needs fetched by Prefetch: as much as of any file.
+	Near
+	// Single is the page alone. The page cache then holds what was touched, if it held nothing of the file before (Uncache), and Resident tells no more.
+	Single
+)
+
 const hugePage = 2 << 20
 
 // Config describes a guest's RAM.
@@ -41,9 +53,8 @@ type Config struct {
 	// to: that takes no time that depends on their number, and several guests share those that none has changed. It must stay as it is for as long as
 	// the Guest lives; the descriptor may be closed. Backing must be Auto or Anonymous then.
 	From *os.File
-	// Single has the pages of From come from the disk one by one as they are touched, where the kernel else reads what lies around them too. The page cache then holds what was
-	// touched, if it held nothing of the file before (Uncache), and Resident tells no more.
-	Single bool
+	// Reading is for From.
+	Reading Reading
 }
 
 // New reserves a guest's RAM. The host's pages are taken as the guest touches them.
@@ -157,12 +168,12 @@ func (g *Guest) mapRegion(off, size uint64, c *Config) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("memory: map %d MiB of guest RAM: %w", size>>20, err)
 	}
-	// None is essential: huge pages save faults, and a core dump without guest RAM keeps the guest's secrets. Of a file the kernel would read 4 MiB for each page that is not in its
-	// cache, and still copy small pages.
+	// None is essential: huge pages save faults, and a core dump without guest RAM keeps the guest's secrets. Of a file the kernel copies small pages all the same, but reads it by two
+	// huge ones (do_sync_mmap_readahead).
 	switch {
-	case from == nil:
+	case from == nil || c.Reading == Wide:
 		_ = unix.Madvise(host, unix.MADV_HUGEPAGE)
-	case c.Single:
+	case c.Reading == Single:
 		_ = unix.Madvise(host, unix.MADV_RANDOM)
 	}
 	_ = unix.Madvise(host, unix.MADV_DONTDUMP)

@@ -40,7 +40,7 @@ func onDisk(t *testing.T, size int) *os.File {
 
 // TestSingle has a guest touch pages of a file that is in no cache: it uses these, and no others.
 func TestSingle(t *testing.T) {
-	c := Config{Size: 16 << 20, LowLimit: 32 << 20, HighBase: 1 << 32, Single: true}
+	c := Config{Size: 16 << 20, LowLimit: 32 << 20, HighBase: 1 << 32, Reading: Single}
 	c.From = onDisk(t, int(c.Size))
 	g, err := New(c)
 	if err != nil {
@@ -99,7 +99,7 @@ func TestSingle(t *testing.T) {
 	}
 }
 
-// TestAdvice sees what the kernel is told of memory: huge pages where it is nobody's file, and of a file to read page by page where that is wanted.
+// TestAdvice sees what the kernel is told of memory: huge pages where it is nobody's file, and how to read a file.
 func TestAdvice(t *testing.T) {
 	if _, err := os.Stat("/sys/kernel/mm/transparent_hugepage"); err != nil {
 		t.Skip("this host has no transparent huge pages")
@@ -114,11 +114,11 @@ func TestAdvice(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, test := range []struct {
-		from   *os.File
-		single bool
-		want   []string // of hg (huge pages), rr (read at random)
-	}{{nil, false, []string{"hg"}}, {f, false, nil}, {f, true, []string{"rr"}}} {
-		c.From, c.Single, c.Backing = test.from, test.single, Anonymous
+		from    *os.File
+		reading Reading
+		want    []string // of hg (huge pages), rr (read at random)
+	}{{nil, Near, []string{"hg"}}, {f, Wide, []string{"hg"}}, {f, Near, nil}, {f, Single, []string{"rr"}}} {
+		c.From, c.Reading, c.Backing = test.from, test.reading, Anonymous
 		g, err := New(c)
 		if err != nil {
 			t.Fatal(err)
@@ -126,7 +126,7 @@ func TestAdvice(t *testing.T) {
 		flags := flagsOf(t, address(g.regions[0].Host))
 		for _, flag := range []string{"hg", "rr"} {
 			if got, want := slices.Contains(flags, flag), slices.Contains(test.want, flag); got != want {
-				t.Errorf("of a file %t, page by page %t: flag %s %t, want %t", test.from != nil, test.single, flag, got, want)
+				t.Errorf("of a file %t, in the way %d: flag %s %t, want %t", test.from != nil, test.reading, flag, got, want)
 			}
 		}
 		if err := g.Close(); err != nil {
