@@ -297,7 +297,7 @@ func (b *instantBench) again(ctx context.Context, w way, m *instantMachine, when
 	}
 	defer s.end()
 	if err := s.screen.await(func(v *viewer) bool { return m.page.exactly(v.pixels) }); err != nil {
-		return fmt.Errorf("the page, pixel by pixel: %w", err)
+		return s.why(fmt.Errorf("the page, pixel by pixel: %w", err))
 	}
 	painted := time.Since(s.began)
 	if err := b.keep(w, m, when, s.screen); err != nil {
@@ -308,7 +308,7 @@ func (b *instantBench) again(ctx context.Context, w way, m *instantMachine, when
 		if typed, err = s.typed(&m.page); errors.Is(err, os.ErrDeadlineExceeded) {
 			r.Note("%s%s: %s has not answered a key within %v", w.prefix, when, m.name, keyLimit)
 		} else if err != nil {
-			return fmt.Errorf("the answer to a key: %w", err)
+			return s.why(fmt.Errorf("the answer to a key: %w", err))
 		}
 	}
 	if err := s.finish(); err != nil {

@@ -82,8 +82,10 @@ func (b *instantBench) start(ctx context.Context, w way, m *instantMachine) (s *
 		return s, err
 	}
 	deadline, _ := ctx.Deadline()
-	s.screen, err = dialViewer(at, deadline)
-	return s, err
+	if s.screen, err = dialViewer(at, deadline); err != nil {
+		return s, s.why(err)
+	}
+	return s, nil
 }
 
 // freePort is an address of the loopback at which nobody listens.
