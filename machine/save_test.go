@@ -12,6 +12,7 @@ import (
 
 	"github.com/sharevm/vmm/boot/layout"
 	"github.com/sharevm/vmm/devices/vmgenid"
+	"github.com/sharevm/vmm/disk"
 	"github.com/sharevm/vmm/machine/snapshot"
 	"github.com/sharevm/vmm/vmm/kvm"
 )
@@ -189,6 +190,11 @@ func TestSaveRefused(t *testing.T) {
 			files[name] = f
 		}, func(error) bool { return true })
 	}
+	// A disk that is written to for good has to hold what the guest has written.
+	kept := s.m.disks[0]
+	s.m.disks[0] = unflushed{kept}
+	refused("a disk that cannot be flushed", nil, func(err error) bool { return errors.Is(err, errUnflushed) })
+	s.m.disks[0] = kept
 	// Told to end there it does.
 	draft, err := snapshot.Create(dir, s.m.SnapshotFiles())
 	if err != nil {
@@ -203,6 +209,13 @@ func TestSaveRefused(t *testing.T) {
 	}
 	s.m.board = nil
 }
+
+// unflushed is a disk whose host has no room for what was written.
+type unflushed struct{ disk.Image }
+
+var errUnflushed = errors.New("no room")
+
+func (unflushed) Flush() error { return errUnflushed }
 
 // TestRestoreRefused has a machine go on from what was saved of another one: it says in what they differ.
 func TestRestoreRefused(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestFrom saves RAM that is split around the hole and starts two guests from it.
@@ -114,12 +116,19 @@ func TestSaveShared(t *testing.T) {
 			t.Errorf("RAM at %#x is not what was saved: %v", r.Base, err)
 		}
 	}
-	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	fd, err := unix.MemfdCreate("sealed", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer full.Close()
-	if _, _, err := g.WriteTo(full); err == nil {
+	sealed := os.NewFile(uintptr(fd), "sealed")
+	defer sealed.Close()
+	if err := sealed.Truncate(24 << 20); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unix.FcntlInt(sealed.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_WRITE); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := g.WriteTo(sealed); err == nil {
 		t.Error("what cannot be written is saved")
 	}
 }
