@@ -84,3 +84,18 @@ func (s Subject) closeClean(t testing.TB, i disk.Image, path string) {
 		t.Fatalf("after a clean close: %v", err)
 	}
 }
+
+// Change writes p at off of the image at path, which open opens and nobody else has open.
+func Change(t testing.TB, open func(string, disk.OpenOptions) (disk.Image, error), path string, p []byte, off int64) {
+	t.Helper()
+	i, err := open(path, disk.OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := i.WriteAt(p, off); err != nil {
+		t.Fatal(err)
+	}
+	if err := i.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

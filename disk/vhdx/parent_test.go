@@ -33,16 +33,7 @@ func family(t *testing.T) (child, parent string) {
 // change writes p at off of the image at path.
 func change(t *testing.T, path string, p []byte, off int64) {
 	t.Helper()
-	i, err := vhdx.Open(path, disk.OpenOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := i.WriteAt(p, off); err != nil {
-		t.Fatal(err)
-	}
-	if err := i.Close(); err != nil {
-		t.Fatal(err)
-	}
+	disktest.Change(t, disktest.Opener(vhdx.Open), path, p, off)
 }
 
 // reads opens the child of a family and compares it with what parent and child are together.

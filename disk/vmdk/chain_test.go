@@ -25,16 +25,7 @@ func TestChain(t *testing.T) {
 // pattern writes p's content to a disk.
 func pattern(t *testing.T, path string, p []byte, off int64) {
 	t.Helper()
-	i, err := formats.Open(path, disk.OpenOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := i.WriteAt(p, off); err != nil {
-		t.Fatal(err)
-	}
-	if err := i.Close(); err != nil {
-		t.Fatal(err)
-	}
+	disktest.Change(t, formats.Open, path, p, off)
 }
 
 // reads expects p at off of a disk.
