@@ -42,7 +42,7 @@ run: demo ## boot the demo machine: console on a terminal, self-check without on
 	$(BIN)/demo run --vmm $(BIN)/vmm $(OUT)/chromeos
 
 .PHONY: image-browser
-image-browser: setup-run build ## make the browser machine, out/browser/chromeos.vmx (fetches 180 MB of packages once); KERNEL=out/kernel-browser puts the small kernel in
+image-browser: setup-run build ## make the browser machine, out/browser/chromeos.vmx (fetches 227 MB of packages once); KERNEL=out/kernel-browser puts the small kernel in
 	$(BIN)/vmm image build browser $(OUT)/browser $(if $(KERNEL),--kernel $(KERNEL))
 
 .PHONY: kernel-browser

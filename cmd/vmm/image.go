@@ -31,7 +31,7 @@ func newImageBuild() *cobra.Command {
 		Use:   "build browser|kernel FOLDER",
 		Short: "Make the browser machine, or a small kernel for it, or bring them up to date",
 		Long: `Makes FOLDER/chromeos.vmx, a disposable machine that shows Chromium on the whole screen, from Debian packages whose versions and checksums are
-fixed: equal versions give equal files. The packages, 150 MB, are fetched with apt (as any user) and cached. A .vmx that was changed is kept.
+fixed: equal versions give equal files. The packages, 227 MB, are fetched with apt (as any user) and cached. A .vmx that was changed is kept.
 The init of the guest is compiled from the project's sources, so this runs in their folder, unless --init names it.
 
 With kernel instead of browser it compiles a kernel from Debian's sources that holds what this machine needs and nothing else, which takes a quarter of an
