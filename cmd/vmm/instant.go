@@ -24,8 +24,8 @@ It has to forget what it writes (vmm.overlay = "disposable"), and to have an age
 addresses fresh each time.
 
 The first start is an ordinary one. Once the machine is ready, a second one starts in the background, which nobody sees and nobody types into; when its picture has
-come to rest it is saved, and powered off. The user's machine is never stopped for that, and nothing of what the user does gets into the snapshot. Snapshots lie in
-$XDG_CACHE_HOME/vmm/instant and may be removed at any time. One that does not fit any more, because the .vmx, a disk, the processor or vmm has changed, is made anew,
+come to rest it is saved, and powered off. The user's machine is never stopped for that, and nothing of what the user does gets into the snapshot. A third one goes on
+from there, unseen and without a network, to find out which memory is needed first. Snapshots lie in $XDG_CACHE_HOME/vmm/instant and may be removed at any time. One that does not fit any more, because the .vmx, a disk, the processor or vmm has changed, is made anew,
 as is one that is older than a week; together they take 8 GiB at most, and those go first that were not used for longest. vmm run --cold starts without. With --nested
 the machine starts from the same folder: the nested host is shown it.`,
 		Example: `  vmm session --web chromeos.vmx           cold the first time, instant from then on
