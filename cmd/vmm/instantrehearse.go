@@ -11,8 +11,10 @@ import (
 	"github.com/sharevm/vmm/config"
 	"github.com/sharevm/vmm/display/input"
 	"github.com/sharevm/vmm/machine/control"
+	"github.com/sharevm/vmm/machine/snapshot"
 	"github.com/sharevm/vmm/session"
 	"github.com/sharevm/vmm/session/link"
+	"github.com/sharevm/vmm/vmm/memory"
 )
 
 const (
@@ -62,10 +64,23 @@ func (mk *twinMaker) rehearse(ctx context.Context, file string, cfg *config.Mach
 	if why := p.Why(); why != "" {
 		return fmt.Errorf("%s%s", why, said.text())
 	}
+	if err := recache(ctx, filepath.Join(dir, snapshot.MemoryFile)); err != nil {
+		return err
+	}
 	if !mk.quiet {
 		fmt.Fprintf(os.Stderr, "vmm: which memory %s needs first was found out within %v, by another machine that goes on from there\n", filepath.Base(file), time.Since(began).Round(10*time.Millisecond))
 	}
 	return nil
+}
+
+// recache has the page cache hold the guest's memory as it did before the rehearsal: the next start reads what the rehearsal did not need, too.
+func recache(ctx context.Context, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return memory.Recache(ctx, f)
 }
 
 // use does to a machine that goes on what somebody does first, each thing when the guest rests.

@@ -46,14 +46,6 @@ func (g *Guest) Resident(pagemap *os.File) (all []Extent, err error) {
 	return all, nil
 }
 
-// Uncache has the kernel forget what it has read of a file, as far as nobody has mapped it, and all of it is on the disk. A file in memory (tmpfs) stays.
-func Uncache(f *os.File) error {
-	if err := unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED); err != nil {
-		return fmt.Errorf("take %s out of the page cache: %w", f.Name(), err)
-	}
-	return nil
-}
-
 // faultAround is how many bytes the kernel maps of a file around a page that is read, as long as they lie in the page cache (its fault_around_bytes, which only root sees).
 const faultAround = 64 << 10
 
