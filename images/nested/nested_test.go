@@ -45,10 +45,6 @@ func inside() int {
 		return 1
 	}
 	fmt.Fprintln(os.Stderr, "got", <-signals)
-	if !heldVM() {
-		fmt.Fprintln(os.Stderr, "the agent keeps no VM")
-		return 1
-	}
 	kvm, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -67,17 +63,6 @@ func inside() int {
 		return 1
 	}
 	return insideStatus
-}
-
-// heldVM says whether the agent, the first process, keeps a VM.
-func heldVM() bool {
-	fds, _ := filepath.Glob("/proc/1/fd/*") // the pattern is right
-	for _, fd := range fds {
-		if to, _ := os.Readlink(fd); to == "anon_inode:kvm-vm" {
-			return true
-		}
-	}
-	return false
 }
 
 // TestNestedHost boots the nested host once and looks at everything that crosses its border, and that KVM in it runs a Debian kernel.

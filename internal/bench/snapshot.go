@@ -64,9 +64,12 @@ func compare(ctx context.Context, o options, all []saver, mib int, r *report.Rep
 	}
 	first := all[0]
 	first.name, first.first = firstTime, true
+	turns := append(all[:len(all):len(all)], first)
 	for round := range o.rounds {
 		for _, cache := range caches {
-			for _, s := range append(all[:len(all):len(all)], first) {
+			// Each goes first in some round: who does is slower where the processor is emulated, and its translations have to be made again.
+			for i := range turns {
+				s := turns[(round+i)%len(turns)]
 				if err := s.measure(ctx, o, round, fmt.Sprintf("%d-%s", mib, cache.name), cache.drop, r); err != nil {
 					return fmt.Errorf("%s, %d MiB, %s: %w", s.name, mib, cache.name, err)
 				}

@@ -42,9 +42,6 @@ func run() error {
 	if err := setup.LoadModules("/modules"); err != nil {
 		return err
 	}
-	if err := holdVM(); err != nil {
-		fmt.Fprintf(os.Stderr, "nested: %v\n", err) // what is wrong with KVM is found out, and said, when the host listens
-	}
 	if err := setup.WaitFor(port, portWait); err != nil {
 		return err
 	}
