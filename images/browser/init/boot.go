@@ -63,7 +63,11 @@ func boot() error {
 	}
 	setup.WatchPowerButtons(func() { powerOff() })
 	go obeySignals()
-	go network()
+	go func() {
+		if network() {
+			mark(setup.MarkNetwork)
+		}
+	}()
 	go watchRestores()
 	if err := writePolicy(kiosk, authorities); err != nil {
 		return err

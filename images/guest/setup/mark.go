@@ -22,8 +22,8 @@ const (
 // Mark tells the machine that a step has been reached, as a number that the machine puts on its timeline. The program needs
 // CAP_SYS_RAWIO.
 func Mark(n byte) (err error) {
-	// In a guest of QEMU inside the nested host the instruction faults in spite of the permission: once QEMU has read and
-	// written back the registers, the task register's type says busy, and the emulated processor then looks at no I/O bitmap.
+	// In a guest of QEMU inside the nested host, and in one that goes on from a snapshot there, the instruction faults in spite of the permission: once the registers have been read and
+	// written back, the task register's type says busy, and the emulated processor then looks at no I/O bitmap.
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
