@@ -257,16 +257,22 @@ func TestInstant(t *testing.T) {
 	}
 }
 
-// TestInstantDamaged spoils snapshots in several ways: each time the machine starts cold, says so, and another one is made.
-func TestInstantDamaged(t *testing.T) {
+// smallInstantFile is the smallest machine that starts from snapshots, which lie in a cache of its own; path is its .vmx.
+func smallInstantFile(t *testing.T) (f *machineFile, path string) {
+	t.Helper()
 	needGuests(t)
 	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
 	lastingCache(t)
-	f := newFile(t, "listen,mark:4,button")
+	f = newFile(t, "listen,mark:4,button")
 	for key, value := range map[string]string{"displayName": "web", "vmm.agent": "TRUE", "vmm.instant": "TRUE"} {
 		f.set(key, value)
 	}
-	path := f.write(t)
+	return f, f.write(t)
+}
+
+// TestInstantDamaged spoils snapshots in several ways: each time the machine starts cold, says so, and another one is made.
+func TestInstantDamaged(t *testing.T) {
+	f, path := smallInstantFile(t)
 	start := func() *guest { return f.startAs(t, exec.Command(vmmBin, "run", "--allow-outside", path)) }
 	stop := func(g *guest) string {
 		t.Helper()

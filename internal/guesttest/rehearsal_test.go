@@ -15,14 +15,7 @@ import (
 
 // TestRehearsal makes a snapshot, and starts from it while it is found out, beside, which memory that needs first. The next start knows that.
 func TestRehearsal(t *testing.T) {
-	needGuests(t)
-	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
-	lastingCache(t)
-	f := newFile(t, "listen,mark:4,button")
-	for key, value := range map[string]string{"displayName": "web", "vmm.agent": "TRUE", "vmm.instant": "TRUE"} {
-		f.set(key, value)
-	}
-	path := f.write(t)
+	f, path := smallInstantFile(t)
 	start := func() *guest {
 		g := f.startAs(t, exec.Command(vmmBin, "run", "--allow-outside", "--timeline", path))
 		g.expect("^restored: the clock was")
